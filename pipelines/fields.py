@@ -1,0 +1,182 @@
+"""One value at a time: what the APIs sent, checked against the column that it goes to.
+
+Binary COPY is strict about types and silent about 32-bit overflow, so every value is checked here
+before a row is made of it; a value that does not fit sets its record aside, never the batch.
+Absent and null are the same: None. Nothing is converted, so nothing can be lost in converting.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import msgspec
+
+Json = dict[str, Any]
+Row = TypeVar("Row")
+Value = TypeVar("Value")
+
+_INT4 = range(-(2**31), 2**31)
+_INT8 = range(-(2**63), 2**63)
+
+
+class BadFieldError(Exception):
+    """A value that cannot be stored; the message names it, as `executions[3].itemName: …`."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(f"{path}: {problem}")
+        self.path, self.problem = path, problem
+
+    def inside(self, outer: str) -> "BadFieldError":
+        """The same complaint, seen from the record around it."""
+        joint = "" if self.path.startswith("[") else "."
+        return BadFieldError(f"{outer}{joint}{self.path}", self.problem)
+
+
+def _kind(value: object) -> str:
+    names = {bool: "a boolean", int: "a number", float: "a fraction", str: "text"}
+    return names.get(type(value)) or ("a list" if isinstance(value, list) else "an object")
+
+
+def text(record: Json, key: str) -> str | None:
+    """A string, as sent. Raises BadFieldError for any other type."""
+    value = record.get(key)
+    if value is None or type(value) is str:
+        return value
+    raise BadFieldError(key, f"expected text, got {_kind(value)}")
+
+
+def integer(record: Json, key: str) -> int | None:
+    """A whole number that fits `integer` (32 bits). Raises BadFieldError."""
+    value = record.get(key)
+    if value is None or (type(value) is int and value in _INT4):
+        return value
+    return _no_integer(key, value, "32 bits")
+
+
+def bigint(record: Json, key: str) -> int | None:
+    """A whole number that fits `bigint` (64 bits). Raises BadFieldError."""
+    value = record.get(key)
+    if value is None or (type(value) is int and value in _INT8):
+        return value
+    return _no_integer(key, value, "64 bits")
+
+
+def _no_integer(key: str, value: object, width: str) -> int:
+    # 3.0 is the whole number 3 to JSON, whose numbers know no types.
+    if type(value) is float and value.is_integer() and abs(value) < 2**31:
+        return int(value)
+    if type(value) is int:
+        raise BadFieldError(key, f"a whole number beyond {width}")
+    raise BadFieldError(key, f"expected a whole number, got {_kind(value)}")
+
+
+def boolean(record: Json, key: str) -> bool | None:
+    """True or false; 0, 1 and words are neither. Raises BadFieldError."""
+    value = record.get(key)
+    if value is None or type(value) is bool:
+        return value
+    raise BadFieldError(key, f"expected true or false, got {_kind(value)}")
+
+
+def instant(record: Json, key: str) -> datetime | None:
+    """An ISO 8601 time with its zone, as aware UTC to the microsecond.
+
+    Raises BadFieldError for a number, a time without a zone (which hour would it be?), and years
+    that no calendar here can hold.
+    """
+    value = record.get(key)
+    if value is None:
+        return None
+    if type(value) is not str:
+        raise BadFieldError(key, f"expected a time, got {_kind(value)}")
+    try:
+        moment = datetime.fromisoformat(value)
+        if moment.tzinfo is None:
+            raise BadFieldError(key, f"a time without a zone: {value[:40]!r}")
+        return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise BadFieldError(key, f"not an ISO 8601 time: {value[:40]!r}") from None
+
+
+def obj(record: Json, key: str, make: Callable[[Json], Row]) -> Row:
+    """`make(object)`; absent, null and the empty list that PHP makes of an empty object are {}.
+
+    Raises BadFieldError naming the object and the field in it.
+    """
+    value = record.get(key)
+    if type(value) is not dict:
+        if value is not None and value != []:
+            raise BadFieldError(key, f"expected an object, got {_kind(value)}")
+        value = {}
+    try:
+        return make(value)
+    except BadFieldError as bad:
+        raise bad.inside(key) from None
+
+
+def items(record: Json, key: str) -> list[Any]:
+    """A list; absent, null and an empty object are []."""
+    value = record.get(key)
+    if type(value) is list:
+        return value
+    if value is None or value == {}:
+        return []
+    raise BadFieldError(key, f"expected a list, got {_kind(value)}")
+
+
+def each(record: Json, key: str, make: Callable[[int, Json], Row]) -> list[Row]:
+    """`make(position, object)` over the objects of a list.
+
+    Raises BadFieldError naming the position.
+    """
+    rows = []
+    for position, item in enumerate(items(record, key)):
+        if type(item) is not dict:
+            raise BadFieldError(f"{key}[{position}]", f"expected an object, got {_kind(item)}")
+        try:
+            rows.append(make(position, item))
+        except BadFieldError as bad:
+            raise bad.inside(f"{key}[{position}]") from None
+    return rows
+
+
+def required(value: Value | None, key: str) -> Value:
+    """The value itself. Raises BadFieldError when it is absent or null."""
+    if value is None:
+        raise BadFieldError(key, "is missing")
+    return value
+
+
+def leftovers(record: Json, known: frozenset[str], **nested: Json | None) -> Json | None:
+    """What has no column, for `extra`: keys that nobody knows, and the leftovers of known objects.
+
+    None when nothing is left.
+    """
+    extra: Json | None = None
+    if not record.keys() <= known:
+        extra = {key: value for key, value in record.items() if key not in known}
+    for key, rest in nested.items():
+        if rest:
+            extra = {**(extra or {}), key: rest}
+    return extra
+
+
+def storable(value: Any) -> Any:
+    """The same JSON with U+FFFD for what Postgres cannot hold: NUL and lone surrogates.
+
+    Goes through objects and lists to any depth, keys included.
+    """
+    if type(value) is str:
+        if "\0" in value:
+            value = value.replace("\0", "\ufffd")
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if type(value) is list:
+        return [storable(item) for item in value]
+    if type(value) is dict:
+        return {storable(key): storable(item) for key, item in value.items()}
+    return value
+
+
+def canonical(record: Mapping[str, Any]) -> bytes:
+    """One spelling of a record whatever the order of its keys: what digests are taken of."""
+    return msgspec.json.encode(record, order="deterministic")

@@ -1,0 +1,60 @@
+"""Work on a stream a few steps ahead, results in the stream's order."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+
+# Results that need no waiting are cheap, but not free to keep.
+_MOST_AHEAD = 64
+
+
+async def in_order(
+    steps: AsyncIterator[Result | Coroutine[Any, Any, Result]], width: int
+) -> AsyncGenerator[Result, None]:
+    """Each step's result in the order of the stream; at most `width` coroutines are under way.
+
+    The stream is read ahead of the results, so what it does itself (asking for the next page)
+    goes on beside them. A step that raises ends it; what is under way behind it is cancelled.
+    When the stream itself raises, the results before that are given first.
+    """
+    ahead: deque[Result | asyncio.Task[Result]] = deque()
+    running = 0
+    failure: Exception | None = None
+    try:
+        while True:
+            try:
+                step = await anext(steps)
+            except StopAsyncIteration:
+                break
+            except Exception as error:  # noqa: BLE001 - raised again below
+                failure = error
+                break
+            if asyncio.iscoroutine(step):
+                ahead.append(asyncio.create_task(step))
+                running += 1
+            else:
+                ahead.append(step)
+            while ahead and (running >= width or len(ahead) >= _MOST_AHEAD or _is_ready(ahead[0])):
+                first = ahead.popleft()
+                if isinstance(first, asyncio.Task):
+                    running -= 1
+                    yield await first
+                else:
+                    yield first
+        while ahead:
+            first = ahead.popleft()
+            yield await first if isinstance(first, asyncio.Task) else first
+        if failure is not None:
+            raise failure
+    finally:
+        tasks = [one for one in ahead if isinstance(one, asyncio.Task)]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _is_ready(first: object) -> bool:
+    return not isinstance(first, asyncio.Task) or first.done()

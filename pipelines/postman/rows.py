@@ -1,0 +1,133 @@
+"""One Postman run in, rows out: no I/O, no clock.
+
+Columns are named in the order of the tuples; a test holds them equal to the tables. Children are
+keyed by position, since an execution's ID is its item's and repeats in every iteration.
+"""
+
+from pipelines.fields import (
+    Json,
+    bigint,
+    boolean,
+    each,
+    instant,
+    integer,
+    leftovers,
+    obj,
+    required,
+    text,
+)
+from pipelines.redact import Redactor
+from pipelines.source import FlatRun, Rows
+
+RUNS = "raw_postman.collection_runs"
+EXECUTIONS = "raw_postman.executions"
+ASSERTIONS = "raw_postman.assertions"
+
+COLUMNS: dict[str, tuple[str, ...]] = {
+    RUNS: (
+        "run_id", "collection_id", "environment_id", "status", "source", "created_by",
+        "started_at", "finished_at", "duration_ms", "requests_total", "requests_failed",
+        "assertions_total", "assertions_failed", "extra",
+    ),
+    EXECUTIONS: (
+        "run_id", "execution_index", "execution_id", "item_name", "request_method", "request_url",
+        "response_status_code", "response_time_ms", "response_size_bytes", "extra",
+    ),
+    ASSERTIONS: (
+        "run_id", "execution_index", "assertion_index", "name", "passed", "error", "extra",
+    ),
+}  # fmt: skip
+
+_RUN = frozenset({
+    "id", "collectionId", "environmentId", "status", "source", "createdBy", "startedAt",
+    "finishedAt", "duration", "stats", "executions",
+})  # fmt: skip
+_STATS = frozenset({"requests", "assertions"})
+_TOTALS = frozenset({"total", "failed"})
+_EXECUTION = frozenset({"id", "itemName", "request", "response", "assertions"})
+_REQUEST = frozenset({"method", "url"})
+_RESPONSE = frozenset({"statusCode", "responseTime", "responseSize"})
+_ASSERTION = frozenset({"name", "passed", "error"})
+
+# Objects whose own leftovers stand under their name in extra.
+NESTED = frozenset({"stats", "request", "response"})
+
+OPEN_STATUSES = frozenset({"queued", "running"})
+
+
+def flatten(run: Json, redactor: Redactor, digest: bytes) -> FlatRun:
+    """The rows of a `CollectionRun`: one run, its executions, their assertions.
+
+    `digest` is of all that was sent. Raises BadFieldError naming the field that no column holds.
+    """
+    run_id = required(text(run, "id"), "id")
+    assertions: list[tuple[object, ...]] = []
+
+    def execution(index: int, sent: Json) -> tuple[object, ...]:
+        def assertion(position: int, checked: Json) -> tuple[object, ...]:
+            return (
+                run_id, index, position,
+                text(checked, "name"),
+                boolean(checked, "passed"),
+                text(checked, "error"),
+                leftovers(checked, _ASSERTION),
+            )  # fmt: skip
+
+        assertions.extend(each(sent, "assertions", assertion))
+        method, url, request_rest = obj(sent, "request", _request)
+        status_code, time_ms, size_bytes, response_rest = obj(sent, "response", _response)
+        return (
+            run_id, index,
+            text(sent, "id"),
+            text(sent, "itemName"),
+            method, redactor.url(url) if url else url,
+            status_code, time_ms, size_bytes,
+            leftovers(sent, _EXECUTION, request=request_rest, response=response_rest),
+        )  # fmt: skip
+
+    executions = each(run, "executions", execution)
+    started_at = instant(run, "startedAt")
+    status = text(run, "status")
+    requests, asserted, stats_rest = obj(run, "stats", _stats)
+    row = (
+        run_id,
+        text(run, "collectionId"),
+        text(run, "environmentId"),
+        status,
+        text(run, "source"),
+        text(run, "createdBy"),
+        started_at,
+        instant(run, "finishedAt"),
+        bigint(run, "duration"),
+        *requests, *asserted,
+        leftovers(run, _RUN, stats=stats_rest),
+    )  # fmt: skip
+    rows: Rows = {RUNS: [row], EXECUTIONS: executions, ASSERTIONS: assertions}
+    return FlatRun(run_id, status in OPEN_STATUSES, started_at, digest, rows)
+
+
+def _request(request: Json) -> tuple[str | None, str | None, Json | None]:
+    return text(request, "method"), text(request, "url"), leftovers(request, _REQUEST)
+
+
+def _response(response: Json) -> tuple[int | None, int | None, int | None, Json | None]:
+    return (
+        integer(response, "statusCode"),
+        bigint(response, "responseTime"),
+        bigint(response, "responseSize"),
+        leftovers(response, _RESPONSE),
+    )
+
+
+Totals = tuple[int | None, int | None]
+
+
+def _stats(stats: Json) -> tuple[Totals, Totals, Json | None]:
+    requests, requests_rest = obj(stats, "requests", _totals)
+    assertions, assertions_rest = obj(stats, "assertions", _totals)
+    rest = leftovers(stats, _STATS, requests=requests_rest, assertions=assertions_rest)
+    return requests, assertions, rest
+
+
+def _totals(totals: Json) -> tuple[Totals, Json | None]:
+    return (bigint(totals, "total"), bigint(totals, "failed")), leftovers(totals, _TOTALS)

@@ -1,0 +1,79 @@
+"""Postman as a load sees it: the walk, the detail and the rows, bound to one set of settings."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
+
+from pipelines.client import Client
+from pipelines.fields import Json, required, text
+from pipelines.pace import Pacer
+from pipelines.postman import api, rows
+from pipelines.postman.walk import walk
+from pipelines.redact import Redactor
+from pipelines.settings import Settings, Source
+from pipelines.source import FlatRun, Mark, Page, Rows, digest, redaction_salt
+
+
+class PostmanRuns:
+    """The run histories of the configured collections; a scope is a collection's ID."""
+
+    name: Source = "postman"
+    columns = rows.COLUMNS
+    reference_columns: ClassVar[dict[str, tuple[str, ...]]] = {}
+    nested = rows.NESTED
+    list_endpoint = api.LIST_ENDPOINT
+    run_endpoint = api.RUN_ENDPOINT
+
+    def __init__(self, settings: Settings, pacer: Pacer) -> None:
+        key = required(settings.postman_api_key, "POSTMAN_API_KEY")
+        self.client = Client(
+            self.name,
+            settings.postman_api_url,
+            ("x-api-key", "", key),
+            key_setting="POSTMAN_API_KEY",
+            url_setting="POSTMAN_API_URL",
+            pacer=pacer,
+        )
+        self._sources = settings.postman_run_sources
+        self._lookback = timedelta(hours=settings.testruns_lookback_hours)
+        self._redactor = Redactor(settings.testruns_redact_params)
+        self._salt = redaction_salt(settings)
+
+    @property
+    def filters(self) -> str:
+        """The run sources asked for, in one spelling."""
+        return ",".join(sorted(self._sources))
+
+    async def walk(self, scope: str, mark: Mark, *, now: datetime) -> AsyncIterator[Page]:
+        """Pages of summaries, newest first where the list is."""
+        # The API filters by one source; among several, they are told apart here.
+        source = self._sources[0] if len(self._sources) == 1 else None
+
+        async def fetch(cursor: str | None) -> api.RunPage:
+            return await api.run_page(self.client, scope, cursor=cursor, source=source)
+
+        async for page in walk(fetch, mark, lookback=self._lookback, now=now):
+            wanted = [run for run in page.runs if self._is_wanted(run)]
+            yield Page(wanted, page.mark)
+
+    def _is_wanted(self, listed: Any) -> bool:
+        if not self._sources or not isinstance(listed, dict):
+            return True
+        return listed.get("source") in self._sources
+
+    def run_id(self, listed: Json) -> str:
+        """The summary's ID. Raises BadFieldError."""
+        return required(text(listed, "id") or None, "id")
+
+    def is_whole(self, listed: Json) -> bool:  # noqa: ARG002 - a summary never is
+        """Never: executions stand in the detail alone."""
+        return False
+
+    async def fetch(self, scope: str, run_id: str) -> tuple[Any, Rows, int]:
+        """One run's detail as sent, and the bytes of the answer; it refers to nothing."""
+        run, length = await api.run_detail(self.client, scope, run_id)
+        return run, {}, length
+
+    def flatten(self, run: Json, spelled: bytes) -> FlatRun:
+        """The run as rows; `spelled` is its one spelling. Raises BadFieldError."""
+        return rows.flatten(run, self._redactor, digest(spelled, self._salt))

@@ -1,0 +1,159 @@
+"""A walk down Postman's run list that can be put down and picked up (design: "Postman: a walk").
+
+The list pages by an opaque cursor and filters by no time; its order is not documented, so it is
+judged on what arrives. Newest first, the walk stops at the first page that lies wholly before the
+lookback; oldest first, it starts where the lookback did last time; neither, it reads to the end.
+"""
+
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from pipelines.errors import BadRequestError, PermanentError
+from pipelines.fields import BadFieldError, instant
+from pipelines.postman.api import RunPage
+from pipelines.source import Mark, Page, Walk
+
+Fetch = Callable[[str | None], Awaitable[RunPage]]
+
+
+async def walk(
+    fetch: Fetch, mark: Mark, *, lookback: timedelta, now: datetime
+) -> AsyncIterator[Page]:
+    """Pages from where `mark` stands until the gap to its high water is closed.
+
+    `fetch(cursor)` gives one page of the list. An interrupted walk is closed first, from its
+    cursor; then what has arrived on top since is walked. Raises PermanentError for a cursor that
+    comes back, and whatever `fetch` raises.
+    """
+    while True:
+        resumed = mark.walk is not None
+        async for page in _one_walk(fetch, mark, lookback=lookback, now=now):
+            mark = page.mark
+            yield page
+        if not resumed:
+            return
+
+
+async def _one_walk(
+    fetch: Fetch, mark: Mark, *, lookback: timedelta, now: datetime
+) -> AsyncIterator[Page]:
+    """From `mark.cursor` to the point where the walk closes."""
+    state = mark.walk or Walk(started_at=now)
+    cursor = mark.cursor if mark.walk or mark.known_order == "oldest_first" else None
+    from_top = cursor is None or mark.walk is not None
+    restarted = False
+    asked: set[str] = set()
+    # Where the lookback began, for the next walk of a list that is oldest first.
+    tail: deque[tuple[str | None, datetime | None]] = deque()
+    while True:
+        try:
+            page = await fetch(cursor)
+        except BadRequestError:
+            if cursor is None or restarted:
+                raise
+            # The cursor has expired: from the top; what is loaded is not fetched again.
+            cursor, state, from_top, restarted = None, Walk(started_at=now), True, True
+            asked.clear()
+            tail.clear()
+            continue
+        earliest, latest = _span(page.runs)
+        state = _seen(state, earliest, latest, lookback)
+        tail.append((cursor, latest))
+        following = page.next_cursor
+        if following is not None and following in asked:
+            # The next load starts at the top again, where new runs are.
+            yield Page(page.runs, replace(mark, cursor=None, walk=None))
+            raise PermanentError(
+                "postman: the list's cursor leads back to a page already read "
+                f"(page {len(asked) + 1} of this walk); the list never ends, so it is left here"
+            )
+        if following is None or _is_past(mark, state, latest, lookback):
+            yield Page(
+                page.runs,
+                _closed(mark, state, tail, lookback, whole=following is None and from_top),
+            )
+            return
+        asked.add(following)
+        cursor = following
+        mark = replace(mark, cursor=cursor, walk=state)
+        yield Page(page.runs, mark)
+
+
+def _span(runs: list[Any]) -> tuple[datetime | None, datetime | None]:
+    """Earliest and latest start on a page; queued runs have none, malformed ones do not count."""
+    starts = []
+    for run in runs:
+        try:
+            started_at = instant(run, "startedAt") if isinstance(run, dict) else None
+        except BadFieldError:
+            continue
+        if started_at is not None:
+            starts.append(started_at)
+    return (min(starts), max(starts)) if starts else (None, None)
+
+
+def _seen(
+    state: Walk, earliest: datetime | None, latest: datetime | None, tolerance: timedelta
+) -> Walk:
+    """The walk's evidence after one more page.
+
+    Runs may stand in the order in which they were queued, so neighbouring pages may overlap; by
+    more than the lookback, and stopping by time would be unsafe: that is no order.
+    """
+    if earliest is None or latest is None:
+        return state
+    newest = latest if state.newest_seen is None else max(latest, state.newest_seen)
+    order = state.list_order
+    if state.page_earliest is not None and state.page_latest is not None and order != "neither":
+        falls = latest <= state.page_latest and latest <= state.page_earliest + tolerance
+        rises = latest >= state.page_latest and earliest >= state.page_latest - tolerance
+        if falls and rises:
+            pass  # a page of runs that all started together tells nothing
+        elif falls and order != "oldest_first":
+            order = "newest_first"
+        elif rises and order != "newest_first":
+            order = "oldest_first"
+        else:
+            order = "neither"
+    return replace(
+        state, newest_seen=newest, page_earliest=earliest, page_latest=latest, list_order=order
+    )
+
+
+def _is_past(mark: Mark, state: Walk, latest: datetime | None, lookback: timedelta) -> bool:
+    """Whether everything from this page on is known: it lies wholly before the lookback.
+
+    Trusted only in a list that a whole walk has found to be newest first, that shows no other
+    order now, and whose newest known run has been met (or a second page has confirmed the fall).
+    """
+    if mark.high_water is None or latest is None or mark.known_order != "newest_first":
+        return False
+    met = state.newest_seen is not None and state.newest_seen >= mark.high_water
+    confirmed = state.list_order == "newest_first" or (state.list_order == "unknown" and met)
+    return confirmed and latest < mark.high_water - lookback
+
+
+def _closed(
+    mark: Mark,
+    state: Walk,
+    tail: deque[tuple[str | None, datetime | None]],
+    lookback: timedelta,
+    *,
+    whole: bool,
+) -> Mark:
+    """The mark after the walk: its newest start, capped at its own beginning, never backwards."""
+    reached = None if state.newest_seen is None else min(state.newest_seen, state.started_at)
+    known = [moment for moment in (mark.high_water, reached) if moment is not None]
+    order = state.list_order if whole and state.list_order != "unknown" else mark.known_order
+    if state.list_order == "neither":
+        order = "neither"
+    cursor = None
+    if order == "oldest_first" and state.newest_seen is not None:
+        bound = state.newest_seen - lookback
+        while len(tail) > 1 and (tail[0][1] is None or tail[0][1] < bound):
+            tail.popleft()
+        cursor = tail[0][0]
+    return Mark(max(known, default=None), cursor, None, order)

@@ -1,0 +1,84 @@
+"""Testmo as a load sees it: the walk, one run and the rows, bound to one set of settings."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from typing import Any
+
+from pipelines.client import Client
+from pipelines.fields import Json, bigint, required
+from pipelines.pace import Pacer
+from pipelines.redact import Redactor
+from pipelines.settings import Settings, Source
+from pipelines.source import FlatRun, Mark, Page, Rows, digest, redaction_salt
+from pipelines.testmo import api, rows
+from pipelines.testmo.walk import walk
+
+
+class TestmoRuns:
+    """The automation runs of the configured projects; a scope is a project's ID."""
+
+    __test__ = False  # pytest would otherwise collect a class of this name
+
+    name: Source = "testmo"
+    columns = rows.COLUMNS
+    reference_columns = rows.REFERENCE_COLUMNS
+    nested: frozenset[str] = frozenset()
+    list_endpoint = api.LIST_ENDPOINT
+    run_endpoint = api.RUN_ENDPOINT
+
+    def __init__(self, settings: Settings, pacer: Pacer) -> None:
+        token = required(settings.testmo_api_token, "TESTMO_API_TOKEN")
+        root = required(settings.testmo_api_url, "TESTMO_API_URL")
+        self.client = Client(
+            self.name,
+            root,
+            ("authorization", "Bearer ", token),
+            key_setting="TESTMO_API_TOKEN",
+            url_setting="TESTMO_API_URL",
+            pacer=pacer,
+        )
+        self._filters = api.Filters(
+            source_id=settings.testmo_source_ids,
+            config_id=settings.testmo_config_ids,
+            milestone_id=settings.testmo_milestone_ids,
+            created_by=settings.testmo_created_by,
+            tags=settings.testmo_tags,
+        )
+        self._lookback = timedelta(hours=settings.testruns_lookback_hours)
+        self._redactor = Redactor(settings.testruns_redact_params)
+        self._salt = redaction_salt(settings)
+
+    @property
+    def filters(self) -> str:
+        """The filters in force, in one spelling."""
+        params = self._filters.params()
+        return " ".join(f"{name}={','.join(sorted(params[name].split(',')))}" for name in params)
+
+    async def walk(self, scope: str, mark: Mark, *, now: datetime) -> AsyncIterator[Page]:
+        """Pages of runs, oldest first, from the lookback before the high water."""
+
+        async def fetch(created_after: datetime | None, page: int) -> api.RunPage:
+            return await api.run_page(
+                self.client, scope, filters=self._filters, created_after=created_after, page=page
+            )
+
+        since = None if mark.high_water is None else mark.high_water - self._lookback
+        async for page in walk(fetch, mark, since=since, now=now):
+            yield page
+
+    def run_id(self, listed: Json) -> str:
+        """The run's ID as text. Raises BadFieldError."""
+        return str(required(bigint(listed, "id"), "id"))
+
+    def is_whole(self, listed: Json) -> bool:
+        """Whether the list carries threads, tags, fields, links and artifacts (it may or not)."""
+        return listed.keys() >= rows.LISTS
+
+    async def fetch(self, scope: str, run_id: str) -> tuple[Any, Rows, int]:  # noqa: ARG002 - IDs are global
+        """One run as sent, the rows of what it refers to, and the bytes of the answer."""
+        run, expands, length = await api.run_by_id(self.client, run_id)
+        return run, rows.reference_rows(expands), length
+
+    def flatten(self, run: Json, spelled: bytes) -> FlatRun:
+        """The run as rows; `spelled` is its one spelling. Raises BadFieldError."""
+        return rows.flatten(run, self._redactor, digest(spelled, self._salt))

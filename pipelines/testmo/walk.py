@@ -1,0 +1,84 @@
+"""A walk up Testmo's run list by time instead of by page (design: "the watermark is the cursor").
+
+Page numbers are not safe: a run deleted during the walk shifts its successors, and the one on the
+boundary is never shown. So each page is asked for as "created after the last one seen", and page
+numbers serve only where a whole page of runs was created within one second.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from pipelines.errors import PermanentError
+from pipelines.fields import BadFieldError, bigint, instant
+from pipelines.source import Mark, Page, as_stored
+from pipelines.testmo.api import RunPage
+from pipelines.testmo.rows import reference_rows
+
+Fetch = Callable[[datetime | None, int], Awaitable[RunPage]]
+
+# `created_after` has whole seconds, and may or may not count its bound in.
+_OVERLAP = timedelta(seconds=1)
+
+
+async def walk(
+    fetch: Fetch, mark: Mark, *, since: datetime | None, now: datetime
+) -> AsyncIterator[Page]:
+    """Pages of runs created from `since` on (None: from the first), oldest first.
+
+    `fetch(created_after, page)` gives one page of the list. The high water of each page's mark is
+    the last creation seen, capped at `now`, never behind `mark`'s. Raises PermanentError for a
+    list in another order than asked for, and whatever `fetch` raises.
+    """
+    position = since
+    after = since
+    number = 1
+    seen: dict[object, datetime | None] = {}
+    while True:
+        page = await fetch(after, number)
+        keyed = [(_key(run), _created(run), run) for run in page.runs]
+        _check_order([created for _, created, _ in keyed])
+        unseen = [run for key, _, run in keyed if key not in seen]
+        if unseen:
+            seen |= {key: created for key, created, _ in keyed}
+            position = max((created for _, created, _ in keyed if created), default=position)
+            if position is not None:
+                # Only runs of the last two seconds can be shown again.
+                horizon = position - 2 * _OVERLAP
+                seen = {key: at for key, at in seen.items() if at is None or at >= horizon}
+                reached = min(position, now)
+                mark = Mark(max(mark.high_water or reached, reached))
+            yield Page(unseen, mark, reference_rows(page.expands))
+            if not page.has_next:
+                return
+            after = None if position is None else position - _OVERLAP
+            number = 1
+        elif page.has_next:
+            number += 1
+        else:
+            return
+
+
+def _created(run: Any) -> datetime | None:
+    try:
+        return instant(run, "created_at") if isinstance(run, dict) else None
+    except BadFieldError:
+        return None
+
+
+def _key(run: Any) -> object:
+    """The run's ID; where it has none, its content."""
+    try:
+        run_id = bigint(run, "id") if isinstance(run, dict) else None
+    except BadFieldError:
+        run_id = None
+    return run_id if run_id is not None else as_stored({"run": run})[1]
+
+
+def _check_order(created: list[datetime | None]) -> None:
+    times = [moment for moment in created if moment is not None]
+    if times != sorted(times):
+        raise PermanentError(
+            "testmo: the list is not in the order asked for (sort=automation_runs:created_at, "
+            "order=asc), so its end cannot be told; nothing after it is loaded"
+        )

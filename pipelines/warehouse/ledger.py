@@ -1,0 +1,317 @@
+"""One scope's session with the warehouse: its lock, its mark, its load's row, its commits.
+
+Everything that a load knows of its own progress goes through here, in the transaction of the rows
+that it stands for: killed at any point, a load is simply an earlier watermark.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+import psycopg
+from psycopg.rows import dict_row, scalar_row
+from psycopg.types.json import Jsonb, set_json_dumps
+
+from pipelines.client import Client
+from pipelines.errors import WarehouseError
+from pipelines.source import (
+    Batch,
+    FlatRun,
+    Gone,
+    Mark,
+    Outcome,
+    Owed,
+    Rejected,
+    RunSource,
+    Walk,
+)
+from pipelines.warehouse.merge import column_types, merge_references, merge_runs, unknown_fields
+from pipelines.warehouse.queries import queries
+
+_LOCK_WAIT = "60s"
+
+
+@dataclass(frozen=True)
+class Held:
+    """What is held of a run: its digest as listed; open, and to be asked for again by now."""
+
+    listed_digest: bytes | None
+    is_open: bool
+    is_due: bool
+
+
+@dataclass
+class Tally:
+    """What a load has done: rows written by table, records set aside, runs still owed."""
+
+    rows: Counter[str] = field(default_factory=Counter)
+    rejected: int = 0
+    owed: dict[str, str] = field(default_factory=dict)
+    gone: int = 0
+
+
+class Ledger:
+    """The session of one load over one scope; made, used and closed in one thread at a time."""
+
+    def __init__(self, connection: psycopg.Connection, source: RunSource, scope: str) -> None:
+        set_json_dumps(msgspec.json.encode, connection)
+        self._connection, self._source, self._scope = connection, source, scope
+        self._key = {"source": source.name, "scope": scope}
+        self._types = column_types(connection)
+        self._sql = queries("ledger")
+        self._known_fields: set[tuple[str, str]] = set()
+        self._sent_references: dict[str, dict[Any, tuple[Any, ...]]] = {}
+        self.load_id = 0
+        self.mark = Mark()
+        self.tally = Tally()
+
+    def take_lock(self) -> None:
+        """Hold the scope until this session ends, waiting up to a minute for another load.
+
+        Raises WarehouseError naming who holds it.
+        """
+        lock = {"lock": f"testruns {self._source.name} {self._scope}"}
+        scalar = self._connection.cursor(row_factory=scalar_row)
+        if scalar.execute(self._sql["take_lock"], lock).fetchone():
+            return
+        self._connection.execute(f"set lock_timeout = '{_LOCK_WAIT}'")
+        try:
+            self._connection.execute(self._sql["wait_for_lock"], lock)
+        except psycopg.errors.LockNotAvailable:
+            holder = scalar.execute(self._sql["lock_holder"], lock).fetchone() or "another load"
+            raise WarehouseError(
+                f"{self._source.name} {self._scope} is being loaded by {holder}; "
+                f"waited {_LOCK_WAIT} for it"
+            ) from None
+        finally:
+            self._connection.execute("set lock_timeout = 0")
+
+    def begin(self, lookback: timedelta, started_at: datetime) -> Mark:
+        """Read the mark and write the load's own row; the mark from which to walk.
+
+        A mark made under other filters counts for nothing: what they hid lies before it.
+        """
+        with self._connection.transaction():
+            self._connection.execute(self._sql["bury_dead_loads"], self._key)
+            row = self._dicts().execute(self._sql["read_mark"], self._key).fetchone()
+            if row is not None and row["filters"] == self._source.filters:
+                self.mark = _mark(row)
+            window_from = self.mark.high_water
+            begun = self._connection.execute(
+                self._sql["begin_load"],
+                {
+                    **self._key,
+                    "kind": "incremental",
+                    "window_from": window_from and window_from - lookback,
+                    "window_to": started_at,
+                    "high_water": self.mark.high_water,
+                },
+            ).fetchone()
+            self.load_id = begun[0] if begun else 0
+        return self.mark
+
+    def held(self, run_ids: list[str], now: datetime) -> dict[str, Held]:
+        """What is held of these runs, by ID."""
+        rows = self._connection.execute(
+            self._sql["run_states"],
+            {"source": self._source.name, "run_ids": run_ids, "now": now},
+        )
+        return {run_id: Held(*values) for run_id, *values in rows}
+
+    def due_open_runs(self, now: datetime) -> list[str]:
+        """IDs of open runs that are to be asked for now (`save_run_states` has the rule)."""
+        rows = self._connection.execute(self._sql["due_open_runs"], {**self._key, "now": now})
+        return [run_id for (run_id,) in rows]
+
+    def commit(self, batch: Batch, client: Client) -> None:
+        """Write a batch, its mark and the load's row, all or nothing.
+
+        Raises WarehouseError when Postgres refuses it.
+        """
+        try:
+            self._commit(batch, client)
+        except psycopg.Error as error:
+            reason = (error.diag.message_primary or str(error) or type(error).__name__).strip()
+            raise WarehouseError(
+                f"the warehouse refused a batch: {reason.splitlines()[0]}"
+            ) from error
+
+    def _commit(self, batch: Batch, client: Client) -> None:
+        # A run met twice counts as it was met last.
+        outcomes = {
+            one.payload if isinstance(one, Rejected) else one.run_id: (one, listed_digest)
+            for one, listed_digest in batch.outcomes
+        }
+        runs = [one for one, _ in outcomes.values() if isinstance(one, FlatRun)]
+        rejected = [one for one, _ in outcomes.values() if isinstance(one, Rejected)]
+        owed = {one.run_id: one.error for one, _ in outcomes.values() if isinstance(one, Owed)}
+        gone = [one.run_id for one, _ in outcomes.values() if isinstance(one, Gone)]
+        written: Counter[str] = Counter()
+        fields = unknown_fields(self._source, runs) - self._known_fields
+        references = {
+            table: [
+                row
+                for reference_id, row in {row[0]: row for row in rows}.items()
+                if self._sent(table).get(reference_id) != row
+            ]
+            for table, rows in batch.references.items()
+        }
+        with self._connection.transaction():
+            if runs:
+                written += merge_runs(
+                    self._connection, self._source, runs, self._types, self.load_id
+                )
+            written += merge_references(
+                self._connection, self._source, references, self._types, self.load_id
+            )
+            self._save_run_states(outcomes.values())
+            if gone:
+                self._connection.execute(
+                    self._sql["save_gone"], {"source": self._source.name, "run_ids": gone}
+                )
+            if rejected:
+                self._save_rejected(rejected)
+            if fields:
+                self._save_unknown_fields(fields)
+            if batch.mark is not None and batch.mark != self.mark:
+                self._save_mark(batch.mark)
+            self._update_load(written, len(rejected), batch.mark or self.mark, client)
+        # Only what is committed counts.
+        self.mark = batch.mark or self.mark
+        self._known_fields |= fields
+        for table, rows in references.items():
+            self._sent(table).update((row[0], row) for row in rows)
+        self.tally.rows += written
+        self.tally.rejected += len(rejected)
+        self.tally.owed |= owed
+        for run in runs:
+            self.tally.owed.pop(run.run_id, None)
+        self.tally.gone += len(gone)
+
+    def end(self, client: Client, error: str | None) -> None:
+        """Write how the load ended; `error` None: all loaded."""
+        with self._connection.transaction():
+            self._update_load(Counter(), 0, self.mark, client)
+            outcome = "succeeded" if error is None else "failed"
+            self._connection.execute(
+                self._sql["end_load"],
+                {"load_id": self.load_id, "outcome": outcome, "error": error},
+            )
+
+    def _save_run_states(self, outcomes: Iterable[tuple[Outcome, bytes | None]]) -> None:
+        states: dict[str, tuple[str, bytes | None, bytes | None, bool, datetime | None]] = {}
+        for one, listed in outcomes:
+            match one:
+                case FlatRun(run_id=run_id):
+                    states[run_id] = (run_id, listed, one.digest, one.is_open, one.opened_at)
+                case Owed(run_id=run_id):
+                    # Open, so that it is asked for by ID.
+                    states[run_id] = (run_id, None, None, True, None)
+                case Rejected(run_id=str(run_id)):
+                    states[run_id] = (run_id, listed, None, False, None)
+                case _:
+                    pass
+        if not states:
+            return
+        run_ids, listed_digests, contents, are_open, opened_at = map(
+            list, zip(*states.values(), strict=True)
+        )
+        self._connection.execute(
+            self._sql["save_run_states"],
+            {
+                **self._key,
+                "run_ids": run_ids,
+                "listed_digests": listed_digests,
+                "content_digests": contents,
+                "are_open": are_open,
+                "opened_at": opened_at,
+            },
+        )
+
+    def _save_rejected(self, rejected: list[Rejected]) -> None:
+        self._connection.execute(
+            self._sql["save_rejected"],
+            {
+                **self._key,
+                "load_id": self.load_id,
+                "endpoints": [one.endpoint for one in rejected],
+                "run_ids": [one.run_id for one in rejected],
+                "payloads": [one.payload for one in rejected],
+                "payload_digests": [
+                    blake2b(one.payload.encode(), digest_size=16).digest() for one in rejected
+                ],
+                "errors": [one.error for one in rejected],
+            },
+        )
+
+    def _save_unknown_fields(self, fields: set[tuple[str, str]]) -> None:
+        tables, names = map(list, zip(*sorted(fields), strict=True))
+        self._connection.execute(
+            self._sql["save_unknown_fields"],
+            {
+                "source": self._source.name,
+                "load_id": self.load_id,
+                "tables": tables,
+                "fields": names,
+            },
+        )
+
+    def _save_mark(self, mark: Mark) -> None:
+        walk = mark.walk
+        self._connection.execute(
+            self._sql["save_mark"],
+            {
+                **self._key,
+                "high_water": mark.high_water,
+                "cursor": mark.cursor,
+                "started_at": walk and walk.started_at,
+                "newest_seen": walk and walk.newest_seen,
+                "page_earliest": walk and walk.page_earliest,
+                "page_latest": walk and walk.page_latest,
+                "list_order": walk.list_order if walk else "unknown",
+                "known_order": mark.known_order,
+                "filters": self._source.filters,
+            },
+        )
+
+    def _update_load(
+        self, written: Counter[str], rejected: int, mark: Mark, client: Client
+    ) -> None:
+        quota = client.pacer.quota.as_json()
+        self._connection.execute(
+            self._sql["update_load"],
+            {
+                "load_id": self.load_id,
+                "requests": Jsonb(dict(client.traffic.requests)),
+                "requests_total": client.traffic.requests.total(),
+                "bytes_received": client.traffic.bytes_received,
+                "waited_seconds": client.traffic.waited_seconds,
+                "quota": Jsonb(quota) if quota else None,
+                "rows_written": Jsonb(dict(self.tally.rows + written)),
+                "rows_rejected": self.tally.rejected + rejected,
+                "watermark_after": mark.high_water,
+            },
+        )
+
+    def _sent(self, table: str) -> dict[Any, tuple[Any, ...]]:
+        return self._sent_references.setdefault(table, {})
+
+    def _dicts(self) -> psycopg.Cursor[dict[str, Any]]:
+        return self._connection.cursor(row_factory=dict_row)
+
+
+def _mark(row: dict[str, Any]) -> Mark:
+    walk = None
+    if row["started_at"] is not None:
+        walk = Walk(
+            started_at=row["started_at"],
+            newest_seen=row["newest_seen"],
+            page_earliest=row["page_earliest"],
+            page_latest=row["page_latest"],
+            list_order=row["list_order"],
+        )
+    return Mark(row["high_water"], row["cursor"], walk, row["known_order"])

@@ -1,0 +1,221 @@
+-- The ingest schema: watermarks, walks, loads, what is held of each run. One block a query,
+-- found by its name.
+
+-- name: take_lock
+-- Whether this session now holds the lock of a source and scope.
+select pg_try_advisory_lock(hashtextextended(%(lock)s, 0)) as taken;
+
+-- name: wait_for_lock
+-- As take_lock, but waits for as long as lock_timeout allows.
+select pg_advisory_lock(hashtextextended(%(lock)s, 0));
+
+-- name: lock_holder
+-- Who holds the lock: the application name of the session (host and process).
+select activity.application_name
+from pg_locks as held
+inner join pg_stat_activity as activity on held.pid = activity.pid
+where
+    held.locktype = 'advisory'
+    and held.granted
+    and (held.classid::bigint << 32 | held.objid::bigint) = hashtextextended(%(lock)s, 0)
+    and held.pid <> pg_backend_pid();
+
+-- name: bury_dead_loads
+-- Loads of this scope that never ended: whoever holds the lock now knows that they were killed.
+update ingest.loads
+set outcome = 'interrupted', error = 'killed; the next load went on from its last commit'
+where source = %(source)s and scope = %(scope)s and outcome = 'running';
+
+-- name: begin_load
+-- A load's own row, before its first request.
+insert into ingest.loads (source, scope, kind, window_from, window_to, watermark_before)
+values (%(source)s, %(scope)s, %(kind)s, %(window_from)s, %(window_to)s, %(high_water)s)
+returning load_id;
+
+-- name: update_load
+-- What the load has done so far; committed with every batch.
+update ingest.loads
+set
+    requests = %(requests)s,
+    requests_total = %(requests_total)s,
+    bytes_received = %(bytes_received)s,
+    waited_seconds = %(waited_seconds)s,
+    quota = coalesce(%(quota)s, quota),
+    rows_written = %(rows_written)s,
+    rows_rejected = %(rows_rejected)s,
+    watermark_after = %(watermark_after)s
+where load_id = %(load_id)s;
+
+-- name: end_load
+-- How it ended.
+update ingest.loads
+set finished_at = now(), outcome = %(outcome)s, error = %(error)s
+where load_id = %(load_id)s;
+
+-- name: read_mark
+-- How far a scope is read, and the walk that is under way.
+select
+    watermarks.high_water,
+    watermarks.cursor,
+    walks.started_at,
+    walks.newest_seen,
+    walks.page_earliest,
+    walks.page_latest,
+    walks.list_order,
+    walks.known_order,
+    walks.filters
+from ingest.watermarks as watermarks
+inner join ingest.walks as walks using (source, scope)
+where source = %(source)s and scope = %(scope)s;
+
+-- name: save_mark
+-- The watermark and the walk, in the transaction of the rows that they stand for.
+with watermark as (
+    insert into ingest.watermarks as held (source, scope, high_water, cursor)
+    values (%(source)s, %(scope)s, %(high_water)s, %(cursor)s)
+    on conflict (source, scope) do update
+    set high_water = excluded.high_water, cursor = excluded.cursor, updated_at = now()
+    where
+        (held.high_water, held.cursor)
+        is distinct from (excluded.high_water, excluded.cursor)
+)
+
+insert into ingest.walks (
+    source, scope, started_at, newest_seen, page_earliest, page_latest,
+    list_order, known_order, filters
+)
+values (
+    %(source)s, %(scope)s, %(started_at)s, %(newest_seen)s, %(page_earliest)s, %(page_latest)s,
+    %(list_order)s, %(known_order)s, %(filters)s
+)
+on conflict (source, scope) do update
+set
+    started_at = excluded.started_at,
+    newest_seen = excluded.newest_seen,
+    page_earliest = excluded.page_earliest,
+    page_latest = excluded.page_latest,
+    list_order = excluded.list_order,
+    known_order = excluded.known_order,
+    filters = excluded.filters;
+
+-- name: run_states
+-- What is held of the runs of a page.
+select
+    run_id,
+    listed_digest,
+    is_open,
+    is_open and (next_check_at is null or next_check_at <= %(now)s) as is_due
+from ingest.run_states
+where source = %(source)s and run_id = any(%(run_ids)s);
+
+-- name: due_open_runs
+-- Open runs of a scope that are to be asked for by ID now, the longest open last.
+select run_id
+from ingest.run_states
+where
+    source = %(source)s
+    and scope = %(scope)s
+    and is_open
+    and gone_at is null
+    and (next_check_at is null or next_check_at <= %(now)s)
+order by opened_at desc nulls first, run_id;
+
+-- name: content_digests
+-- What of a batch is loaded already, and the time that all of its rows carry.
+select
+    now() as loaded_at,
+    (
+        select coalesce(jsonb_object_agg(run_id, encode(content_digest, 'hex')), '{}')
+        from ingest.run_states
+        where source = %(source)s and run_id = any(%(run_ids)s) and content_digest is not null
+    ) as digests;
+
+-- name: save_run_states
+-- What is now held of each run of a batch. An open run that has not changed is asked for again
+-- after a tenth of its age at most, and sooner at first: an hour, two hours, four …
+insert into ingest.run_states as held (
+    source, run_id, scope, listed_digest, content_digest, is_open, opened_at
+)
+select
+    %(source)s,
+    batch.run_id,
+    %(scope)s,
+    batch.listed_digest,
+    batch.content_digest,
+    batch.is_open,
+    batch.opened_at
+from unnest(
+    %(run_ids)s::text [],
+    %(listed_digests)s::bytea [],
+    %(content_digests)s::bytea [],
+    %(are_open)s::boolean [],
+    %(opened_at)s::timestamptz []
+) as batch (run_id, listed_digest, content_digest, is_open, opened_at)
+on conflict (source, run_id) do update
+set
+    scope = excluded.scope,
+    -- A run asked for by ID keeps what the list said of it.
+    listed_digest = coalesce(excluded.listed_digest, held.listed_digest),
+    content_digest = coalesce(excluded.content_digest, held.content_digest),
+    is_open = excluded.is_open,
+    opened_at = coalesce(excluded.opened_at, held.opened_at),
+    gone_at = null,
+    unchanged_checks = case
+        when excluded.is_open and held.content_digest = excluded.content_digest
+            then held.unchanged_checks + 1
+        else 0
+    end,
+    next_check_at = case
+        when excluded.is_open and held.content_digest = excluded.content_digest
+            then now() + least(
+                greatest(now() - coalesce(excluded.opened_at, now()), interval '0') / 10,
+                interval '1 hour' * power(2, least(held.unchanged_checks, 16))
+            )
+    end;
+
+-- name: save_gone
+-- Open runs that the API no longer knows are not asked for again.
+update ingest.run_states
+set gone_at = now()
+where source = %(source)s and run_id = any(%(run_ids)s) and gone_at is null;
+
+-- name: save_rejected
+-- Records set aside, once for each payload.
+insert into ingest.rejected_records as held (
+    source, scope, endpoint, run_id, payload, payload_digest, error, load_id, last_load_id
+)
+select
+    %(source)s,
+    %(scope)s,
+    record.endpoint,
+    record.run_id,
+    record.payload,
+    record.payload_digest,
+    record.error,
+    %(load_id)s,
+    %(load_id)s
+from unnest(
+    %(endpoints)s::text [],
+    %(run_ids)s::text [],
+    %(payloads)s::text [],
+    %(payload_digests)s::bytea [],
+    %(errors)s::text []
+) as record (endpoint, run_id, payload, payload_digest, error)
+on conflict (source, scope, endpoint, payload_digest) do update
+set last_load_id = excluded.last_load_id, error = excluded.error;
+
+-- name: save_unknown_fields
+-- Fields without a column, told once.
+insert into ingest.unknown_fields (source, table_name, field, first_load_id)
+select %(source)s, seen.table_name, seen.field, %(load_id)s
+from unnest(%(tables)s::text [], %(fields)s::text []) as seen (table_name, field)
+on conflict do nothing;
+
+-- name: column_types
+-- The type of each column of the raw tables, by table.
+select
+    table_schema || '.' || table_name as table_name,
+    jsonb_object_agg(column_name, udt_name) as types
+from information_schema.columns
+where table_schema in ('raw_postman', 'raw_testmo')
+group by 1;
