@@ -3,21 +3,22 @@
 
 -- name: take_lock
 -- Whether this session now holds the lock of a source and scope.
-select pg_try_advisory_lock(hashtextextended(%(lock)s, 0)) as taken;
+select pg_try_advisory_lock(hashtextextended(%(lock_name)s, 0)) as taken;
 
 -- name: wait_for_lock
 -- As take_lock, but waits for as long as lock_timeout allows.
-select pg_advisory_lock(hashtextextended(%(lock)s, 0));
+select pg_advisory_lock(hashtextextended(%(lock_name)s, 0));
 
 -- name: lock_holder
 -- Who holds the lock: the application name of the session (host and process).
 select activity.application_name
 from pg_locks as held
 inner join pg_stat_activity as activity on held.pid = activity.pid
+cross join hashtextextended(%(lock_name)s, 0) as lock_key
 where
     held.locktype = 'advisory'
     and held.granted
-    and (held.classid::bigint << 32 | held.objid::bigint) = hashtextextended(%(lock)s, 0)
+    and ((held.classid::bigint << 32) | held.objid::bigint) = lock_key
     and held.pid <> pg_backend_pid();
 
 -- name: bury_dead_loads

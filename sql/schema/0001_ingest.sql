@@ -153,7 +153,8 @@ comment on table ingest.rejected_records is
 'Records that could not be parsed, as they were sent; a row a different payload.';
 comment on column ingest.rejected_records.rejected_id is 'Counts up.';
 comment on column ingest.rejected_records.source is 'postman or testmo.';
-comment on column ingest.rejected_records.scope is 'Collection ID (Postman) or project ID (Testmo).';
+comment on column ingest.rejected_records.scope is
+'Collection ID (Postman) or project ID (Testmo).';
 comment on column ingest.rejected_records.endpoint is 'The API''s path template that sent it.';
 comment on column ingest.rejected_records.run_id is 'The run''s ID, where it has a readable one.';
 comment on column ingest.rejected_records.payload is

@@ -1,0 +1,55 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help install demo test test-slow lint format dev lock wheel clean
+
+help: ## this list
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+): .*## (.*)/  make \1\t\2/' | expand -t 20
+
+install: .venv/installed ## everything into .venv
+
+.venv/installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "testruns needs Python 3.11 or newer; name one with make PYTHON=python3.12"; exit 2; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: install ## the nightly job end to end: embedded Postgres, bundled sandbox APIs
+	@$(BIN)/testruns demo
+
+test: install ## the whole suite but the slow tests
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: install ## the slow tests
+	$(BIN)/python -m pytest -m slow
+
+lint: install ## ruff, mypy, sqlfluff
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/sqlfluff lint --disable-progress-bar --templater placeholder sql
+	$(BIN)/sqlfluff lint --disable-progress-bar dbt_project
+
+format: install ## what the linters can mend themselves
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/sqlfluff fix --disable-progress-bar --templater placeholder sql
+	$(BIN)/sqlfluff fix --disable-progress-bar dbt_project
+
+dev: install ## Dagster's UI and daemon on http://127.0.0.1:3000
+	@$(BIN)/testruns dev
+
+lock: ## resolve the dependencies anew (needs uv)
+	uv pip compile --universal --generate-hashes --no-strip-extras --no-emit-index-url \
+		--no-header --no-annotate --python-version 3.11 --extra dev \
+		--output-file requirements.lock pyproject.toml
+
+wheel: install ## dist/*.whl, with sql/ and dbt_project/ inside
+	$(BIN)/python -m hatchling build -t wheel
+
+clean: ## what can be made again; never .testruns, where runs may be
+	rm -rf .venv dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

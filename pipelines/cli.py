@@ -1,0 +1,270 @@
+"""The `testruns` command: parse, call, print, exit status; it does no work itself.
+
+Exit status: 0 all went well; 1 something failed (what loaded stays loaded, the rest resumes next
+time); 2 bad usage or settings. Imports stay inside the commands: `load` needs neither Dagster, dbt
+nor pandas, and `--help` needs nothing at all.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pipelines.errors import SettingsError, TestrunsError
+
+if TYPE_CHECKING:
+    from pipelines.report import ScopeReport
+    from pipelines.settings import Settings, Source
+
+_EPILOG = "Settings come from the environment or from .env here; see README.md."
+
+
+@click.group(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="testruns")
+def cli() -> None:
+    """Every API-test run and every automation run, in your own Postgres warehouse."""
+
+
+def main() -> None:
+    """Run the command line; each complaint is a line on stderr."""
+    try:
+        sys.exit(cli(standalone_mode=False) or 0)
+    except click.exceptions.Exit as ended:
+        sys.exit(ended.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _complain("interrupted; what is loaded stays, the next load goes on from there")
+        sys.exit(130)
+    except SettingsError as error:
+        _complain(str(error))
+        sys.exit(2)
+    except TestrunsError as error:
+        _complain(str(error))
+        sys.exit(1)
+
+
+def _complain(message: str) -> None:
+    for line in message.splitlines():
+        click.echo(f"testruns: {line}", err=True)
+
+
+def _settings() -> "Settings":
+    from pipelines.settings import load_settings
+
+    return load_settings()
+
+
+@cli.command()
+@click.option("--source", type=click.Choice(["postman", "testmo"]), help="Only this one.")
+def load(source: "Source | None") -> int:
+    """Extract, flatten and load what is new; no dbt."""
+    settings = _settings()
+    sources = settings.require_source(source)
+
+    from pipelines.console import load_progress
+    from pipelines.load import load_source
+    from pipelines.warehouse.connect import open_warehouse
+
+    if source is None:
+        _say_what_is_left_out(settings)
+    url = open_warehouse(settings)
+    reports: list[ScopeReport] = []
+    with load_progress() as progress:
+        for one in sources:
+            reports += load_source(settings, one, url, progress)
+    return _exit_status(reports)
+
+
+def _say_what_is_left_out(settings: "Settings") -> None:
+    for source, key in (("postman", "POSTMAN_API_KEY"), ("testmo", "TESTMO_API_TOKEN")):
+        if source not in settings.configured_sources:
+            click.echo(f"{source}: not loaded, {key} is not set")
+
+
+def _exit_status(reports: "list[ScopeReport]") -> int:
+    failed = [report for report in reports if report.error is not None]
+    if not failed:
+        return 0
+    helps = (
+        "a later load may succeed"
+        if any(one.is_transient for one in failed)
+        else ("a later load will fail as well until this is mended")
+    )
+    names = ", ".join(f"{report.source} {report.scope}" for report in failed)
+    _complain(f"{len(failed)} of {len(reports)} scopes failed ({names}); {helps}")
+    return 1
+
+
+@cli.command()
+@click.option("--full-refresh", is_flag=True, help="Rebuild incremental models from scratch.")
+def transform(*, full_refresh: bool) -> int:
+    """Run dbt build over the warehouse."""
+    from pipelines.demo import shown_settings
+
+    settings = _shown(shown_settings(_settings()))
+    from pipelines.transform import transform as build
+    from pipelines.warehouse.connect import open_warehouse
+
+    report = build(
+        open_warehouse(settings),
+        timezone=settings.testruns_timezone,
+        target_path=settings.testruns_home / "dbt",
+        full_refresh=full_refresh,
+    )
+    click.echo(f"dbt: {report.models} models, {report.tests} tests in {report.seconds:.1f} s")
+    for line in report.warned_tests:
+        click.echo(f"  warns: {line}")
+    for line in [*report.errors, *report.failed_tests]:
+        _complain(f"dbt: {line}")
+    if report.skipped:
+        _complain(f"dbt: skipped {', '.join(report.skipped)}")
+    return 0 if report.succeeded else 1
+
+
+@cli.command()
+def nightly() -> int:
+    """Load, then transform: what the schedule runs, through Dagster."""
+    settings = _settings()
+    settings.require_source()
+
+    from pipelines.nightly import run_nightly
+
+    return run_nightly(settings)
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="Everything, for programs.")
+def status(*, as_json: bool) -> int:
+    """Show watermarks, freshness, open runs, last loads, quota, rejected records."""
+    from pipelines.demo import shown_settings
+
+    settings = _shown(shown_settings(_settings()))
+    from pipelines.status import psql_command, read_status, status_lines
+    from pipelines.warehouse.connect import open_warehouse
+
+    url = open_warehouse(settings)
+    found = read_status(settings, url)
+    if as_json:
+        click.echo(json.dumps(found.as_json(), default=str, indent=2))
+    else:
+        click.echo("\n".join(status_lines(found, psql_command(settings, url))))
+    return 0
+
+
+def _shown(settings: "Settings") -> "Settings":
+    """Say so when it is the demo that is looked at."""
+    if settings.testruns_home.name == "demo" and not settings.configured_sources:
+        click.echo("no API is configured: this is the demo's warehouse", err=True)
+    return settings
+
+
+@cli.command()
+def demo() -> int:
+    """Run the nightly job end to end on bundled sandbox APIs, without an account."""
+    from pipelines.summary import run_demo
+
+    return run_demo(_settings())
+
+
+@cli.command()
+@click.option("--port", default=8765, show_default=True, help="0: any free one.")
+@click.option("--postman-runs", type=click.Path(path_type=Path), help="NDJSON, may be gzipped.")
+@click.option("--testmo-runs", type=click.Path(path_type=Path), help="NDJSON, may be gzipped.")
+@click.option("--testmo-books", type=click.Path(path_type=Path), help="JSON: sources, users, …")
+@click.option(
+    "--requests-per-minute",
+    default=6000,
+    show_default=True,
+    help="The limit that the sandbox announces and enforces; Postman's own is 300.",
+)
+def sandbox(
+    port: int,
+    postman_runs: Path | None,
+    testmo_runs: Path | None,
+    testmo_books: Path | None,
+    requests_per_minute: int,
+) -> int:
+    """Serve both APIs on loopback: a seeded history, or runs from files."""
+    from datetime import UTC, datetime
+
+    from pipelines.sandbox.files import read_files
+    from pipelines.sandbox.history import seeded_history
+    from pipelines.sandbox.server import serve_forever
+
+    try:
+        if postman_runs or testmo_runs or testmo_books:
+            data = read_files(postman_runs, testmo_runs, testmo_books)
+        else:
+            data = seeded_history(datetime.now(UTC))
+    except (ValueError, OSError) as error:
+        raise click.UsageError(str(error)) from None
+    try:
+        serve_forever(data, port, requests_per_minute)
+    except OSError as error:
+        raise TestrunsError(str(error)) from None
+    return 0
+
+
+@cli.command()
+@click.option("--port", default=3000, show_default=True, help="Of the web page.")
+def dev(port: int) -> int:
+    """Run Dagster's UI and daemon on the same settings; on the demo if nothing is configured."""
+    settings = _settings()
+
+    from pipelines.demo import demo_settings, is_unconfigured
+    from pipelines.dev import run_dev
+    from pipelines.settings import load_settings
+
+    if not is_unconfigured(settings):
+        return run_dev(settings, port=port, extra_environment={})
+    click.echo("no API is configured: Dagster runs on the demo's sandbox and warehouse", err=True)
+    with demo_settings(settings, anew=False) as variables:
+        return run_dev(
+            load_settings(variables, Path(variables["TESTRUNS_HOME"])),
+            port=port,
+            extra_environment=variables,
+        )
+
+
+@cli.group()
+def warehouse() -> None:
+    """Start or stop the embedded Postgres; commands start it by themselves."""
+
+
+@warehouse.command()
+def start() -> int:
+    """Start it, for psql and BI tools."""
+    from pipelines.demo import shown_settings
+
+    settings = _embedded(_shown(shown_settings(_settings())))
+    from pipelines.status import psql_command
+    from pipelines.warehouse.connect import open_warehouse
+
+    click.echo(psql_command(settings, open_warehouse(settings)))
+    return 0
+
+
+@warehouse.command()
+def stop() -> int:
+    """Stop it; nothing is lost, the next command starts it again."""
+    from pipelines.demo import shown_settings
+    from pipelines.warehouse.embedded import EmbeddedPostgres
+
+    settings = _embedded(_shown(shown_settings(_settings())))
+    stopped = EmbeddedPostgres(settings.testruns_home).stop()
+    click.echo("stopped" if stopped else "it was not running")
+    return 0
+
+
+def _embedded(settings: "Settings") -> "Settings":
+    if settings.testruns_warehouse_url is not None:
+        raise SettingsError("TESTRUNS_WAREHOUSE_URL: is set, so there is no embedded Postgres")
+    return settings
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+-- What the demo tells a newcomer, from the marts. One block a query, found by its name.
+
+-- name: loaded
+-- How much there is.
+select
+    (select count(*) from raw_postman.collection_runs) as postman_runs,
+    (select count(*) from raw_postman.executions) as postman_requests,
+    (select count(*) from raw_postman.assertions) as postman_assertions,
+    (select count(*) from raw_testmo.automation_runs) as testmo_runs,
+    (select count(*) from raw_testmo.automation_run_threads) as testmo_threads,
+    (select coalesce(sum(total_count), 0) from raw_testmo.automation_runs)::bigint as testmo_tests;
+
+-- name: health
+-- The last 14 days of each collection and project.
+with names as (
+    select
+        collection_id as id,
+        max(extra ->> 'collectionName') as name
+    from raw_postman.collection_runs
+    group by collection_id
+)
+
+select
+    health.system,
+    coalesce(
+        names.name,
+        case health.system when 'postman' then 'collection ' else 'project ' end
+        || health.collection_or_project_id
+    ) as name,
+    sum(health.runs_total)::bigint as runs,
+    sum(health.runs_passed)::bigint as runs_passed,
+    sum(health.runs_failed)::bigint as runs_failed,
+    sum(health.tests_passed) / nullif(sum(health.tests_decided), 0) as pass_rate
+from marts.fct_daily_run_health as health
+left join names on health.collection_or_project_id = names.id
+where
+    health.business_date
+    > (select max(latest.business_date) from marts.fct_daily_run_health as latest) - 14
+group by health.system, health.collection_or_project_id, names.name
+order by health.system, names.name nulls last, health.collection_or_project_id;
+
+-- name: flaky
+-- Assertions that change their mind most often from one run to the next.
+with decided as (
+    select
+        item_name,
+        assertion_name,
+        outcome,
+        lag(outcome) over (
+            partition by collection_id, item_name, assertion_name
+            order by run_started_at, test_run_key, execution_index, assertion_index
+        ) as outcome_before
+    from marts.fct_assertion_results
+    where outcome in ('passed', 'failed')
+)
+
+select
+    item_name,
+    assertion_name,
+    count(*) as results,
+    count(*) filter (where outcome = 'failed') as failed,
+    count(*) filter (where outcome <> outcome_before) as flips
+from decided
+group by item_name, assertion_name
+having count(*) filter (where outcome <> outcome_before) >= 3
+order by flips desc, item_name asc, assertion_name asc
+limit 5;
+
+-- name: slow
+-- Requests by their 95th percentile of the last 7 days, and their median against the 28 before.
+with latest as (
+    select max(business_date) as day
+    from marts.fct_request_executions
+),
+
+answered as (
+    select
+        executions.item_name,
+        executions.response_time_ms,
+        executions.business_date > latest.day - 7 as is_recent
+    from marts.fct_request_executions as executions
+    cross join latest
+    where
+        executions.response_time_ms is not null
+        and executions.business_date > latest.day - 35
+)
+
+select
+    item_name,
+    count(*) filter (where is_recent) as requests,
+    percentile_cont(0.5) within group (order by response_time_ms)
+    filter (where is_recent) as median_ms,
+    percentile_cont(0.95) within group (order by response_time_ms)
+    filter (where is_recent) as p95_ms,
+    percentile_cont(0.5) within group (order by response_time_ms)
+    filter (where not is_recent) as median_before_ms
+from answered
+group by item_name
+having count(*) filter (where is_recent) > 0
+order by p95_ms desc
+limit 5;
+
+-- name: unfinished
+-- Runs that are still open, and green ones that sent less than half of the usual requests.
+with usual as (
+    select
+        collection_or_project_id,
+        percentile_cont(0.5) within group (order by requests_total) as requests
+    from marts.fct_test_runs
+    where system = 'postman' and not is_open
+    group by collection_or_project_id
+)
+
+select
+    runs.system,
+    runs.run_id,
+    runs.started_at,
+    case
+        when runs.is_open then 'still open'
+        else
+            'green, but only ' || runs.requests_total || ' of the usual '
+            || round(usual.requests)::text || ' requests'
+    end as remark
+from marts.fct_test_runs as runs
+left join usual using (collection_or_project_id)
+where
+    runs.is_open
+    or (runs.status = 'passed' and runs.requests_total < usual.requests / 2)
+order by runs.started_at desc
+limit 5;
