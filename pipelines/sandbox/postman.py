@@ -14,7 +14,7 @@ from itertools import islice
 from typing import NamedTuple
 from uuid import UUID
 
-import orjson
+import msgspec
 
 from pipelines.sandbox.limits import PostmanLimits
 from pipelines.sandbox.wire import Answer, Json, RequestError, encode, moment
@@ -195,12 +195,12 @@ def _is_uuid(text: str) -> bool:
 
 def _cursor(run: _Run) -> str:
     started_at = None if run.started_at == _NO_START else run.started_at.isoformat()
-    return base64.urlsafe_b64encode(orjson.dumps([started_at, run.id])).decode()
+    return base64.urlsafe_b64encode(msgspec.json.encode([started_at, run.id])).decode()
 
 
 def _last_seen(cursor: str) -> tuple[datetime, str]:
     try:
-        started_at, run_id = orjson.loads(base64.b64decode(cursor, b"-_", validate=True))
+        started_at, run_id = msgspec.json.decode(base64.b64decode(cursor, b"-_", validate=True))
     except (TypeError, ValueError):
         started_at, run_id = "", None
     start = _NO_START if started_at is None else moment(started_at)

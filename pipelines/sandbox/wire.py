@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-import orjson
+import msgspec
 
 Json = dict[str, Any]
 
@@ -29,13 +29,13 @@ class RequestError(Exception):
 
 
 def encode(value: Any) -> bytes:
-    """Give JSON bytes; what orjson refuses (lone surrogates, beyond 64 bits) is escaped by json.
+    """Give JSON bytes; what msgspec refuses (lone surrogates) is escaped by json.
 
     Real answers hold such text and numbers, so the fakes must be able to send them.
     """
     try:
-        return orjson.dumps(value)
-    except TypeError:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:
         return json.dumps(value).encode()
 
 

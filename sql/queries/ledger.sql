@@ -75,10 +75,8 @@ with watermark as (
     insert into ingest.watermarks as held (source, scope, high_water, cursor)
     values (%(source)s, %(scope)s, %(high_water)s, %(cursor)s)
     on conflict (source, scope) do update
-    set high_water = excluded.high_water, cursor = excluded.cursor, updated_at = now()
-    where
-        (held.high_water, held.cursor)
-        is distinct from (excluded.high_water, excluded.cursor)
+        set high_water = excluded.high_water, cursor = excluded.cursor, updated_at = now()
+        where (held.high_water, held.cursor) is distinct from (excluded.high_water, excluded.cursor)
 )
 
 insert into ingest.walks (
@@ -90,14 +88,14 @@ values (
     %(list_order)s, %(known_order)s, %(filters)s
 )
 on conflict (source, scope) do update
-set
-    started_at = excluded.started_at,
-    newest_seen = excluded.newest_seen,
-    page_earliest = excluded.page_earliest,
-    page_latest = excluded.page_latest,
-    list_order = excluded.list_order,
-    known_order = excluded.known_order,
-    filters = excluded.filters;
+    set
+        started_at = excluded.started_at,
+        newest_seen = excluded.newest_seen,
+        page_earliest = excluded.page_earliest,
+        page_latest = excluded.page_latest,
+        list_order = excluded.list_order,
+        known_order = excluded.known_order,
+        filters = excluded.filters;
 
 -- name: run_states
 -- What is held of the runs of a page.
@@ -119,7 +117,7 @@ where
     and is_open
     and gone_at is null
     and (next_check_at is null or next_check_at <= %(now)s)
-order by opened_at desc nulls first, run_id;
+order by opened_at desc nulls first, run_id asc;
 
 -- name: content_digests
 -- What of a batch is loaded already, and the time that all of its rows carry.
@@ -145,34 +143,35 @@ select
     batch.content_digest,
     batch.is_open,
     batch.opened_at
-from unnest(
-    %(run_ids)s::text [],
-    %(listed_digests)s::bytea [],
-    %(content_digests)s::bytea [],
-    %(are_open)s::boolean [],
-    %(opened_at)s::timestamptz []
-) as batch (run_id, listed_digest, content_digest, is_open, opened_at)
+from
+    unnest(
+        %(run_ids)s::text[],
+        %(listed_digests)s::bytea[],
+        %(content_digests)s::bytea[],
+        %(are_open)s::boolean[],
+        %(opened_at)s::timestamptz[]
+    ) as batch (run_id, listed_digest, content_digest, is_open, opened_at)
 on conflict (source, run_id) do update
-set
-    scope = excluded.scope,
-    -- A run asked for by ID keeps what the list said of it.
-    listed_digest = coalesce(excluded.listed_digest, held.listed_digest),
-    content_digest = coalesce(excluded.content_digest, held.content_digest),
-    is_open = excluded.is_open,
-    opened_at = coalesce(excluded.opened_at, held.opened_at),
-    gone_at = null,
-    unchanged_checks = case
-        when excluded.is_open and held.content_digest = excluded.content_digest
-            then held.unchanged_checks + 1
-        else 0
-    end,
-    next_check_at = case
-        when excluded.is_open and held.content_digest = excluded.content_digest
-            then now() + least(
-                greatest(now() - coalesce(excluded.opened_at, now()), interval '0') / 10,
-                interval '1 hour' * power(2, least(held.unchanged_checks, 16))
-            )
-    end;
+    set
+        scope = excluded.scope,
+        -- A run asked for by ID keeps what the list said of it.
+        listed_digest = coalesce(excluded.listed_digest, held.listed_digest),
+        content_digest = coalesce(excluded.content_digest, held.content_digest),
+        is_open = excluded.is_open,
+        opened_at = coalesce(excluded.opened_at, held.opened_at),
+        gone_at = null,
+        unchanged_checks = case
+            when excluded.is_open and held.content_digest = excluded.content_digest
+                then held.unchanged_checks + 1
+            else 0
+        end,
+        next_check_at = case
+            when excluded.is_open and held.content_digest = excluded.content_digest
+                then now() + least(
+                    greatest(now() - coalesce(excluded.opened_at, now()), interval '0') / 10,
+                    interval '1 hour' * power(2, least(held.unchanged_checks, 16))
+                )
+        end;
 
 -- name: save_gone
 -- Open runs that the API no longer knows are not asked for again.
@@ -193,23 +192,28 @@ select
     record.payload,
     record.payload_digest,
     record.error,
-    %(load_id)s,
-    %(load_id)s
-from unnest(
-    %(endpoints)s::text [],
-    %(run_ids)s::text [],
-    %(payloads)s::text [],
-    %(payload_digests)s::bytea [],
-    %(errors)s::text []
-) as record (endpoint, run_id, payload, payload_digest, error)
+    %(load_id)s as first_load_id,
+    %(load_id)s as last_load_id
+from
+    unnest(
+        %(endpoints)s::text[],
+        %(run_ids)s::text[],
+        %(payloads)s::text[],
+        %(payload_digests)s::bytea[],
+        %(errors)s::text[]
+    ) as record (endpoint, run_id, payload, payload_digest, error)
 on conflict (source, scope, endpoint, payload_digest) do update
-set last_load_id = excluded.last_load_id, error = excluded.error;
+    set last_load_id = excluded.last_load_id, error = excluded.error;
 
 -- name: save_unknown_fields
 -- Fields without a column, told once.
 insert into ingest.unknown_fields (source, table_name, field, first_load_id)
-select %(source)s, seen.table_name, seen.field, %(load_id)s
-from unnest(%(tables)s::text [], %(fields)s::text []) as seen (table_name, field)
+select
+    %(source)s,
+    seen.table_name,
+    seen.field,
+    %(load_id)s as first_load_id
+from unnest(%(tables)s::text[], %(fields)s::text[]) as seen (table_name, field)
 on conflict do nothing;
 
 -- name: column_types
@@ -219,4 +223,4 @@ select
     jsonb_object_agg(column_name, udt_name) as types
 from information_schema.columns
 where table_schema in ('raw_postman', 'raw_testmo')
-group by 1;
+group by table_schema, table_name;
