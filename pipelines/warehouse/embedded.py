@@ -14,35 +14,35 @@ import contextlib
 import fcntl
 import os
 import re
-import secrets
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, Any, Self
-from urllib.parse import quote
+from typing import IO, Any
 
 import psycopg
 from psycopg import sql
 
 from pipelines.errors import WarehouseError
-
-SUPERUSER = "testruns"
-READER = "testruns_reader"
-_DATABASE = "testruns"
-_HOST = "127.0.0.1"
+from pipelines.warehouse.pgpass import (
+    DATABASE,
+    HOST,
+    READER,
+    SUPERUSER,
+    Access,
+    free_port,
+    is_free,
+)
 
 _MAJOR = "18"
 _READY_SECONDS = 60.0  # what pg_ctl would grant a start, crash recovery included
 _POLL_SECONDS = 0.01  # a start takes 20 ms; pg_ctl would look every 100
 _LINGER_SECONDS = 10.0  # backends of a killed server end when their current query lets them
 _DYING_SECONDS = 0.2  # a killed server refuses logins a little before its process is gone
-_LOGIN_SECONDS = 10  # a login takes 6 ms: this server hangs
 _UNFINISHED = "unfinished-"
 
 _INITDB = (
@@ -53,7 +53,7 @@ _INITDB = (
     "--locale=C",  # for libc, where C.UTF-8 is not everywhere to be had
     "--locale-provider=builtin",
     "--builtin-locale=C.UTF-8",
-    *("-c", f"listen_addresses={_HOST}"),
+    *("-c", f"listen_addresses={HOST}"),
     *("-c", "unix_socket_directories="),
     *("-c", "timezone=UTC"),
     *("-c", "log_timezone=UTC"),
@@ -167,9 +167,9 @@ class EmbeddedPostgres:
         except OSError as error:
             raise self._failed(f"{error.strerror}: {error.filename or self._dir}") from error
 
-    def _answering(self) -> "_Access | None":
+    def _answering(self) -> Access | None:
         """How to log in, or None unless our server takes it; SCRAM proves both sides."""
-        access = _Access.read(self.pgpass)
+        access = Access.read(self.pgpass)
         if access is None or not self._pid_file.exists():
             return None
         try:
@@ -178,8 +178,8 @@ class EmbeddedPostgres:
             return None
         return access
 
-    def _start(self, *, durable: bool) -> "_Access":
-        access = _Access.read(self.pgpass)
+    def _start(self, *, durable: bool) -> "Access":
+        access = Access.read(self.pgpass)
         if self.is_running():
             if access is None:
                 self._shut_down()
@@ -223,11 +223,11 @@ class EmbeddedPostgres:
                 return True
         return False
 
-    def _create(self, access: "_Access | None", guard: IO[str], *, durable: bool) -> "_Access":
+    def _create(self, access: Access | None, guard: IO[str], *, durable: bool) -> "Access":
         """Make the data directory beside its place and move it there when it is complete."""
         if self._data.exists() and any(self._data.iterdir()):
             raise self._failed(f"{self._data} holds other files than Postgres's: move it away")
-        access = access or _Access.generate()
+        access = access or Access.generate()
         access.write(self.pgpass)
         with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=self._dir) as unfinished:
             data = f"{Path(unfinished).name}/data"
@@ -235,7 +235,7 @@ class EmbeddedPostgres:
             self._run("initdb", *options, stdin=access.superuser, guard=guard)
             self._execute(
                 f"create role {READER} login password {sql.quote(access.reader)}",
-                f"create database {_DATABASE}",
+                f"create database {DATABASE}",
                 data=data,
                 guard=guard,
             )
@@ -251,11 +251,11 @@ class EmbeddedPostgres:
                 "yourself and set TESTRUNS_WAREHOUSE_URL"
             )
 
-    def _launch(self, access: "_Access | None", guard: IO[str], *, durable: bool) -> "_Access":
+    def _launch(self, access: Access | None, guard: IO[str], *, durable: bool) -> "Access":
         """Start the server on its old port, or on another if that is taken by now."""
         self._pid_file.unlink(missing_ok=True)
         if access is None:
-            access = _Access.generate()
+            access = Access.generate()
             self._execute(
                 f"alter role {SUPERUSER} password {sql.quote(access.superuser)}",
                 f"alter role {READER} password {sql.quote(access.reader)}",
@@ -263,8 +263,8 @@ class EmbeddedPostgres:
                 guard=guard,
             )
             access.write(self.pgpass)
-        if not _is_free(access.port):
-            access = replace(access, port=_free_port())
+        if not is_free(access.port):
+            access = replace(access, port=free_port())
             access.write(self.pgpass)
         options = f"-p {access.port}" + ("" if durable else f" {_THROWAWAY}")
         self._run(
@@ -273,7 +273,7 @@ class EmbeddedPostgres:
         )
         return access
 
-    def _becomes_ready(self, access: "_Access") -> bool:
+    def _becomes_ready(self, access: "Access") -> bool:
         """Wait until the server takes our login, whoever started it; False if it ends instead."""
         deadline = time.monotonic() + _READY_SECONDS
         while self._is_held() or self.is_running():
@@ -285,7 +285,7 @@ class EmbeddedPostgres:
             time.sleep(_POLL_SECONDS)
         return False
 
-    def _admits(self, access: "_Access") -> bool:
+    def _admits(self, access: "Access") -> bool:
         try:
             access.log_in()
         except psycopg.OperationalError as error:
@@ -344,58 +344,6 @@ class EmbeddedPostgres:
         return WarehouseError("; ".join((f"embedded Postgres in {self._dir}: {reason}", *said)))
 
 
-@dataclass(frozen=True)
-class _Access:
-    """Port and passwords, as the password file has them."""
-
-    port: int
-    superuser: str = field(repr=False)
-    reader: str = field(repr=False)
-
-    @classmethod
-    def generate(cls) -> Self:
-        return cls(_free_port(), secrets.token_urlsafe(), secrets.token_urlsafe())
-
-    @classmethod
-    def read(cls, file: Path) -> Self | None:
-        """None if the file is missing, or not all in it that should be."""
-        try:
-            lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
-        except OSError:
-            return None
-        entries = {part[3]: part for line in lines if len(part := line.split(":")) == 5}
-        try:
-            _, port, _, _, superuser = entries[SUPERUSER]
-            return cls(int(port), superuser, entries[READER][4])
-        except (KeyError, ValueError):
-            return None
-
-    @property
-    def url(self) -> str:
-        password = quote(self.superuser, safe="")  # somebody may have set another
-        return f"postgresql://{SUPERUSER}:{password}@{_HOST}:{self.port}/{_DATABASE}"
-
-    def write(self, file: Path) -> None:
-        passwords = {SUPERUSER: self.superuser, READER: self.reader}
-        new = file.with_suffix(".new")
-        new.unlink(missing_ok=True)
-        new.touch(mode=0o600)
-        new.write_text(
-            "".join(f"{_HOST}:{self.port}:*:{role}:{word}\n" for role, word in passwords.items())
-        )
-        new.replace(file)
-
-    def log_in(self) -> None:
-        """Connect once; a stranger on our port gets no password. Raises OperationalError."""
-        psycopg.connect(
-            self.url,
-            require_auth="scram-sha-256",
-            sslmode="disable",
-            gssencmode="disable",
-            connect_timeout=_LOGIN_SECONDS,
-        ).close()
-
-
 def _prefix() -> list[str]:
     """Postgres refuses root; in a user namespace of its own it is nobody, and still owns our files.
 
@@ -418,28 +366,6 @@ def _binaries() -> Path:
             "set TESTRUNS_WAREHOUSE_URL"
         )
     return Path(spec.origin).parent / f"pginstall{_MAJOR}" / "bin"
-
-
-def _free_port() -> int:
-    """Choose a port below those that systems give to outgoing connections (Linux: from 32768 on).
-
-    So nobody is given it by chance while the server is down.
-    """
-    for _ in range(100):
-        port = 20_000 + secrets.randbelow(10_000)
-        if _is_free(port):
-            return port
-    raise WarehouseError(f"no free TCP port on {_HOST} among 100 tried from 20000 to 29999")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((_HOST, port))
-        except (OSError, OverflowError):
-            return False
-    return True
 
 
 def _tail(log: Path, start: int) -> str:
