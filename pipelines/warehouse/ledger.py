@@ -66,7 +66,7 @@ class Ledger:
         self._known_fields: set[tuple[str, str]] = set()
         self._sent_references: dict[str, dict[Any, tuple[Any, ...]]] = {}
         self.load_id = 0
-        self.mark = Mark()
+        self.mark = self.mark_before = Mark()
         self.tally = Tally()
 
     def take_lock(self) -> None:
@@ -74,7 +74,7 @@ class Ledger:
 
         Raises WarehouseError naming who holds it.
         """
-        lock = {"lock": f"testruns {self._source.name} {self._scope}"}
+        lock = {"lock_name": f"testruns {self._source.name} {self._scope}"}
         scalar = self._connection.cursor(row_factory=scalar_row)
         if scalar.execute(self._sql["take_lock"], lock).fetchone():
             return
@@ -99,7 +99,7 @@ class Ledger:
             self._connection.execute(self._sql["bury_dead_loads"], self._key)
             row = self._dicts().execute(self._sql["read_mark"], self._key).fetchone()
             if row is not None and row["filters"] == self._source.filters:
-                self.mark = _mark(row)
+                self.mark = self.mark_before = _mark(row)
             window_from = self.mark.high_water
             begun = self._connection.execute(
                 self._sql["begin_load"],

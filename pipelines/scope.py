@@ -1,0 +1,261 @@
+"""One scope at work: ask for runs, flatten them, commit them in batches with the mark after each.
+
+Load and backfill share this, so that they cannot disagree; they differ in which runs they ask for.
+One loop fetches, up to 16 requests at a time, in the order of the list; one thread beside it
+commits. A batch is a page of the list, or less where its runs are large: memory is bounded by it
+and not by the history.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from pipelines.client import MOST_IN_FLIGHT
+from pipelines.errors import (
+    ApiError,
+    NotFoundError,
+    QuotaSpentError,
+    TestrunsError,
+    TransientError,
+    UnauthorizedError,
+    UnparsableError,
+    UnreachableError,
+    WarehouseError,
+)
+from pipelines.fields import BadFieldError
+from pipelines.in_order import in_order
+from pipelines.report import Progress, ScopeReport
+from pipelines.source import (
+    Batch,
+    FlatRun,
+    Gone,
+    Mark,
+    Outcome,
+    Owed,
+    Rejected,
+    Rows,
+    RunSource,
+    as_stored,
+    digest,
+)
+from pipelines.warehouse.connect import connect
+from pipelines.warehouse.ledger import Ledger
+
+Result = TypeVar("Result")
+
+# Failures that the next scope of the same source would meet as well.
+STOPS_THE_SOURCE = (UnauthorizedError, UnreachableError, QuotaSpentError)
+
+# A run that cannot be fetched is owed to the next load; so many in a row, and the API is ill.
+_MOST_FAILURES_IN_A_ROW = 3
+
+
+def is_transient(failure: TestrunsError | None) -> bool:
+    """Whether trying again later can help."""
+    return isinstance(failure, TransientError | WarehouseError)
+
+
+@dataclass(frozen=True)
+class Step:
+    """What came of one run, or the mark at a page's end. `size` is in bytes of JSON."""
+
+    outcome: Outcome | None = None
+    listed_digest: bytes | None = None
+    size: int = 0
+    references: Rows = field(default_factory=dict)
+    mark: Mark | None = None
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A run as sent, what can be stored of it, and its one spelling; no ID: `error` says why."""
+
+    sent: Any
+    record: dict[str, Any]
+    spelled: bytes
+    run_id: str | None
+    error: str = ""
+
+    @property
+    def digest(self) -> bytes:
+        """Changes when the run does."""
+        return digest(self.spelled)
+
+
+Todo = Step | Coroutine[Any, Any, Step]
+
+
+class ScopeSession:
+    """One scope of one source, from its lock to the end of its load's row."""
+
+    def __init__(self, api: RunSource, scope: str, progress: Progress) -> None:
+        self.api, self.scope, self._progress = api, scope, progress
+        self.started_at = datetime.now(UTC)
+        # Open runs that have been met need not be asked for by ID as well.
+        self.met_open: set[str] = set()
+        self.ledger: Ledger
+        self._failures_in_a_row = 0
+        # A session of psycopg's is used by one thread at a time: this one.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="warehouse")
+        self._committing: asyncio.Future[None] | None = None
+
+    async def run(
+        self, url: str, work: "Callable[[ScopeSession], Coroutine[Any, Any, None]]"
+    ) -> tuple[ScopeReport, TestrunsError | None]:
+        """Do `work` under the scope's lock. The report, and what made it fail as a whole."""
+        self.api.client.count_anew()
+        try:
+            connection = await self.in_thread(connect, url)
+        except WarehouseError as error:
+            self._thread.shutdown()
+            report = ScopeReport(self.api.name, self.scope, error=str(error), is_transient=True)
+            return report, error
+        failure = None
+        try:
+            self.ledger = await self.in_thread(Ledger, connection, self.api, self.scope)
+            try:
+                await self.in_thread(self.ledger.take_lock)
+                await work(self)
+            except TestrunsError as error:
+                failure = error
+            message = self._message(failure)
+            if self.ledger.load_id:
+                await self.in_thread(self.ledger.end, self.api.client, message)
+        finally:
+            await self.in_thread(connection.close)
+            self._thread.shutdown()
+        return self._report(message, failure), failure
+
+    async def in_thread(self, call: Callable[..., Result], *args: Any) -> Result:
+        """`call(*args)` in the thread that owns the session with the warehouse."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call, *args)
+
+    def listed(self, sent: Any) -> Listed:
+        """A run of a list, or a detail, with its ID if it has one."""
+        if not isinstance(sent, dict):
+            return Listed(sent, {}, b"", None, "expected an object")
+        record, spelled = as_stored(sent)
+        try:
+            return Listed(sent, record, spelled, self.api.run_id(record))
+        except BadFieldError as bad:
+            return Listed(sent, record, spelled, None, str(bad))
+
+    def rejected(self, one: Listed) -> Step:
+        """A listed run without an ID: nothing more can be asked about it."""
+        return Step(self._rejected(self.api.list_endpoint, None, one.sent, one.error))
+
+    def flat(self, one: Listed) -> Step:
+        """A listed run that is whole, as rows."""
+        outcome = self._flat(self.api.list_endpoint, one.run_id or "", one)
+        return Step(outcome, one.digest, len(one.spelled))
+
+    async def fetch(self, run_id: str, listed_digest: bytes | None) -> Step:
+        """Ask for one run. A run that cannot be had now is owed; one that is unknown is gone."""
+        endpoint = self.api.run_endpoint
+        try:
+            sent, references, size = await self.api.fetch(self.scope, run_id)
+        except STOPS_THE_SOURCE:
+            raise
+        except NotFoundError:
+            return Step(Gone(run_id))
+        except UnparsableError as error:
+            body = error.body.decode("utf-8", "backslashreplace")
+            return Step(self._rejected(endpoint, run_id, body, str(error)), listed_digest)
+        except ApiError as error:
+            return Step(Owed(run_id, str(error)))
+        outcome = self._flat(endpoint, run_id, self.listed(sent))
+        return Step(outcome, listed_digest, size, references)
+
+    def _flat(self, endpoint: str, run_id: str, one: Listed) -> FlatRun | Rejected:
+        if one.run_id != run_id:
+            error = one.error or f"id: asked for {run_id}, got {one.run_id}"
+            return self._rejected(endpoint, run_id, one.sent, error)
+        try:
+            return self.api.flatten(one.record, one.spelled)
+        except BadFieldError as bad:
+            return self._rejected(endpoint, run_id, one.sent, str(bad))
+
+    def _rejected(self, endpoint: str, run_id: str | None, sent: Any, error: str) -> Rejected:
+        payload = sent if isinstance(sent, str) else json.dumps(sent)
+        masked = self.api.client.masked
+        return Rejected(endpoint, run_id, masked(payload.replace("\0", "\\u0000")), masked(error))
+
+    async def commit_all(self, todo: AsyncIterator[Todo]) -> None:
+        """Commit the steps in batches, each page's last one with its mark."""
+        batch = Batch()
+        try:
+            async with aclosing(in_order(todo, MOST_IN_FLIGHT)) as steps:
+                async for step in steps:
+                    self._add(step, batch)
+                    if batch.mark is not None or batch.is_full:
+                        await self._commit(batch)
+                        batch = Batch()
+        except ApiError:
+            # What was fetched before the failure is kept; only its page's mark is not reached.
+            await self._commit(batch)
+            await self._committed()
+            raise
+        await self._commit(batch)
+        await self._committed()
+
+    def _add(self, step: Step, batch: Batch) -> None:
+        batch.add(step.outcome, step.listed_digest, step.size, step.references, step.mark)
+        match step.outcome:
+            case Owed(run_id=run_id, error=error):
+                self.met_open.add(run_id)
+                self._failures_in_a_row += 1
+                if self._failures_in_a_row >= _MOST_FAILURES_IN_A_ROW:
+                    raise TransientError(error)
+            case FlatRun(run_id=run_id, is_open=is_open):
+                self._failures_in_a_row = 0
+                if is_open:
+                    self.met_open.add(run_id)
+            case _:
+                pass
+
+    async def _commit(self, batch: Batch) -> None:
+        """Begin to commit a batch, once the one before it is in."""
+        await self._committed()
+        if batch.is_empty:
+            return
+        self._progress.runs_fetched(self.api.name, self.scope, len(batch.outcomes))
+        self._committing = asyncio.ensure_future(
+            self.in_thread(self.ledger.commit, batch, self.api.client)
+        )
+
+    async def _committed(self) -> None:
+        if self._committing is not None:
+            committing, self._committing = self._committing, None
+            await committing
+
+    def _message(self, failure: TestrunsError | None) -> str | None:
+        if failure is not None:
+            return self.api.client.masked(str(failure))
+        owed = self.ledger.tally.owed
+        if not owed:
+            return None
+        run_id, reason = next(iter(owed.items()))
+        return f"{len(owed)} run(s) owed to the next load, as {run_id}: {reason}"
+
+    def _report(self, message: str | None, failure: TestrunsError | None) -> ScopeReport:
+        ledger, client = self.ledger, self.api.client
+        return ScopeReport(
+            source=self.api.name,
+            scope=self.scope,
+            load_id=ledger.load_id or None,
+            error=message,
+            is_transient=message is not None and (failure is None or is_transient(failure)),
+            rows=dict(ledger.tally.rows),
+            rejected=ledger.tally.rejected,
+            requests=dict(client.traffic.requests),
+            bytes_received=client.traffic.bytes_received,
+            waited_seconds=client.traffic.waited_seconds,
+            quota=client.pacer.quota.as_json(),
+            high_water_before=ledger.mark_before.high_water,
+            high_water_after=ledger.mark.high_water,
+        )
