@@ -1,0 +1,78 @@
+-- Both systems under one set of names; nothing here looks at the rows below a run.
+with postman as (
+
+    select
+        test_run_key,
+        'postman' as system,
+        run_id,
+        collection_id as collection_or_project_id,
+        null as run_name,
+        run_source,
+        environment_id as environment,
+        status as source_status,
+        case
+            when status in ('queued', 'running') then true
+            when status in ('finished', 'failed') then false
+            else finished_at is null
+        end as is_open,
+        started_at,
+        finished_at,
+        coalesce(
+            duration_ms, extract(epoch from finished_at - started_at) * 1000
+        )::double precision as duration_ms,
+        requests_announced,
+        requests_failed_announced,
+        assertions_announced as tests_announced,
+        null::bigint as tests_passed_announced,
+        assertions_failed_announced as tests_failed_announced,
+        loaded_at,
+        deleted_at
+    from {{ ref('stg_postman__collection_runs') }}
+
+),
+
+testmo as (
+
+    select
+        runs.test_run_key,
+        'testmo' as system,
+        runs.run_id::text as run_id,
+        runs.project_id::text as collection_or_project_id,
+        runs.run_name,
+        coalesce(sources.automation_source_name, runs.automation_source_id::text) as run_source,
+        coalesce(configs.config_name, runs.config_id::text) as environment,
+        runs.status::text as source_status,
+        not coalesce(runs.is_completed, runs.completed_at is not null) as is_open,
+        runs.created_at as started_at,
+        runs.completed_at as finished_at,
+        runs.elapsed_microseconds / 1000::double precision as duration_ms,
+        null::bigint as requests_announced,
+        null::bigint as requests_failed_announced,
+        runs.total_count as tests_announced,
+        runs.success_count as tests_passed_announced,
+        runs.failure_count as tests_failed_announced,
+        runs.loaded_at,
+        runs.deleted_at
+    from {{ ref('stg_testmo__automation_runs') }} as runs
+    left join {{ ref('stg_testmo__automation_sources') }} as sources
+        on runs.automation_source_id = sources.automation_source_id
+    left join {{ ref('stg_testmo__configs') }} as configs
+        on runs.config_id = configs.config_id
+
+),
+
+both_systems as (
+
+    select * from postman
+    union all
+    select * from testmo
+
+)
+
+select
+    *,
+    {{ business_date('coalesce(started_at, finished_at)') }} as business_date
+from both_systems
+{% if not var('include_deleted_runs') %}
+    where deleted_at is null
+{% endif %}

@@ -1,0 +1,61 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='append',
+        on_schema_change='fail',
+        indexes=[
+            {
+                'columns': ['test_run_key', 'execution_index', 'assertion_index'],
+                'unique': true,
+            }
+        ],
+        pre_hook="{{ delete_outdated_runs(
+            all_runs=ref('stg_postman__collection_runs'),
+            current=ref('fct_test_runs'),
+            version=['loaded_at', 'business_date']
+        ) }}",
+    )
+}}
+
+-- depends_on: {{ ref('stg_postman__collection_runs') }}
+
+with runs as (
+
+    select runs.*
+    from {{ ref('fct_test_runs') }} as runs
+    where
+        runs.system = 'postman'
+        and runs.tests_total > 0
+        and {{ run_is_not_held('runs') }}
+
+)
+
+select
+    runs.test_run_key,
+    results.execution_index,
+    results.assertion_index,
+    runs.collection_or_project_id as collection_id,
+    runs.environment as environment_id,
+    runs.run_source,
+    results.item_name,
+    results.assertion_name,
+    results.outcome,
+    results.error_message,
+    runs.started_at as run_started_at,
+    runs.business_date,
+    runs.loaded_at
+from runs
+cross join
+    -- sorted run by run, and so looked up by key: one new run must not cost a scan of all history
+    lateral (
+        select
+            assertions.*,
+            executions.item_name
+        from {{ ref('stg_postman__assertions') }} as assertions
+        inner join {{ ref('stg_postman__executions') }} as executions
+            on
+                assertions.run_id = executions.run_id
+                and assertions.execution_index = executions.execution_index
+        where assertions.run_id = runs.run_id
+        order by assertions.execution_index, assertions.assertion_index
+    ) as results

@@ -1,0 +1,53 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='append',
+        on_schema_change='fail',
+        indexes=[{'columns': ['test_run_key', 'execution_index'], 'unique': true}],
+        pre_hook="{{ delete_outdated_runs(
+            all_runs=ref('stg_postman__collection_runs'),
+            current=ref('fct_test_runs'),
+            version=['loaded_at', 'business_date']
+        ) }}",
+    )
+}}
+
+-- depends_on: {{ ref('stg_postman__collection_runs') }}
+
+with runs as (
+
+    select runs.*
+    from {{ ref('fct_test_runs') }} as runs
+    where
+        runs.system = 'postman'
+        and runs.requests_total > 0
+        and {{ run_is_not_held('runs') }}
+
+)
+
+select
+    runs.test_run_key,
+    executions.execution_index,
+    executions.execution_id,
+    runs.collection_or_project_id as collection_id,
+    runs.environment as environment_id,
+    runs.run_source,
+    executions.item_name,
+    executions.request_method,
+    executions.request_url,
+    executions.is_answered,
+    executions.response_status_code,
+    executions.response_time_ms,
+    executions.response_size_bytes,
+    runs.started_at as run_started_at,
+    runs.business_date,
+    runs.loaded_at
+from runs
+cross join
+    -- sorted run by run, and so looked up by key: one new run must not cost a scan of all history
+    lateral (
+        select sent.*
+        from {{ ref('stg_postman__executions') }} as sent
+        where sent.run_id = runs.run_id
+        order by sent.execution_index
+    ) as executions

@@ -1,0 +1,305 @@
+"""The dbt project on a real Postgres: what the marts say of rows whose answers are known."""
+
+import datetime as dt
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from pipelines.bundled import bundled
+from pipelines.transform import dbt_environment, transform
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+MARTS = ("fct_test_runs", "fct_request_executions", "fct_assertion_results", "fct_daily_run_health")
+ACCUMULATING = MARTS[:3]
+SKIPPED = Jsonb({"skipped": True})
+
+
+@pytest.fixture
+def warehouse(warehouse_url: str) -> Iterator[Connection]:
+    with psycopg.connect(warehouse_url, autocommit=True) as connection:
+        yield connection
+
+
+def insert(warehouse: Connection, table: str, *rows: dict[str, Any]) -> None:
+    for row in rows:
+        warehouse.execute(
+            sql.SQL("insert into {} ({}) values ({})").format(
+                sql.Identifier(*table.split(".")),
+                sql.SQL(", ").join(map(sql.Identifier, row)),
+                sql.SQL(", ").join(sql.Placeholder() * len(row)),
+            ),
+            list(row.values()),
+        )
+
+
+def load_postman(warehouse: Connection, run_id: str, items: list[str], **run: Any) -> None:
+    """A run as the loader writes it; an item of "pf" sent a request with two assertions.
+
+    p passed, f failed, s skipped, u untold; "!" heads an item that got no answer.
+    """
+    warehouse.execute("delete from raw_postman.collection_runs where run_id = %s", [run_id])
+    for table in ("executions", "assertions"):
+        statement = sql.SQL("delete from raw_postman.{} where run_id = %s")
+        warehouse.execute(statement.format(sql.Identifier(table)), [run_id])
+    defaults = {"collection_id": "c1", "status": "finished", "source": "newman", "load_id": 1}
+    insert(warehouse, "raw_postman.collection_runs", {"run_id": run_id, **defaults, **run})
+    for index, item in enumerate(items):
+        key = {"run_id": run_id, "execution_index": index}
+        answer = {} if item.startswith("!") else {"response_status_code": 200}
+        name = {"item_name": f"item {index}"}
+        insert(warehouse, "raw_postman.executions", key | name | answer)
+        for position, letter in enumerate(item.strip("!")):
+            told: dict[str, dict[str, Any]] = {
+                "p": {"passed": True},
+                "f": {"passed": False, "error": "expected 200"},
+                "s": {"passed": True, "extra": SKIPPED},
+                "u": {},
+            }
+            insert(
+                warehouse,
+                "raw_postman.assertions",
+                key | {"assertion_index": position, "name": letter} | told[letter],
+            )
+
+
+def rows(warehouse: Connection, query: str) -> list[tuple[Any, ...]]:
+    return warehouse.execute(query).fetchall()
+
+
+def marts(warehouse: Connection) -> dict[str, list[str]]:
+    """Every row of every mart as text, in an order of its own."""
+    return {
+        mart: sorted(row for (row,) in rows(warehouse, f"select m::text from marts.{mart} as m"))
+        for mart in MARTS
+    }
+
+
+def dbt(url: str, target: Path, *arguments: str, timezone: str = "UTC", **given: Any) -> Any:
+    """dbt's own answer, for what `transform` does not offer: its other commands, its events."""
+    from dbt.cli.main import dbtRunner  # noqa: PLC0415 - a second, for these tests alone
+
+    project = str(bundled("dbt_project"))
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in dbt_environment(url, timezone).items():
+            environment.setenv(name, value)
+        answer = dbtRunner(**given).invoke(
+            [
+                *("--no-version-check", "--quiet", "--no-write-json"),
+                *("--log-level", "none", "--log-level-file", "none"),
+                *(*arguments, "--project-dir", project, "--profiles-dir", project),
+                *("--target-path", str(target), "--log-path", str(target)),
+            ]
+        )
+    assert answer.success, answer
+    return answer.result
+
+
+def at(text: str) -> dt.datetime:
+    return dt.datetime.fromisoformat(text)
+
+
+def day(text: str) -> dt.date:
+    return dt.date.fromisoformat(text)
+
+
+def test_the_marts_say_what_was_computed_by_hand(
+    warehouse_url: str, warehouse: Connection, tmp_path: Path
+) -> None:
+    # Berlin left summer time on 25 October at 01:00 UTC: that day lasted from 22:00 to 23:00 UTC.
+    told = {"duration_ms": 1000, "requests_total": 2, "assertions_total": 3, "assertions_failed": 0}
+    load_postman(warehouse, "a", ["pps", "p"], started_at=at("2026-10-24T22:00Z"), **told)
+    told["duration_ms"] = 2000
+    load_postman(warehouse, "b", ["pf", "!fu"], started_at=at("2026-10-25T22:59:59Z"), **told)
+    load_postman(warehouse, "c", ["p"], started_at=at("2026-10-25T23:00Z"), duration_ms=70)
+    load_postman(warehouse, "cut", [], status="failed", started_at=at("2026-10-25T12:00Z"))
+    load_postman(warehouse, "killed", [], status="running", started_at=at("2026-10-25T13:00Z"))
+    load_postman(warehouse, "waiting", [], status="queued")
+    load_postman(warehouse, "gone", ["p"], deleted_at=at("2026-10-26T03:00Z"))
+    insert(
+        warehouse,
+        "raw_testmo.automation_sources",
+        {"id": 5, "name": "web-e2e", "load_id": 1},
+    )
+    insert(
+        warehouse,
+        "raw_testmo.automation_runs",
+        {
+            "run_id": 1,
+            "project_id": 7,
+            "source_id": 5,
+            "name": "Nightly",
+            "status": 3,
+            "elapsed": 291_600_011_423,
+            "is_completed": True,
+            "success_count": 6,
+            "failure_count": 2,
+            "total_count": 10,
+            "created_at": at("2026-10-24T22:30Z"),
+            "completed_at": at("2026-10-28T07:30Z"),
+            "load_id": 1,
+        },
+    )
+
+    report = transform(warehouse_url, timezone="Europe/Berlin", target_path=tmp_path)
+
+    assert report.succeeded, report
+    assert (report.models, report.warned_tests, report.skipped) == (20, [], [])
+    assert rows(
+        warehouse,
+        """
+        select run_id, status, is_open, business_date, duration_ms, requests_total,
+               requests_failed, tests_passed, tests_failed, tests_undecided, pass_rate
+        from marts.fct_test_runs order by test_run_key
+        """,
+    ) == [
+        ("a", "passed", False, day("2026-10-25"), 1000, 2, 0, 3, 0, 1, 1.0),
+        ("b", "failed", False, day("2026-10-25"), 2000, 2, 1, 1, 2, 1, 1 / 3),
+        ("c", "passed", False, day("2026-10-26"), 70, 1, 0, 1, 0, 0, 1.0),
+        ("cut", "failed", False, day("2026-10-25"), None, 0, 0, 0, 0, 0, None),
+        ("killed", "running", True, day("2026-10-25"), None, 0, 0, 0, 0, 0, None),
+        ("waiting", "queued", True, None, None, 0, 0, 0, 0, 0, None),
+        ("1", "failed", False, day("2026-10-25"), 291_600_011.423, None, None, 6, 2, 2, 0.75),
+    ]
+    assert rows(
+        warehouse,
+        """
+        select test_run_key, execution_index, item_name, is_answered, business_date
+        from marts.fct_request_executions order by 1, 2
+        """,
+    ) == [
+        ("postman:a", 0, "item 0", True, day("2026-10-25")),
+        ("postman:a", 1, "item 1", True, day("2026-10-25")),
+        ("postman:b", 0, "item 0", True, day("2026-10-25")),
+        ("postman:b", 1, "item 1", False, day("2026-10-25")),
+        ("postman:c", 0, "item 0", True, day("2026-10-26")),
+    ]
+    assert rows(
+        warehouse,
+        """
+        select execution_index, assertion_index, item_name, outcome, error_message
+        from marts.fct_assertion_results where test_run_key = 'postman:b' order by 1, 2
+        """,
+    ) == [
+        (0, 0, "item 0", "passed", None),
+        (0, 1, "item 0", "failed", "expected 200"),
+        (1, 0, "item 1", "failed", "expected 200"),
+        (1, 1, "item 1", "unknown", None),
+    ]
+    # 25 October: durations 1000 and 2000, so the 95th percentile lies at 1000 + 0.95 * 1000.
+    assert rows(
+        warehouse,
+        """
+        select collection_or_project_id, business_date, runs_total, runs_open, runs_finished,
+               runs_passed, runs_failed, success_rate, tests_decided, pass_rate,
+               duration_median_ms, duration_p95_ms
+        from marts.fct_daily_run_health order by system, business_date
+        """,
+    ) == [
+        ("c1", day("2026-10-25"), 4, 1, 3, 1, 2, 1 / 3, 6, 4 / 6, 1500, 1950),
+        ("c1", day("2026-10-26"), 1, 0, 1, 1, 0, 1.0, 1, 1.0, 70, 70),
+        ("7", day("2026-10-25"), 1, 0, 1, 0, 1, 0.0, 8, 0.75, 291_600_011.423, 291_600_011.423),
+    ]
+
+
+def test_builds_touch_changed_runs_alone_and_end_as_a_full_refresh_would(
+    warehouse_url: str, warehouse: Connection, tmp_path: Path
+) -> None:
+    def built(*options: str, timezone: str = "UTC") -> dict[str, list[str]]:
+        select = ("--select", "int_test_runs", "marts")
+        dbt(warehouse_url, tmp_path, "run", *select, *options, timezone=timezone)
+        return marts(warehouse)
+
+    def written(run_id: str) -> list[tuple[Any, ...]]:
+        """Which transaction wrote each row of a run, and where it lies."""
+        return [
+            row
+            for mart in ACCUMULATING
+            for row in rows(
+                warehouse,
+                f"select xmin::text, ctid::text from marts.{mart}"
+                f" where test_run_key = 'postman:{run_id}' order by 2",
+            )
+        ]
+
+    night = at("2026-07-01T23:30Z")
+    for run_id in ("fewer", "none", "gone", "same"):
+        load_postman(warehouse, run_id, ["pf", "p"], started_at=night, loaded_at=night)
+    testmo = {"run_id": 1, "project_id": 7, "source_id": 5, "status": 4, "is_completed": False}
+    insert(warehouse, "raw_testmo.automation_sources", {"id": 5, "name": "old", "load_id": 1})
+    insert(
+        warehouse,
+        "raw_testmo.automation_runs",
+        testmo | {"created_at": night, "loaded_at": night, "load_id": 1},
+    )
+    dbt(warehouse_url, tmp_path, "run")
+    assert [len(held) for held in marts(warehouse).values()] == [5, 8, 12, 2]
+
+    untouched = written("same")
+    assert len(untouched) == 1 + 2 + 3
+
+    # A changed run with fewer rows, one that has lost all, one deleted, one whose load began before
+    # the others' and committed after them, a source that was renamed.
+    later = at("2026-07-02T23:30Z")
+    load_postman(warehouse, "fewer", ["f"], started_at=night, loaded_at=later)
+    load_postman(warehouse, "none", [], started_at=night, loaded_at=later)
+    load_postman(warehouse, "late", ["sp"], started_at=night, loaded_at=at("2026-06-30T23:30Z"))
+    warehouse.execute(
+        "update raw_postman.collection_runs set deleted_at = now() where run_id = 'gone'"
+    )
+    warehouse.execute("update raw_testmo.automation_sources set name = 'new'")
+    changed = built()
+    assert [len(held) for held in changed.values()] == [5, 4, 6, 2]
+    assert written("same") == untouched
+    assert changed == built("--full-refresh")
+    assert not set(written("same")) & set(untouched)
+
+    # Tables as another version of this project built them.
+    warehouse.execute("alter table marts.fct_test_runs drop column is_open")
+    warehouse.execute("alter table marts.fct_assertion_results add column was_flaky boolean")
+    assert built() == changed
+
+    # The deleted run returns with its old loaded_at, and the business day is redefined.
+    warehouse.execute("update raw_postman.collection_runs set deleted_at = null")
+    returned = built(timezone="Europe/Berlin")
+    assert [len(held) for held in returned.values()] == [6, 6, 9, 2]
+    assert returned == built("--full-refresh", timezone="Europe/Berlin")
+
+
+def test_an_empty_warehouse_builds_without_a_complaint_and_every_column_is_described(
+    warehouse_url: str, warehouse: Connection, tmp_path: Path
+) -> None:
+    complaints: list[str] = []
+
+    def listen(event: Any) -> None:
+        if event.info.level in {"warn", "error"} or "Deprecat" in event.info.name:
+            complaints.append(f"{event.info.name}: {event.info.msg}")
+
+    results = dbt(warehouse_url, tmp_path, "build", callbacks=[listen])
+
+    assert {str(result.status) for result in results} == {"success", "pass"}
+    assert complaints == []
+    manifest = dbt(warehouse_url, tmp_path, "parse")
+    columns: dict[tuple[str, str], set[str]] = {}
+    for schema, table, column in rows(
+        warehouse,
+        """
+        select table_schema, table_name, column_name from information_schema.columns
+        where table_schema in ('raw_postman', 'raw_testmo', 'staging', 'marts')
+        """,
+    ):
+        columns.setdefault((schema, table), set()).add(column)
+    described = [*manifest.sources.values()]
+    described += [node for node in manifest.nodes.values() if node.resource_type == "model"]
+    assert {(node.schema, node.identifier): set(node.columns) for node in described} == columns
+    for node in described:
+        assert node.description, node.name
+        assert [c.name for c in node.columns.values() if not c.description] == [], node.name
+    for source in manifest.sources.values():
+        # the key under which the load materializes it, so that Dagster draws one graph
+        key = source.config.meta["dagster"]["asset_key"]
+        assert key == [source.schema, source.identifier]
