@@ -100,6 +100,57 @@ def _exit_status(reports: "list[ScopeReport]") -> int:
 
 
 @cli.command()
+@click.option("--since", required=True, help="A date, or a time in ISO 8601.")
+@click.option("--until", help="The same; runs from then on are left alone. Default: now.")
+@click.option("--source", type=click.Choice(["postman", "testmo"]), help="Only this one.")
+@click.option("--collection", "collections", multiple=True, help="Only these collections.")
+@click.option("--project", "projects", multiple=True, help="Only these projects.")
+@click.option("--dry-run", is_flag=True, help="Say how many requests it would take.")
+def backfill(
+    since: str,
+    until: str | None,
+    source: "Source | None",
+    collections: tuple[str, ...],
+    projects: tuple[str, ...],
+    *,
+    dry_run: bool,
+) -> int:
+    """Re-read a window and reconcile it with the source; no watermark moves.
+
+    A date without a zone is the business day in TESTRUNS_TIMEZONE.
+    """
+    settings = _settings()
+    from pipelines.backfill import Window, backfill_source, chosen_scopes, estimate_source, moment
+
+    window = Window(
+        moment("--since", since, settings.testruns_timezone),
+        until and moment("--until", until, settings.testruns_timezone),
+    )
+    chosen = chosen_scopes(settings, source, collections, projects)
+    if dry_run:
+        from pipelines.console import estimate_line
+
+        estimates = [
+            estimate
+            for one, scopes in chosen.items()
+            for estimate in estimate_source(settings, one, scopes, window)
+        ]
+        for estimate in estimates:
+            click.echo(estimate_line(estimate))
+        return 1 if any(estimate.error for estimate in estimates) else 0
+
+    from pipelines.console import load_progress
+    from pipelines.warehouse.connect import open_warehouse
+
+    url = open_warehouse(settings)
+    reports: list[ScopeReport] = []
+    with load_progress() as progress:
+        for one, scopes in chosen.items():
+            reports += backfill_source(settings, one, scopes, window, url, progress)
+    return _exit_status(reports)
+
+
+@cli.command()
 @click.option("--full-refresh", is_flag=True, help="Rebuild incremental models from scratch.")
 def transform(*, full_refresh: bool) -> int:
     """Run dbt build over the warehouse."""

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
+    from pipelines.backfill import Estimate
+
 
 @contextmanager
 def load_progress() -> Iterator[Progress]:
@@ -90,9 +92,22 @@ def scope_line(report: ScopeReport) -> str:
     rows = sum(report.rows.values())
     done = f"{runs:,} runs, {rows:,} rows" if rows else "nothing new"
     parts = [done, requests]
+    if report.deleted:
+        parts.append(f"{report.deleted:,} runs gone at the source")
     if report.rejected:
         parts.append(f"{report.rejected:,} records rejected (see testruns status)")
     if report.high_water_after is not None:
         parts.append(f"up to {report.high_water_after:%F %T} UTC")
     line = f"{report.source} {report.scope}: {', '.join(parts)}"
     return line if report.error is None else f"{line}\n  FAILED: {report.error}"
+
+
+def estimate_line(estimate: "Estimate") -> str:
+    """One line for a scope: what a backfill of it would take."""
+    where = f"{estimate.source} {estimate.scope}"
+    if estimate.error is not None:
+        return f"{where}: cannot tell: {estimate.error}"
+    return (
+        f"{where}: {estimate.runs:,} runs, {estimate.requests:,} requests, "
+        f"about {max(1, round(estimate.minutes)):,} min at the allowed rate"
+    )

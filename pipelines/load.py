@@ -4,51 +4,30 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
-from pipelines.errors import TestrunsError
 from pipelines.pace import Pacer
 from pipelines.postman.source import PostmanRuns
 from pipelines.report import Progress, ScopeReport, Silence
-from pipelines.scope import STOPS_THE_SOURCE, ScopeSession, Step, Todo, is_transient
+from pipelines.scope import ScopeSession, Step, Todo, run_scopes
 from pipelines.settings import Settings, Source
 from pipelines.source import Mark, RunSource
 from pipelines.testmo.source import TestmoRuns
+from pipelines.warehouse.ledger import Ledger
 
 
 def load_source(
     settings: Settings, source: Source, url: str, progress: Progress | None = None
 ) -> list[ScopeReport]:
-    """Load what is new in every scope of a source, one after the other; a report for each.
-
-    `url` is the warehouse's, its schema in place. A scope that fails does not stop the next; a
-    wrong key (401), a server that is not there and a spent quota stop all, and each says so.
-    """
-    return asyncio.run(_load_source(settings, source, url, progress or Silence()))
-
-
-async def _load_source(
-    settings: Settings, source: Source, url: str, progress: Progress
-) -> list[ScopeReport]:
-    reports = []
-    stopped: TestrunsError | None = None
+    """Load what is new in every scope of a source; a report for each, as `run_scopes` gives."""
+    told = progress or Silence()
     lookback = timedelta(hours=settings.testruns_lookback_hours)
 
-    async def load(session: ScopeSession) -> None:
-        await _load_scope(session, lookback)
+    async def load(session: ScopeSession[Ledger]) -> None:
+        mark = await session.in_thread(session.ledger.begin, lookback, session.started_at)
+        await session.commit_all(_walk(session, mark))
+        await session.commit_all(_open_runs(session))
 
-    api = run_source(settings, source, progress)
-    async with api.client:
-        for scope in settings.scopes(source):
-            if stopped is not None:
-                report = ScopeReport(
-                    source, scope, error=f"not tried: {stopped}", is_transient=is_transient(stopped)
-                )
-            else:
-                progress.scope_begins(source, scope)
-                report, failure = await ScopeSession(api, scope, progress).run(url, load)
-                stopped = failure if isinstance(failure, STOPS_THE_SOURCE) else None
-            progress.scope_ends(report)
-            reports.append(report)
-    return reports
+    api = run_source(settings, source, told)
+    return asyncio.run(run_scopes(api, settings.scopes(source), url, told, Ledger, load))
 
 
 def run_source(settings: Settings, source: Source, progress: Progress) -> RunSource:
@@ -63,13 +42,7 @@ def run_source(settings: Settings, source: Source, progress: Progress) -> RunSou
     return TestmoRuns(settings, Pacer(settings.testmo_requests_per_minute, waits=waits))
 
 
-async def _load_scope(session: ScopeSession, lookback: timedelta) -> None:
-    mark = await session.in_thread(session.ledger.begin, lookback, session.started_at)
-    await session.commit_all(_walk(session, mark))
-    await session.commit_all(_open_runs(session))
-
-
-async def _walk(session: ScopeSession, mark: Mark) -> AsyncIterator[Todo]:
+async def _walk(session: ScopeSession[Ledger], mark: Mark) -> AsyncIterator[Todo]:
     """What there is to do for the runs of each page, then its mark; for known runs nothing."""
     api = session.api
     async for page in api.walk(session.scope, mark, now=session.started_at):
@@ -95,7 +68,7 @@ async def _walk(session: ScopeSession, mark: Mark) -> AsyncIterator[Todo]:
         yield Step(references=page.references, mark=page.mark)
 
 
-async def _open_runs(session: ScopeSession) -> AsyncIterator[Todo]:
+async def _open_runs(session: ScopeSession[Ledger]) -> AsyncIterator[Todo]:
     """Open runs of any age that the walk has not met, by ID."""
     for run_id in await session.in_thread(session.ledger.due_open_runs, session.started_at):
         if run_id not in session.met_open:

@@ -45,7 +45,8 @@ class ScopeReport:
 
     `error` is None if all of it loaded, else one line; `is_transient`: trying again can help.
     `rows` are rows written by table, `requests` sent by endpoint, retries included; `quota` is
-    what the API announced last (see pace.Quota). High waters are UTC.
+    what the API announced last (see pace.Quota); `deleted` are runs found gone by a backfill.
+    High waters are UTC.
     """
 
     source: Source
@@ -55,6 +56,7 @@ class ScopeReport:
     is_transient: bool = False
     rows: dict[str, int] = field(default_factory=dict)
     rejected: int = 0
+    deleted: int = 0
     requests: dict[str, int] = field(default_factory=dict)
     bytes_received: int = 0
     waited_seconds: float = 0.0

@@ -8,12 +8,12 @@ and not by the history.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pipelines.client import MOST_IN_FLIGHT
 from pipelines.errors import (
@@ -47,9 +47,10 @@ from pipelines.warehouse.connect import connect
 from pipelines.warehouse.ledger import Ledger
 
 Result = TypeVar("Result")
+AnyLedger = TypeVar("AnyLedger", bound=Ledger)
 
 # Failures that the next scope of the same source would meet as well.
-STOPS_THE_SOURCE = (UnauthorizedError, UnreachableError, QuotaSpentError)
+_STOPS_THE_SOURCE = (UnauthorizedError, UnreachableError, QuotaSpentError)
 
 # A run that cannot be fetched is owed to the next load; so many in a row, and the API is ill.
 _MOST_FAILURES_IN_A_ROW = 3
@@ -90,22 +91,25 @@ class Listed:
 Todo = Step | Coroutine[Any, Any, Step]
 
 
-class ScopeSession:
+class ScopeSession(Generic[AnyLedger]):
     """One scope of one source, from its lock to the end of its load's row."""
 
-    def __init__(self, api: RunSource, scope: str, progress: Progress) -> None:
+    def __init__(
+        self, api: RunSource, scope: str, progress: Progress, ledger: type[AnyLedger]
+    ) -> None:
         self.api, self.scope, self._progress = api, scope, progress
+        self._make_ledger = ledger
         self.started_at = datetime.now(UTC)
         # Open runs that have been met need not be asked for by ID as well.
         self.met_open: set[str] = set()
-        self.ledger: Ledger
+        self.ledger: AnyLedger
         self._failures_in_a_row = 0
         # A session of psycopg's is used by one thread at a time: this one.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="warehouse")
         self._committing: asyncio.Future[None] | None = None
 
     async def run(
-        self, url: str, work: "Callable[[ScopeSession], Coroutine[Any, Any, None]]"
+        self, url: str, work: "Callable[[ScopeSession[AnyLedger]], Coroutine[Any, Any, None]]"
     ) -> tuple[ScopeReport, TestrunsError | None]:
         """Do `work` under the scope's lock. The report, and what made it fail as a whole."""
         self.api.client.count_anew()
@@ -117,7 +121,7 @@ class ScopeSession:
             return report, error
         failure = None
         try:
-            self.ledger = await self.in_thread(Ledger, connection, self.api, self.scope)
+            self.ledger = await self.in_thread(self._make_ledger, connection, self.api, self.scope)
             try:
                 await self.in_thread(self.ledger.take_lock)
                 await work(self)
@@ -159,7 +163,7 @@ class ScopeSession:
         endpoint = self.api.run_endpoint
         try:
             sent, references, size = await self.api.fetch(self.scope, run_id)
-        except STOPS_THE_SOURCE:
+        except _STOPS_THE_SOURCE:
             raise
         except NotFoundError:
             return Step(Gone(run_id))
@@ -252,6 +256,7 @@ class ScopeSession:
             is_transient=message is not None and (failure is None or is_transient(failure)),
             rows=dict(ledger.tally.rows),
             rejected=ledger.tally.rejected,
+            deleted=ledger.tally.deleted,
             requests=dict(client.traffic.requests),
             bytes_received=client.traffic.bytes_received,
             waited_seconds=client.traffic.waited_seconds,
@@ -259,3 +264,36 @@ class ScopeSession:
             high_water_before=ledger.mark_before.high_water,
             high_water_after=ledger.mark.high_water,
         )
+
+
+async def run_scopes(
+    api: RunSource,
+    scopes: Sequence[str],
+    url: str,
+    progress: Progress,
+    ledger: type[AnyLedger],
+    work: Callable[[ScopeSession[AnyLedger]], Coroutine[Any, Any, None]],
+) -> list[ScopeReport]:
+    """Do `work` in one scope after the other; a report for each.
+
+    `url` is the warehouse's, its schema in place. A scope that fails does not stop the next; a
+    wrong key (401), a server that is not there and a spent quota stop all, and each says so.
+    """
+    reports = []
+    stopped: TestrunsError | None = None
+    async with api.client:
+        for scope in scopes:
+            if stopped is not None:
+                report = ScopeReport(
+                    api.name,
+                    scope,
+                    error=api.client.masked(f"not tried: {stopped}"),
+                    is_transient=is_transient(stopped),
+                )
+            else:
+                progress.scope_begins(api.name, scope)
+                report, failure = await ScopeSession(api, scope, progress, ledger).run(url, work)
+                stopped = failure if isinstance(failure, _STOPS_THE_SOURCE) else None
+            progress.scope_ends(report)
+            reports.append(report)
+    return reports

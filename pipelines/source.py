@@ -184,8 +184,18 @@ class RunSource(Protocol):
         """Pages of runs from where `mark` stands, the lookback included."""
         ...
 
+    def window(
+        self, scope: str, mark: Mark, *, since: datetime, until: datetime, now: datetime
+    ) -> AsyncIterator[Page]:
+        """Pages that hold every listed run opened in [since, until), and others beside them."""
+        ...
+
     def run_id(self, listed: Json) -> str:
         """The listed run's ID. Raises BadFieldError."""
+        ...
+
+    def opened_at(self, listed: Json) -> datetime | None:
+        """When the listed run was created or started; None: not yet. Raises BadFieldError."""
         ...
 
     def is_whole(self, listed: Json) -> bool:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from pipelines.client import Client
-from pipelines.fields import Json, required, text
+from pipelines.fields import Json, instant, required, text
 from pipelines.pace import Pacer
 from pipelines.postman import api, rows
 from pipelines.postman.walk import walk
@@ -44,8 +44,23 @@ class PostmanRuns:
         """The run sources asked for, in one spelling."""
         return ",".join(sorted(self._sources))
 
-    async def walk(self, scope: str, mark: Mark, *, now: datetime) -> AsyncIterator[Page]:
+    def walk(self, scope: str, mark: Mark, *, now: datetime) -> AsyncIterator[Page]:
         """Pages of summaries, newest first where the list is."""
+        return self._pages(scope, mark, now)
+
+    def window(
+        self,
+        scope: str,
+        mark: Mark,
+        *,
+        since: datetime,
+        until: datetime,  # noqa: ARG002 - the list filters by no time
+        now: datetime,
+    ) -> AsyncIterator[Page]:
+        """Pages down to `since`: a walk whose high water would lie there."""
+        return self._pages(scope, Mark(high_water=since, known_order=mark.known_order), now)
+
+    async def _pages(self, scope: str, mark: Mark, now: datetime) -> AsyncIterator[Page]:
         # The API filters by one source; among several, they are told apart here.
         source = self._sources[0] if len(self._sources) == 1 else None
 
@@ -64,6 +79,10 @@ class PostmanRuns:
     def run_id(self, listed: Json) -> str:
         """The summary's ID. Raises BadFieldError."""
         return required(text(listed, "id") or None, "id")
+
+    def opened_at(self, listed: Json) -> datetime | None:
+        """The summary's start; None: queued. Raises BadFieldError."""
+        return instant(listed, "startedAt")
 
     def is_whole(self, listed: Json) -> bool:  # noqa: ARG002 - a summary never is
         """Never: executions stand in the detail alone."""

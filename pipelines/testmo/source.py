@@ -5,13 +5,15 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pipelines.client import Client
-from pipelines.fields import Json, bigint, required
+from pipelines.fields import Json, bigint, instant, required
 from pipelines.pace import Pacer
 from pipelines.redact import Redactor
 from pipelines.settings import Settings, Source
 from pipelines.source import FlatRun, Mark, Page, Rows, digest, redaction_salt
 from pipelines.testmo import api, rows
 from pipelines.testmo.walk import walk
+
+_SECOND = timedelta(seconds=1)
 
 
 class TestmoRuns:
@@ -54,21 +56,46 @@ class TestmoRuns:
         params = self._filters.params()
         return " ".join(f"{name}={','.join(sorted(params[name].split(',')))}" for name in params)
 
-    async def walk(self, scope: str, mark: Mark, *, now: datetime) -> AsyncIterator[Page]:
+    def walk(self, scope: str, mark: Mark, *, now: datetime) -> AsyncIterator[Page]:
         """Pages of runs, oldest first, from the lookback before the high water."""
+        since = None if mark.high_water is None else mark.high_water - self._lookback
+        return self._pages(scope, mark, since, None, now)
 
+    def window(
+        self, scope: str, mark: Mark, *, since: datetime, until: datetime, now: datetime
+    ) -> AsyncIterator[Page]:
+        """Pages of runs created in the window, oldest first."""
+        # The API's bounds have whole seconds and may not count themselves in.
+        return self._pages(scope, mark, since - _SECOND, until + _SECOND, now)
+
+    async def _pages(
+        self,
+        scope: str,
+        mark: Mark,
+        since: datetime | None,
+        until: datetime | None,
+        now: datetime,
+    ) -> AsyncIterator[Page]:
         async def fetch(created_after: datetime | None, page: int) -> api.RunPage:
             return await api.run_page(
-                self.client, scope, filters=self._filters, created_after=created_after, page=page
+                self.client,
+                scope,
+                filters=self._filters,
+                created_after=created_after,
+                created_before=until,
+                page=page,
             )
 
-        since = None if mark.high_water is None else mark.high_water - self._lookback
         async for page in walk(fetch, mark, since=since, now=now):
             yield page
 
     def run_id(self, listed: Json) -> str:
         """The run's ID as text. Raises BadFieldError."""
         return str(required(bigint(listed, "id"), "id"))
+
+    def opened_at(self, listed: Json) -> datetime | None:
+        """The run's creation. Raises BadFieldError."""
+        return instant(listed, "created_at")
 
     def is_whole(self, listed: Json) -> bool:
         """Whether the list carries threads, tags, fields, links and artifacts (it may or not)."""

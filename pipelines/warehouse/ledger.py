@@ -46,12 +46,17 @@ class Held:
 
 @dataclass
 class Tally:
-    """What a load has done: rows written by table, records set aside, runs still owed."""
+    """What a load has done.
+
+    Rows written by table; records set aside, and how many of them have no readable ID; runs still
+    owed with the reason; runs found deleted.
+    """
 
     rows: Counter[str] = field(default_factory=Counter)
     rejected: int = 0
+    nameless: int = 0
     owed: dict[str, str] = field(default_factory=dict)
-    gone: int = 0
+    deleted: int = 0
 
 
 class Ledger:
@@ -59,10 +64,10 @@ class Ledger:
 
     def __init__(self, connection: psycopg.Connection, source: RunSource, scope: str) -> None:
         set_json_dumps(msgspec.json.encode, connection)
-        self._connection, self._source, self._scope = connection, source, scope
-        self._key = {"source": source.name, "scope": scope}
-        self._types = column_types(connection)
-        self._sql = queries("ledger")
+        self.connection, self.source, self._scope = connection, source, scope
+        self.key = {"source": source.name, "scope": scope}
+        self.types = column_types(connection)
+        self.sql = queries("ledger")
         self._known_fields: set[tuple[str, str]] = set()
         self._sent_references: dict[str, dict[Any, tuple[Any, ...]]] = {}
         self.load_id = 0
@@ -74,37 +79,35 @@ class Ledger:
 
         Raises WarehouseError naming who holds it.
         """
-        lock = {"lock_name": f"testruns {self._source.name} {self._scope}"}
-        scalar = self._connection.cursor(row_factory=scalar_row)
-        if scalar.execute(self._sql["take_lock"], lock).fetchone():
+        lock = {"lock_name": f"testruns {self.source.name} {self._scope}"}
+        scalar = self.connection.cursor(row_factory=scalar_row)
+        if scalar.execute(self.sql["take_lock"], lock).fetchone():
             return
-        self._connection.execute(f"set lock_timeout = '{_LOCK_WAIT}'")
+        self.connection.execute(f"set lock_timeout = '{_LOCK_WAIT}'")
         try:
-            self._connection.execute(self._sql["wait_for_lock"], lock)
+            self.connection.execute(self.sql["wait_for_lock"], lock)
         except psycopg.errors.LockNotAvailable:
-            holder = scalar.execute(self._sql["lock_holder"], lock).fetchone() or "another load"
+            holder = scalar.execute(self.sql["lock_holder"], lock).fetchone() or "another load"
             raise WarehouseError(
-                f"{self._source.name} {self._scope} is being loaded by {holder}; "
+                f"{self.source.name} {self._scope} is being loaded by {holder}; "
                 f"waited {_LOCK_WAIT} for it"
             ) from None
         finally:
-            self._connection.execute("set lock_timeout = 0")
+            self.connection.execute("set lock_timeout = 0")
 
     def begin(self, lookback: timedelta, started_at: datetime) -> Mark:
         """Read the mark and write the load's own row; the mark from which to walk.
 
         A mark made under other filters counts for nothing: what they hid lies before it.
         """
-        with self._connection.transaction():
-            self._connection.execute(self._sql["bury_dead_loads"], self._key)
-            row = self._dicts().execute(self._sql["read_mark"], self._key).fetchone()
-            if row is not None and row["filters"] == self._source.filters:
-                self.mark = self.mark_before = _mark(row)
+        with self.connection.transaction():
+            self.connection.execute(self.sql["bury_dead_loads"], self.key)
+            self.read_mark()
             window_from = self.mark.high_water
-            begun = self._connection.execute(
-                self._sql["begin_load"],
+            begun = self.connection.execute(
+                self.sql["begin_load"],
                 {
-                    **self._key,
+                    **self.key,
                     "kind": "incremental",
                     "window_from": window_from and window_from - lookback,
                     "window_to": started_at,
@@ -114,17 +117,23 @@ class Ledger:
             self.load_id = begun[0] if begun else 0
         return self.mark
 
+    def read_mark(self) -> None:
+        """Take the scope's mark from the warehouse into `mark` and `mark_before`."""
+        row = self._dicts().execute(self.sql["read_mark"], self.key).fetchone()
+        if row is not None and row["filters"] == self.source.filters:
+            self.mark = self.mark_before = _mark(row)
+
     def held(self, run_ids: list[str], now: datetime) -> dict[str, Held]:
         """What is held of these runs, by ID."""
-        rows = self._connection.execute(
-            self._sql["run_states"],
-            {"source": self._source.name, "run_ids": run_ids, "now": now},
+        rows = self.connection.execute(
+            self.sql["run_states"],
+            {"source": self.source.name, "run_ids": run_ids, "now": now},
         )
         return {run_id: Held(*values) for run_id, *values in rows}
 
     def due_open_runs(self, now: datetime) -> list[str]:
         """IDs of open runs that are to be asked for now (`save_run_states` has the rule)."""
-        rows = self._connection.execute(self._sql["due_open_runs"], {**self._key, "now": now})
+        rows = self.connection.execute(self.sql["due_open_runs"], {**self.key, "now": now})
         return [run_id for (run_id,) in rows]
 
     def commit(self, batch: Batch, client: Client) -> None:
@@ -151,7 +160,7 @@ class Ledger:
         owed = {one.run_id: one.error for one, _ in outcomes.values() if isinstance(one, Owed)}
         gone = [one.run_id for one, _ in outcomes.values() if isinstance(one, Gone)]
         written: Counter[str] = Counter()
-        fields = unknown_fields(self._source, runs) - self._known_fields
+        fields = unknown_fields(self.source, runs) - self._known_fields
         references = {
             table: [
                 row
@@ -160,23 +169,25 @@ class Ledger:
             ]
             for table, rows in batch.references.items()
         }
-        with self._connection.transaction():
+        with self.connection.transaction():
             if runs:
-                written += merge_runs(
-                    self._connection, self._source, runs, self._types, self.load_id
-                )
+                written += merge_runs(self.connection, self.source, runs, self.types, self.load_id)
             written += merge_references(
-                self._connection, self._source, references, self._types, self.load_id
+                self.connection, self.source, references, self.types, self.load_id
             )
             self._save_run_states(outcomes.values())
             if gone:
-                self._connection.execute(
-                    self._sql["save_gone"], {"source": self._source.name, "run_ids": gone}
+                self.connection.execute(
+                    self.sql["save_gone"], {"source": self.source.name, "run_ids": gone}
                 )
             if rejected:
                 self._save_rejected(rejected)
             if fields:
                 self._save_unknown_fields(fields)
+            met = [
+                one.run_id for one, _ in outcomes.values() if isinstance(one, FlatRun | Rejected)
+            ]
+            deleted = self.reconcile([run_id for run_id in met if run_id is not None], gone)
             if batch.mark is not None and batch.mark != self.mark:
                 self._save_mark(batch.mark)
             self._update_load(written, len(rejected), batch.mark or self.mark, client)
@@ -187,18 +198,19 @@ class Ledger:
             self._sent(table).update((row[0], row) for row in rows)
         self.tally.rows += written
         self.tally.rejected += len(rejected)
+        self.tally.nameless += sum(one.run_id is None for one in rejected)
         self.tally.owed |= owed
         for run in runs:
             self.tally.owed.pop(run.run_id, None)
-        self.tally.gone += len(gone)
+        self.tally.deleted += deleted
 
     def end(self, client: Client, error: str | None) -> None:
         """Write how the load ended; `error` None: all loaded."""
-        with self._connection.transaction():
+        with self.connection.transaction():
             self._update_load(Counter(), 0, self.mark, client)
             outcome = "succeeded" if error is None else "failed"
-            self._connection.execute(
-                self._sql["end_load"],
+            self.connection.execute(
+                self.sql["end_load"],
                 {"load_id": self.load_id, "outcome": outcome, "error": error},
             )
 
@@ -220,10 +232,10 @@ class Ledger:
         run_ids, listed_digests, contents, are_open, opened_at = map(
             list, zip(*states.values(), strict=True)
         )
-        self._connection.execute(
-            self._sql["save_run_states"],
+        self.connection.execute(
+            self.sql["save_run_states"],
             {
-                **self._key,
+                **self.key,
                 "run_ids": run_ids,
                 "listed_digests": listed_digests,
                 "content_digests": contents,
@@ -232,11 +244,18 @@ class Ledger:
             },
         )
 
+    def reconcile(self, met: list[str], gone: list[str]) -> int:  # noqa: ARG002
+        """Runs newly marked as deleted, in the batch's transaction: none.
+
+        A load that has not read a whole window concludes no deletion (design: deletes).
+        """
+        return 0
+
     def _save_rejected(self, rejected: list[Rejected]) -> None:
-        self._connection.execute(
-            self._sql["save_rejected"],
+        self.connection.execute(
+            self.sql["save_rejected"],
             {
-                **self._key,
+                **self.key,
                 "load_id": self.load_id,
                 "endpoints": [one.endpoint for one in rejected],
                 "run_ids": [one.run_id for one in rejected],
@@ -250,10 +269,10 @@ class Ledger:
 
     def _save_unknown_fields(self, fields: set[tuple[str, str]]) -> None:
         tables, names = map(list, zip(*sorted(fields), strict=True))
-        self._connection.execute(
-            self._sql["save_unknown_fields"],
+        self.connection.execute(
+            self.sql["save_unknown_fields"],
             {
-                "source": self._source.name,
+                "source": self.source.name,
                 "load_id": self.load_id,
                 "tables": tables,
                 "fields": names,
@@ -262,10 +281,10 @@ class Ledger:
 
     def _save_mark(self, mark: Mark) -> None:
         walk = mark.walk
-        self._connection.execute(
-            self._sql["save_mark"],
+        self.connection.execute(
+            self.sql["save_mark"],
             {
-                **self._key,
+                **self.key,
                 "high_water": mark.high_water,
                 "cursor": mark.cursor,
                 "started_at": walk and walk.started_at,
@@ -274,7 +293,7 @@ class Ledger:
                 "page_latest": walk and walk.page_latest,
                 "list_order": walk.list_order if walk else "unknown",
                 "known_order": mark.known_order,
-                "filters": self._source.filters,
+                "filters": self.source.filters,
             },
         )
 
@@ -282,8 +301,8 @@ class Ledger:
         self, written: Counter[str], rejected: int, mark: Mark, client: Client
     ) -> None:
         quota = client.pacer.quota.as_json()
-        self._connection.execute(
-            self._sql["update_load"],
+        self.connection.execute(
+            self.sql["update_load"],
             {
                 "load_id": self.load_id,
                 "requests": Jsonb(dict(client.traffic.requests)),
@@ -301,7 +320,7 @@ class Ledger:
         return self._sent_references.setdefault(table, {})
 
     def _dicts(self) -> psycopg.Cursor[dict[str, Any]]:
-        return self._connection.cursor(row_factory=dict_row)
+        return self.connection.cursor(row_factory=dict_row)
 
 
 def _mark(row: dict[str, Any]) -> Mark:

@@ -44,12 +44,15 @@ def merge_runs(
     ).fetchone()
     loaded_at, digests = held or (None, {})
     fresh = [run for run in runs if digests.get(run.run_id) != run.digest.hex()]
+    parent = next(iter(source.columns))
     written: Counter[str] = Counter()
+    if len(fresh) < len(digests):
+        known = [run for run in runs if digests.get(run.run_id) == run.digest.hex()]
+        written[parent] += _undelete(connection, source, known, types, load_id)
     if not fresh:
-        return written
+        return +written
     replaced = [run for run in fresh if run.run_id in digests]
     first_loaded = _delete(connection, source, replaced, types) if replaced else {}
-    parent = next(iter(source.columns))
     for table, columns in source.columns.items():
         rows: Iterable[tuple[Any, ...]]
         if table == parent:
@@ -64,7 +67,40 @@ def merge_runs(
         if rows:
             _copy(connection, table, columns, types[table], rows)
             written[table] += len(rows)
-    return written
+    return +written
+
+
+def _undelete(
+    connection: psycopg.Connection,
+    source: RunSource,
+    runs: list[FlatRun],
+    types: ColumnTypes,
+    load_id: int,
+) -> int:
+    """Clear `deleted_at` of runs that have returned as they were; how many."""
+    parent = next(iter(source.columns))
+    statement = sql.SQL(
+        "update {} set deleted_at = null, loaded_at = now(), load_id = %s "
+        "where run_id = any(%s::{}[]) and deleted_at is not null"
+    ).format(_name(parent), sql.Identifier(types[parent]["run_id"]))
+    keys = [run.rows[parent][0][0] for run in runs]
+    return connection.execute(statement, (load_id, keys)).rowcount
+
+
+def mark_deleted(
+    connection: psycopg.Connection,
+    source: RunSource,
+    run_ids: list[str],
+    types: ColumnTypes,
+    load_id: int,
+) -> int:
+    """Set `deleted_at` of runs that are gone at the source; how many were not marked before."""
+    parent = next(iter(source.columns))
+    statement = sql.SQL(
+        "update {} set deleted_at = now(), loaded_at = now(), load_id = %s "
+        "where run_id = any(%s::text[]::{}[]) and deleted_at is null"
+    ).format(_name(parent), sql.Identifier(types[parent]["run_id"]))
+    return connection.execute(statement, (load_id, run_ids)).rowcount
 
 
 def _delete(

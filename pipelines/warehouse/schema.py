@@ -114,4 +114,6 @@ def _grant_to_reader(connection: psycopg.Connection) -> None:
     )
     if pending.fetchone():
         with connection.transaction():
+            # Postgres refuses two sessions that grant on one schema at once.
+            connection.execute("select pg_advisory_xact_lock(%s)", (_LOCK,))
             connection.execute((bundled("sql") / "reader.sql").read_bytes())

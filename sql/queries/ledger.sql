@@ -224,3 +224,69 @@ select
 from information_schema.columns
 where table_schema in ('raw_postman', 'raw_testmo')
 group by table_schema, table_name;
+
+-- name: begin_backfill
+-- A backfill's own row; it goes on with one of the same window that did not end within a day.
+with unfinished as (
+    select backfill_id
+    from ingest.loads
+    where
+        source = %(source)s
+        and scope = %(scope)s
+        and kind = 'backfill'
+        and window_from = %(since)s
+        and window_to is not distinct from %(until)s
+        and outcome <> 'succeeded'
+        and started_at > now() - interval '1 day'
+    order by load_id desc
+    limit 1
+),
+
+begun as (
+    insert into ingest.loads (source, scope, kind, window_from, window_to, watermark_before)
+    values (%(source)s, %(scope)s, 'backfill', %(since)s, %(until)s, %(high_water)s)
+    returning load_id
+)
+
+select
+    begun.load_id,
+    coalesce(unfinished.backfill_id, begun.load_id) as backfill_id
+from begun
+left join unfinished on true;
+
+-- name: save_backfill_id
+-- Which backfill a load belongs to.
+update ingest.loads
+set backfill_id = %(backfill_id)s
+where load_id = %(load_id)s;
+
+-- name: met_by_backfill
+-- Which of these runs the backfill has met already.
+select run_id
+from ingest.run_states
+where source = %(source)s and run_id = any(%(run_ids)s) and backfill_id = %(backfill_id)s;
+
+-- name: mark_met
+-- The backfill has met these runs.
+update ingest.run_states
+set backfill_id = %(backfill_id)s
+where source = %(source)s and run_id = any(%(run_ids)s);
+
+-- name: unmet_runs
+-- Runs of the window that the backfill has not met: they may be gone at the source.
+select run_id
+from ingest.run_states
+where
+    source = %(source)s
+    and scope = %(scope)s
+    and opened_at >= %(since)s
+    and opened_at < %(until)s
+    and backfill_id is distinct from %(backfill_id)s
+    and (gone_at is null or is_open)
+order by opened_at, run_id;
+
+-- name: save_deleted
+-- A run that is gone for good; should it return, the list counts it as new.
+update ingest.run_states
+set listed_digest = null, is_open = false, gone_at = coalesce(gone_at, now())
+where source = %(source)s and run_id = any(%(run_ids)s);

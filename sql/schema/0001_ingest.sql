@@ -64,8 +64,10 @@ create table ingest.run_states (
     unchanged_checks integer not null default 0,
     next_check_at timestamptz,
     gone_at timestamptz,
+    backfill_id bigint,
     primary key (source, run_id)
 );
+create index run_states_by_time on ingest.run_states (source, scope, opened_at);
 create index run_states_open on ingest.run_states (source, scope, next_check_at)
 where is_open and gone_at is null;
 comment on table ingest.run_states is
@@ -84,13 +86,16 @@ comment on column ingest.run_states.unchanged_checks is
 comment on column ingest.run_states.next_check_at is
 'An open run is not asked for by ID before this time, UTC; null: at the next load.';
 comment on column ingest.run_states.gone_at is
-'When the API no longer knew this open run, UTC; null: it does.';
+'When the API no longer knew this run, asked for by ID, UTC; null: it does.';
+comment on column ingest.run_states.backfill_id is
+'The last backfill (ingest.loads.backfill_id) that met it; null: none.';
 
 create table ingest.loads (
     load_id bigint generated always as identity primary key,
     source text not null,
     scope text not null,
     kind text not null,
+    backfill_id bigint,
     started_at timestamptz not null default now(),
     finished_at timestamptz,
     window_from timestamptz,
@@ -114,6 +119,8 @@ comment on column ingest.loads.source is 'postman or testmo.';
 comment on column ingest.loads.scope is 'Collection ID (Postman) or project ID (Testmo).';
 comment on column ingest.loads.kind is
 'incremental (watermark moves) or backfill (it never does).';
+comment on column ingest.loads.backfill_id is
+'The load that began this backfill: itself, or the interrupted one that it goes on with.';
 comment on column ingest.loads.started_at is 'UTC.';
 comment on column ingest.loads.finished_at is 'UTC; null while it works, or if it was killed.';
 comment on column ingest.loads.window_from is

@@ -1,0 +1,200 @@
+"""A window read again and reconciled with the source; it never moves a watermark.
+
+Every run that the source lists in the window is fetched and compared: missing ones are added,
+changed ones replaced, returned ones no longer marked as deleted. A run that is held here and was
+not listed is asked for by ID, and only a 404 marks it as deleted: a list that shifts while it is
+read deletes nothing. A window that was not read to its end, or under a filter that hides runs,
+concludes nothing.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+from pipelines.errors import SettingsError, TestrunsError
+from pipelines.fields import BadFieldError, Json
+from pipelines.load import run_source
+from pipelines.report import Progress, ScopeReport, Silence
+from pipelines.scope import ScopeSession, Step, Todo, run_scopes
+from pipelines.settings import Settings, Source
+from pipelines.source import Mark, RunSource
+from pipelines.warehouse.backfill_ledger import BackfillLedger
+
+
+@dataclass(frozen=True)
+class Window:
+    """Runs opened in [since, until), UTC; `until` None: up to now."""
+
+    since: datetime
+    until: datetime | None = None
+
+    def __post_init__(self) -> None:
+        """Raise SettingsError for a window without a moment in it."""
+        if self.until is not None and self.until <= self.since:
+            raise SettingsError("--until: must be later than --since")
+
+    def holds(self, moment: datetime | None) -> bool:
+        """Whether a run opened then belongs to the window."""
+        if moment is None:
+            return False
+        return self.since <= moment and (self.until is None or moment < self.until)
+
+
+def moment(option: str, given: str, zone: str) -> datetime:
+    """A date or ISO 8601 time as UTC; without a zone of its own it is in `zone`.
+
+    Raises SettingsError naming the option.
+    """
+    try:
+        read = datetime.fromisoformat(given)
+    except ValueError:
+        raise SettingsError(
+            f"{option}: {given!r} is no date or time, as 2026-11-01 or 2026-11-01T06:00:00Z"
+        ) from None
+    return (read if read.tzinfo else read.replace(tzinfo=ZoneInfo(zone))).astimezone(UTC)
+
+
+def chosen_scopes(
+    settings: Settings,
+    source: Source | None,
+    collections: tuple[str, ...],
+    projects: tuple[str, ...],
+) -> dict[Source, tuple[str, ...]]:
+    """The scopes to re-read, by source: those named, or all of the sources that are configured.
+
+    Raises SettingsError for one that the settings do not name.
+    """
+    named: dict[Source, tuple[str, ...]] = {"postman": collections, "testmo": projects}
+    options = {"postman": "--collection", "testmo": "--project"}
+    chosen: dict[Source, tuple[str, ...]] = {}
+    for one in settings.require_source(source):
+        configured = settings.scopes(one)
+        for scope in named[one]:
+            if scope not in configured:
+                raise SettingsError(
+                    f"{options[one]}: {scope} is not among those of the settings "
+                    f"({', '.join(configured)})"
+                )
+        if named[one] or not any(named.values()):
+            chosen[one] = named[one] or configured
+    if not chosen:
+        raise SettingsError("--collection, --project: name nothing of the source to re-read")
+    return chosen
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a backfill of a scope would take: requests, those for the list already counted in.
+
+    `minutes` is at the rate that is allowed now.
+    """
+
+    source: Source
+    scope: str
+    runs: int
+    requests: int
+    minutes: float
+    error: str | None = None
+
+
+def backfill_source(
+    settings: Settings,
+    source: Source,
+    scopes: tuple[str, ...],
+    window: Window,
+    url: str,
+    progress: Progress | None = None,
+) -> list[ScopeReport]:
+    """Re-read the window in each of the scopes; a report for each, as `run_scopes` gives."""
+    told = progress or Silence()
+
+    async def reread(session: ScopeSession[BackfillLedger]) -> None:
+        ledger = session.ledger
+        mark = await session.in_thread(ledger.begin_backfill, window.since, window.until)
+        until = window.until or session.started_at
+        await session.commit_all(_listed(session, mark, window, until))
+        # Under a filter the list does not show all that is held; a run without an ID may be any.
+        if not session.api.filters and not ledger.tally.nameless:
+            await session.commit_all(_unlisted(session, window.since, until))
+
+    api = run_source(settings, source, told)
+    return asyncio.run(run_scopes(api, scopes, url, told, BackfillLedger, reread))
+
+
+async def _listed(
+    session: ScopeSession[BackfillLedger], mark: Mark, window: Window, until: datetime
+) -> AsyncIterator[Todo]:
+    """Every listed run of the window that this backfill has not met yet."""
+    api = session.api
+    pages = api.window(session.scope, mark, since=window.since, until=until, now=session.started_at)
+    async for page in pages:
+        listed = [session.listed(sent) for sent in page.runs]
+        run_ids = [one.run_id for one in listed if one.run_id is not None]
+        met = await session.in_thread(session.ledger.met, run_ids)
+        for one in listed:
+            if one.run_id is None:
+                yield session.rejected(one)
+            elif one.run_id in met or not _belongs(api, one.record, window):
+                continue
+            elif api.is_whole(one.record):
+                yield session.flat(one)
+            else:
+                yield session.fetch(one.run_id, one.digest)
+        yield Step(references=page.references, mark=mark)
+
+
+def _belongs(api: RunSource, record: Json, window: Window) -> bool:
+    try:
+        return window.holds(api.opened_at(record))
+    except BadFieldError:
+        # Its time cannot be read: whatever is wrong with it is told when it is parsed.
+        return True
+
+
+async def _unlisted(
+    session: ScopeSession[BackfillLedger], since: datetime, until: datetime
+) -> AsyncIterator[Todo]:
+    """Runs that are held here and were not listed."""
+    for run_id in await session.in_thread(session.ledger.unmet, since, until):
+        yield session.fetch(run_id, None)
+
+
+def estimate_source(
+    settings: Settings, source: Source, scopes: tuple[str, ...], window: Window
+) -> list[Estimate]:
+    """What a backfill would take; reads the list, and neither details nor the warehouse."""
+    return asyncio.run(_estimate_source(settings, source, scopes, window))
+
+
+async def _estimate_source(
+    settings: Settings, source: Source, scopes: tuple[str, ...], window: Window
+) -> list[Estimate]:
+    estimates = []
+    api = run_source(settings, source, Silence())
+    per_minute = (
+        settings.postman_requests_per_minute
+        if source == "postman"
+        else settings.testmo_requests_per_minute
+    )
+    async with api.client:
+        for scope in scopes:
+            api.client.count_anew()
+            runs = details = 0
+            error = None
+            now = datetime.now(UTC)
+            until = window.until or now
+            try:
+                pages = api.window(scope, Mark(), since=window.since, until=until, now=now)
+                async for page in pages:
+                    for sent in page.runs:
+                        if isinstance(sent, dict) and _belongs(api, sent, window):
+                            runs += 1
+                            details += not api.is_whole(sent)
+            except TestrunsError as failure:
+                error = str(failure)
+            requests = details + api.client.traffic.requests.total()
+            rate = api.client.pacer.quota.limit or per_minute
+            estimates.append(Estimate(source, scope, runs, requests, requests / rate, error))
+    return estimates

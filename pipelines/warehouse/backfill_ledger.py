@@ -1,0 +1,59 @@
+"""The ledger of a backfill: it remembers which runs of its window it has met, and moves no mark."""
+
+from datetime import datetime
+
+from pipelines.source import Mark
+from pipelines.warehouse.ledger import Ledger
+from pipelines.warehouse.merge import mark_deleted
+
+
+class BackfillLedger(Ledger):
+    """The session of one backfill over one scope."""
+
+    backfill_id = 0
+
+    def begin_backfill(self, since: datetime, until: datetime | None) -> Mark:
+        """Write the load's own row; the mark that stands, which is read and never saved.
+
+        A backfill of the same window that did not end within the last day is gone on with: what
+        it has met is not asked for again.
+        """
+        with self.connection.transaction():
+            self.connection.execute(self.sql["bury_dead_loads"], self.key)
+            self.read_mark()
+            window = {**self.key, "since": since, "until": until}
+            begun = self.connection.execute(
+                self.sql["begin_backfill"], {**window, "high_water": self.mark.high_water}
+            ).fetchone()
+            self.load_id, self.backfill_id = begun or (0, 0)
+            self.connection.execute(
+                self.sql["save_backfill_id"],
+                {"load_id": self.load_id, "backfill_id": self.backfill_id},
+            )
+        return self.mark
+
+    def met(self, run_ids: list[str]) -> set[str]:
+        """Which of these runs this backfill has met already, in an attempt before."""
+        rows = self.connection.execute(
+            self.sql["met_by_backfill"], {**self._backfill, "run_ids": run_ids}
+        )
+        return {run_id for (run_id,) in rows}
+
+    def unmet(self, since: datetime, until: datetime) -> list[str]:
+        """Runs of the window that are held here and have not been met: gone, perhaps."""
+        rows = self.connection.execute(
+            self.sql["unmet_runs"], {**self.key, **self._backfill, "since": since, "until": until}
+        )
+        return [run_id for (run_id,) in rows]
+
+    def reconcile(self, met: list[str], gone: list[str]) -> int:
+        """Remember what was met; mark as deleted what the API, asked by ID, no longer knows."""
+        self.connection.execute(self.sql["mark_met"], {**self._backfill, "run_ids": met})
+        if not gone:
+            return 0
+        self.connection.execute(self.sql["save_deleted"], {**self._backfill, "run_ids": gone})
+        return mark_deleted(self.connection, self.source, gone, self.types, self.load_id)
+
+    @property
+    def _backfill(self) -> dict[str, object]:
+        return {"source": self.source.name, "backfill_id": self.backfill_id}
