@@ -182,9 +182,17 @@ def nightly() -> int:
     settings = _settings()
     settings.require_source()
 
+    from pipelines.console import load_progress, nightly_lines
     from pipelines.nightly import run_nightly
 
-    return run_nightly(settings)
+    _say_what_is_left_out(settings)
+    with load_progress() as progress:
+        report = run_nightly(settings, progress)
+    for line in nightly_lines(report):
+        click.echo(line)
+    for line in [*report.failures, *report.failed_checks]:
+        _complain(line)
+    return 0 if report.succeeded else 1
 
 
 @cli.command()
@@ -218,7 +226,8 @@ def demo() -> int:
     """Run the nightly job end to end on bundled sandbox APIs, without an account."""
     from pipelines.summary import run_demo
 
-    return run_demo(_settings())
+    run_demo(_settings())
+    return 0
 
 
 @cli.command()

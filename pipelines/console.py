@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from pipelines.backfill import Estimate
+    from pipelines.nightly import NightlyReport
 
 
 @contextmanager
@@ -111,3 +112,13 @@ def estimate_line(estimate: "Estimate") -> str:
         f"{where}: {estimate.runs:,} runs, {estimate.requests:,} requests, "
         f"about {max(1, round(estimate.minutes)):,} min at the allowed rate"
     )
+
+
+def nightly_lines(report: "NightlyReport") -> list[str]:
+    """What dbt did, and where the run stands in Dagster; failures are told elsewhere."""
+    outcome = "succeeded" if report.succeeded else "FAILED"
+    return [
+        f"dbt: {report.models} models built, {report.checks} tests run",
+        *(f"  warns: {check}" for check in report.warned_checks),
+        f"Dagster run {report.run_id}: {outcome} in {report.seconds:.1f} s",
+    ]

@@ -1,20 +1,24 @@
-"""`testruns demo`: the nightly job from nothing to marts, then what a newcomer wants to know of it."""
+"""`testruns demo`: the nightly job from nothing to marts, and what a newcomer wants to know."""
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from psycopg.rows import dict_row
 from rich.console import Console
 from rich.table import Table
 
 from pipelines.demo import demo_home, demo_settings
+from pipelines.errors import TestrunsError
 from pipelines.settings import Settings, load_settings
 from pipelines.status import psql_command, shown
 from pipelines.warehouse.connect import connect, open_warehouse
 from pipelines.warehouse.queries import queries
+
+if TYPE_CHECKING:
+    from pipelines.nightly import NightlyReport
 
 Row = dict[str, Any]
 
@@ -22,21 +26,24 @@ Row = dict[str, Any]
 _WIDTH = 96
 
 
-def run_demo(settings: Settings) -> int:
-    """Run it and print the summary; the exit status. Raises TestrunsError."""
+def run_demo(settings: Settings) -> None:
+    """Run it and print the summary. Raises TestrunsError."""
     console = Console(width=_WIDTH, highlight=False, markup=False)
     console.print("The nightly job on invented runs: no account, no server, no network.\n")
-    with _step(console, "sandbox APIs"), demo_settings(settings, anew=True) as variables:
-        demo = load_settings(variables, demo_home(settings))
-        with _step(console, f"Postgres in {shown(demo.testruns_home / 'postgres')}"):
+    with ExitStack() as until_the_end:
+        with _step(console, "both APIs served on loopback, with 60 invented days"):
+            variables = until_the_end.enter_context(demo_settings(settings, anew=True))
+            demo = load_settings(variables, demo_home(settings))
+        with _step(console, f"Postgres started in {shown(demo.testruns_home / 'postgres')}"):
             url = open_warehouse(demo)
-        with _step(console, "nightly: both histories loaded, dbt built, under Dagster"):
-            from pipelines.nightly import run_nightly  # noqa: PLC0415 - a second of imports
+        with _step(console, "nightly: histories loaded, models built and tested, under Dagster"):
+            from pipelines.nightly import run_nightly  # noqa: PLC0415 - two seconds of imports
 
             report = run_nightly(demo)
-    _print_summary(console, url)
+    if not report.succeeded:
+        raise TestrunsError("\n".join([*report.failures, *report.failed_checks]))
+    _print_summary(console, url, report)
     _print_next_steps(console, demo, url)
-    return 0
 
 
 @contextmanager
@@ -46,7 +53,7 @@ def _step(console: Console, name: str) -> Iterator[None]:
     console.print(f"  {name:<72}{time.monotonic() - began:5.1f} s")
 
 
-def _print_summary(console: Console, url: str) -> None:
+def _print_summary(console: Console, url: str, report: "NightlyReport") -> None:
     named = queries("summary")
     with connect(url, role="testruns demo") as connection:
         rows = connection.cursor(row_factory=dict_row)
@@ -59,8 +66,10 @@ def _print_summary(console: Console, url: str) -> None:
             f"\nLoaded   Postman {loaded['postman_runs']:,} runs, "
             f"{loaded['postman_requests']:,} requests, "
             f"{loaded['postman_assertions']:,} assertions\n"
-            f"         Testmo  {loaded['testmo_runs']:,} runs, {loaded['testmo_threads']:,} threads, "
-            f"{loaded['testmo_tests']:,} test results\n"
+            f"         Testmo  {loaded['testmo_runs']:,} runs, "
+            f"{loaded['testmo_threads']:,} threads, "
+            f"{loaded['testmo_tests']:,} tests counted\n"
+            f"         dbt     {report.models} models built, {report.checks} tests passed\n"
         )
         _table(
             console,
@@ -109,18 +118,22 @@ def _print_summary(console: Console, url: str) -> None:
         console.print("Worth a look")
         for row in read("unfinished"):
             began = f"{row['started_at']:%F %H:%M} UTC"
-            console.print(f"  {row['system']} run {row['run_id']} of {began}: {row['remark']}")
+            console.print(f"  {row['system']} run {row['run_id']}, {began}\n      {row['remark']}")
 
 
-def _table(console: Console, title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+def _table(
+    console: Console, title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]
+) -> None:
     console.print(title)
     table = Table(box=None, pad_edge=False, padding=(0, 2), header_style="", show_header=True)
     for position, column in enumerate(columns):
+        # Names give way where there is no room; figures never do.
         table.add_column(
             f"  {column}" if position == 0 else column,
             justify="right" if position else "left",
             no_wrap=True,
-            overflow="ellipsis",
+            min_width=len(column) if position else 20,
+            max_width=None if position else 46,
         )
     for first, *rest in rows:
         table.add_row(f"  {first}", *rest)
