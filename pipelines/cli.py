@@ -150,6 +150,29 @@ def backfill(
     return _exit_status(reports)
 
 
+@cli.command("retry-rejected")
+def retry_rejected() -> int:
+    """Parse rejected records again, after an upgrade."""
+    settings = _settings()
+    sources = settings.require_source()
+
+    from pipelines.retry import retry_rejected as retry
+    from pipelines.warehouse.connect import open_warehouse
+
+    url = open_warehouse(settings)
+    reports: list[ScopeReport] = []
+    for one in sources:
+        done, records = retry(settings, one, url)
+        reports += done
+        for record in records:
+            run = record.run_id or "without a readable ID"
+            where = f"{record.source} {record.scope} run {run}"
+            click.echo(f"{record.rejected_id}: {where}: {record.outcome}")
+    rows = sum(sum(report.rows.values()) for report in reports)
+    click.echo(f"{rows:,} rows written")
+    return _exit_status(reports)
+
+
 @cli.command()
 @click.option("--full-refresh", is_flag=True, help="Rebuild incremental models from scratch.")
 def transform(*, full_refresh: bool) -> int:

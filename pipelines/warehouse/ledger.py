@@ -180,6 +180,11 @@ class Ledger:
                 self.connection.execute(
                     self.sql["save_gone"], {"source": self.source.name, "run_ids": gone}
                 )
+            if runs:
+                self.connection.execute(
+                    self.sql["supersede_rejected"],
+                    {"source": self.source.name, "run_ids": [run.run_id for run in runs]},
+                )
             if rejected:
                 self._save_rejected(rejected)
             if fields:

@@ -290,3 +290,41 @@ order by opened_at, run_id;
 update ingest.run_states
 set listed_digest = null, is_open = false, gone_at = coalesce(gone_at, now())
 where source = %(source)s and run_id = any(%(run_ids)s);
+
+-- name: supersede_rejected
+-- What was set aside of a run is settled once a version of the run has been loaded.
+update ingest.rejected_records
+set retry_outcome = 'superseded'
+where
+    source = %(source)s
+    and run_id = any(%(run_ids)s)
+    and (retry_outcome is null or retry_outcome not in ('loaded', 'superseded'));
+
+-- name: begin_retry
+-- The row of a load that parses rejected records again.
+insert into ingest.loads (source, scope, kind, watermark_before)
+values (%(source)s, %(scope)s, 'retry', %(high_water)s)
+returning load_id;
+
+-- name: rejected_records
+-- What of a scope was set aside and is not settled, in the order in which it came.
+select
+    rejected_id,
+    endpoint,
+    run_id,
+    payload
+from ingest.rejected_records
+where
+    source = %(source)s
+    and scope = %(scope)s
+    and rejected_id > %(after)s
+    and (retry_outcome is null or retry_outcome not in ('loaded', 'superseded'))
+order by rejected_id
+limit 50;
+
+-- name: save_retried
+-- What became of records that were parsed again.
+update ingest.rejected_records as held
+set retried_at = now(), retry_outcome = retried.outcome
+from unnest(%(rejected_ids)s::bigint[], %(outcomes)s::text[]) as retried (rejected_id, outcome)
+where held.rejected_id = retried.rejected_id;

@@ -118,7 +118,7 @@ comment on column ingest.loads.load_id is 'Counts up with every load.';
 comment on column ingest.loads.source is 'postman or testmo.';
 comment on column ingest.loads.scope is 'Collection ID (Postman) or project ID (Testmo).';
 comment on column ingest.loads.kind is
-'incremental (watermark moves) or backfill (it never does).';
+'incremental (the watermark moves), backfill or retry (it never does).';
 comment on column ingest.loads.backfill_id is
 'The load that began this backfill: itself, or the interrupted one that it goes on with.';
 comment on column ingest.loads.started_at is 'UTC.';
@@ -156,6 +156,8 @@ create table ingest.rejected_records (
     retry_outcome text,
     unique (source, scope, endpoint, payload_digest)
 );
+create index rejected_records_by_run on ingest.rejected_records (source, run_id)
+where retry_outcome is null or retry_outcome not in ('loaded', 'superseded');
 comment on table ingest.rejected_records is
 'Records that could not be parsed, as they were sent; a row a different payload.';
 comment on column ingest.rejected_records.rejected_id is 'Counts up.';
@@ -174,7 +176,7 @@ comment on column ingest.rejected_records.last_load_id is 'The last load that me
 comment on column ingest.rejected_records.retried_at is
 'When it was last parsed again, UTC; null: not since.';
 comment on column ingest.rejected_records.retry_outcome is
-'loaded, superseded, or the error that it met again; null: not retried.';
+'loaded, superseded (by a later version of its run), or the error met again; null: not retried.';
 
 create table ingest.unknown_fields (
     source text not null,
