@@ -120,7 +120,7 @@ def backfill_source(
             await session.commit_all(_unlisted(session, window.since, until))
 
     api = run_source(settings, source, told)
-    return asyncio.run(run_scopes(api, scopes, url, told, BackfillLedger, reread))
+    return run_scopes(api, scopes, url, told, BackfillLedger, reread)
 
 
 async def _listed(

@@ -1,6 +1,5 @@
 """The nightly read, in order: for each scope walk, fetch, flatten, commit with the mark."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
@@ -27,7 +26,7 @@ def load_source(
         await session.commit_all(_open_runs(session))
 
     api = run_source(settings, source, told)
-    return asyncio.run(run_scopes(api, settings.scopes(source), url, told, Ledger, load))
+    return run_scopes(api, settings.scopes(source), url, told, Ledger, load)
 
 
 def run_source(settings: Settings, source: Source, progress: Progress) -> RunSource:

@@ -4,7 +4,6 @@ A record that is a run goes the way of every run; a summary without its detail i
 What cannot be parsed now either stays where it is, with the reason of today.
 """
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -52,7 +51,7 @@ def retry_rejected(
             )
 
     api = run_source(settings, source, told)
-    reports = asyncio.run(run_scopes(api, settings.scopes(source), url, told, RetryLedger, again))
+    reports = run_scopes(api, settings.scopes(source), url, told, RetryLedger, again)
     return reports, retried
 
 

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
+import uvloop
+
 from pipelines.client import MOST_IN_FLIGHT
 from pipelines.errors import (
     ApiError,
@@ -266,7 +268,7 @@ class ScopeSession(Generic[AnyLedger]):
         )
 
 
-async def run_scopes(
+def run_scopes(
     api: RunSource,
     scopes: Sequence[str],
     url: str,
@@ -279,6 +281,17 @@ async def run_scopes(
     `url` is the warehouse's, its schema in place. A scope that fails does not stop the next; a
     wrong key (401), a server that is not there and a spent quota stop all, and each says so.
     """
+    return uvloop.run(_run_scopes(api, scopes, url, progress, ledger, work))
+
+
+async def _run_scopes(
+    api: RunSource,
+    scopes: Sequence[str],
+    url: str,
+    progress: Progress,
+    ledger: type[AnyLedger],
+    work: Callable[[ScopeSession[AnyLedger]], Coroutine[Any, Any, None]],
+) -> list[ScopeReport]:
     reports = []
     stopped: TestrunsError | None = None
     async with api.client:

@@ -219,11 +219,17 @@ on conflict do nothing;
 -- name: column_types
 -- The type of each column of the raw tables, by table.
 select
-    table_schema || '.' || table_name as table_name,
-    jsonb_object_agg(column_name, udt_name) as types
-from information_schema.columns
-where table_schema in ('raw_postman', 'raw_testmo')
-group by table_schema, table_name;
+    classes.oid::regclass::text as table_name,
+    jsonb_object_agg(columns.attname, types.typname) as types
+from pg_class as classes
+inner join pg_attribute as columns on classes.oid = columns.attrelid
+inner join pg_type as types on columns.atttypid = types.oid
+where
+    classes.relnamespace in ('raw_postman'::regnamespace, 'raw_testmo'::regnamespace)
+    and classes.relkind = 'r'
+    and columns.attnum > 0
+    and not columns.attisdropped
+group by classes.oid;
 
 -- name: begin_backfill
 -- A backfill's own row; it goes on with one of the same window that did not end within a day.
