@@ -1,0 +1,250 @@
+"""The command line as its users meet it: a process, its output, its exit status."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from pipelines.sandbox.history import seeded_history
+from pipelines.sandbox.server import Sandbox
+
+Variables = dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    history = seeded_history(datetime.now(UTC), days=30)
+    with Sandbox(
+        history, requests_per_minute=1_000_000, forbidden_projects=frozenset({3})
+    ) as served:
+        yield served
+
+
+@pytest.fixture
+def variables(sandbox: Sandbox, warehouse_url: str, tmp_path: Path) -> Variables:
+    return {
+        **sandbox.settings,
+        "TESTRUNS_WAREHOUSE_URL": warehouse_url,
+        "TESTRUNS_HOME": str(tmp_path / "home"),
+        "TESTMO_PROJECT_IDS": "1,2",
+    }
+
+
+def run(folder: Path, variables: Variables, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`testruns …` in an empty folder, with no variables but these and the system's."""
+    return subprocess.run(
+        [sys.executable, "-m", "pipelines.cli", *arguments],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(Path.cwd()), **variables},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def one_line(done: subprocess.CompletedProcess[str]) -> str:
+    """The only complaint on stderr."""
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1, done.stderr
+    return lines[0]
+
+
+def unused_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def test_a_load_says_what_it_wrote_and_a_second_one_that_nothing_is_new(
+    variables: Variables, tmp_path: Path
+) -> None:
+    first = run(tmp_path, variables, "load")
+    assert (first.returncode, first.stderr) == (0, "")
+    lines = first.stdout.splitlines()
+    assert len(lines) == 6
+    assert all(" runs, " in line and " UTC" in line for line in lines)
+
+    second = run(tmp_path, variables, "load")
+    assert second.returncode == 0
+    assert second.stdout.count("nothing new") == 6
+
+
+def test_a_source_without_a_key_is_left_out_and_said_so(
+    variables: Variables, tmp_path: Path
+) -> None:
+    del variables["POSTMAN_API_KEY"]
+    done = run(tmp_path, variables, "load")
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[0] == "postman: not loaded, POSTMAN_API_KEY is not set"
+
+
+def test_without_any_key_there_is_nothing_to_load(tmp_path: Path) -> None:
+    done = run(tmp_path, {}, "load")
+    assert done.returncode == 2
+    assert "POSTMAN_API_KEY, TESTMO_API_TOKEN" in one_line(done)
+    assert not (tmp_path / ".testruns").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "named", "status"),
+    [
+        ({"TESTRUNS_LOOKBACK_HOURS": "soon"}, "TESTRUNS_LOOKBACK_HOURS", 2),
+        ({"TESTRUNS_WAREHOUSE_URL": "mysql://h/d"}, "TESTRUNS_WAREHOUSE_URL", 2),
+        ({"TESTMO_API_URL": ""}, "TESTMO_API_URL", 2),
+    ],
+)
+def test_a_bad_setting_is_one_line_and_no_request(
+    variables: Variables,
+    sandbox: Sandbox,
+    tmp_path: Path,
+    changes: Variables,
+    named: str,
+    status: int,
+) -> None:
+    before = len(sandbox.requests)
+    done = run(tmp_path, {**variables, **changes}, "load")
+    assert done.returncode == status
+    assert one_line(done).startswith(f"testruns: {named}: ")
+    assert len(sandbox.requests) == before
+
+
+def test_an_unreadable_env_file_is_one_line(variables: Variables, tmp_path: Path) -> None:
+    (tmp_path / ".env").mkdir()
+    done = run(tmp_path, variables, "load")
+    assert done.returncode == 2
+    assert one_line(done).startswith("testruns: .env: cannot be read")
+
+
+def test_a_wrong_key_names_its_setting_and_never_itself(
+    variables: Variables, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    sent = len(sandbox.requests)
+    done = run(
+        tmp_path, {**variables, "POSTMAN_API_KEY": "wr0ng-key"}, "load", "--source", "postman"
+    )
+    assert done.returncode == 1
+    assert "POSTMAN_API_KEY" in done.stdout
+    assert "wr0ng-key" not in done.stdout + done.stderr
+    assert "4 of 4 scopes failed" in one_line(done)
+    assert len(sandbox.requests) == sent + 1
+
+
+def test_an_unknown_collection_and_a_forbidden_project_stop_only_themselves(
+    variables: Variables, warehouse_url: str, tmp_path: Path
+) -> None:
+    known = variables["POSTMAN_COLLECTION_IDS"].split(",")[0]
+    done = run(
+        tmp_path,
+        {**variables, "POSTMAN_COLLECTION_IDS": f"nobody,{known}", "TESTMO_PROJECT_IDS": "3,1"},
+        "load",
+    )
+    assert done.returncode == 1
+    assert "HTTP 404" in done.stdout
+    assert "HTTP 403" in done.stdout
+    assert "(postman nobody, testmo 3)" in one_line(done)
+    with psycopg.connect(warehouse_url) as connection:
+        loaded = connection.execute(
+            "select count(*) > 0 from raw_postman.collection_runs"
+            " union all select count(*) > 0 from raw_testmo.automation_runs"
+        ).fetchall()
+    assert loaded == [(True,), (True,)]
+
+
+def test_a_server_that_is_not_there_is_named_by_its_setting(
+    variables: Variables, tmp_path: Path
+) -> None:
+    nowhere = f"http://127.0.0.1:{unused_port()}"
+    done = run(tmp_path, {**variables, "POSTMAN_API_URL": nowhere}, "load", "--source", "postman")
+    assert done.returncode == 1
+    assert "POSTMAN_API_URL" in done.stdout
+    assert "4 of 4 scopes failed" in one_line(done)
+
+
+def test_a_warehouse_that_is_not_there_is_one_line_without_its_password(
+    variables: Variables, tmp_path: Path
+) -> None:
+    nowhere = f"postgresql://me:s3cret@127.0.0.1:{unused_port()}/none"
+    done = run(tmp_path, {**variables, "TESTRUNS_WAREHOUSE_URL": nowhere}, "load")
+    assert done.returncode == 1
+    assert one_line(done).startswith("testruns: TESTRUNS_WAREHOUSE_URL: ")
+    assert "s3cret" not in done.stderr
+
+
+def test_loading_needs_neither_dagster_nor_dbt_nor_pandas(
+    variables: Variables, tmp_path: Path
+) -> None:
+    script = (
+        "import sys; sys.argv = ['testruns', 'load', '--source', 'testmo']\n"
+        "from pipelines.cli import cli; cli(standalone_mode=False)\n"
+        "heavy = {'dagster', 'dbt', 'pandas', 'sqlalchemy', 'numpy'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(Path.cwd()), **variables},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_status_tells_the_url_without_its_password(variables: Variables, tmp_path: Path) -> None:
+    assert run(tmp_path, variables, "load", "--source", "testmo").returncode == 0
+    shown = run(tmp_path, variables, "status", "--json")
+    status = json.loads(shown.stdout)
+    password = psycopg.conninfo.conninfo_to_dict(variables["TESTRUNS_WAREHOUSE_URL"])["password"]
+    assert str(password) not in shown.stdout
+    assert status["warehouse"].startswith("postgresql://testruns@127.0.0.1:")
+    assert status["password_in"] == "TESTRUNS_WAREHOUSE_URL"
+    assert [(row["source"], row["scope"]) for row in status["watermarks"]] == [
+        ("testmo", "1"),
+        ("testmo", "2"),
+    ]
+    assert {row["outcome"] for row in status["last_loads"]} == {"succeeded"}
+
+    for_people = run(tmp_path, variables, "status").stdout
+    assert "open runs" in for_people
+    assert "testmo 1" in for_people
+
+
+def test_a_dry_backfill_asks_for_no_run_and_writes_none(
+    variables: Variables, sandbox: Sandbox, warehouse_url: str, tmp_path: Path
+) -> None:
+    sent = len(sandbox.requests)
+    done = run(tmp_path, variables, "backfill", "--since", "2020-01-01", "--dry-run")
+    assert done.returncode == 0
+    assert len(done.stdout.splitlines()) == 6
+    asked = [one.path for one in list(sandbox.requests)[sent:]]
+    assert asked
+    assert all(path.endswith("/runs") for path in asked)
+    with psycopg.connect(warehouse_url) as connection:
+        row = connection.execute("select count(*) from ingest.loads").fetchone()
+    assert row == (0,)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--since", "yesterday"], "--since: 'yesterday' is no date or time"),
+        (["--since", "2026-02-01", "--until", "2026-01-01"], "--until: must be later"),
+        (["--since", "2026-02-01", "--project", "77"], "--project: 77 is not among"),
+    ],
+)
+def test_a_backfill_that_makes_no_sense_is_one_line(
+    variables: Variables, tmp_path: Path, arguments: list[str], complaint: str
+) -> None:
+    done = run(tmp_path, variables, "backfill", *arguments)
+    assert done.returncode == 2
+    assert one_line(done).startswith(f"testruns: {complaint}")
