@@ -13,11 +13,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import httpx
 import msgspec
-from httpx_aiohttp import HttpxAiohttpClient
+from httpx_aiohttp import AiohttpTransport
 from pydantic import SecretStr
 
 from pipelines.errors import (
@@ -38,10 +40,38 @@ MOST_IN_FLIGHT = 16
 
 _ATTEMPTS = 5
 _FIRST_BACKOFF_SECONDS = 0.5
-# One answer, however slowly it drips; the time-outs below are for each read.
-_ANSWER_SECONDS = 120.0
 _TIMEOUT = httpx.Timeout(connect=10.0, read=30.0, write=30.0, pool=None)
-_TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+_ANSWER_SECONDS = 120.0
+# Many servers hang up on what is idle for five seconds.
+_KEEPALIVE_SECONDS = 4.0
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+_TRANSIENT_STATUSES = frozenset({408, 425, 429, *range(500, 600)})
+_REFUSALS: dict[int, tuple[type[PermanentError], str]] = {
+    400: (BadRequestError, "the API does not take {path}"),
+    401: (UnauthorizedError, "the key is not accepted; see {key_setting}"),
+    403: (PermanentError, "the key of {key_setting} may not read {path}"),
+    404: (NotFoundError, "the API knows no {path}"),
+    422: (BadRequestError, "the API does not take {path}"),
+}
+
+# Troubles in words of our own, the first that fits: the libraries' messages may hold the whole URL,
+# their objects the headers, and httpx takes a refused connection for a time-out.
+_NO_SERVER: tuple[tuple[type[Exception], str], ...] = (
+    (aiohttp.ClientProxyConnectionError, "the proxy of the environment cannot be reached"),
+    (aiohttp.ClientConnectorDNSError, "its name is not known"),
+    (aiohttp.ClientConnectorCertificateError, "its certificate is not trusted"),
+    (aiohttp.ClientSSLError, "it does not speak TLS as we do"),
+    (aiohttp.ClientConnectorError, "the connection is refused"),
+    (aiohttp.ConnectionTimeoutError, "the connection timed out"),
+)
+_NO_ANSWER: tuple[tuple[type[Exception], str], ...] = (
+    (TimeoutError, "the answer timed out"),
+    (httpx.DecodingError, "the body cannot be decompressed"),
+    (aiohttp.ClientPayloadError, "the body is cut short"),
+    (aiohttp.ClientResponseError, "the answer is not HTTP"),
+    (OSError, "the connection was closed"),
+    (aiohttp.ClientConnectionError, "the connection was closed"),
+)
 
 
 @dataclass
@@ -68,7 +98,9 @@ class Answer:
 class Client:
     """Requests to one API.
 
-    `name` is the API's name in messages and `key_setting` the variable that holds its key.
+    `name` is the API's name in messages; `key_setting` and `url_setting` are the variables to look
+    at when the key or the root is wrong; `header` is the key's: its name, what precedes the key,
+    the key. `timeout` is for each step, `answer_seconds` for a whole answer, however it drips.
     """
 
     def __init__(
@@ -81,21 +113,23 @@ class Client:
         url_setting: str,
         pacer: Pacer,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        timeout: httpx.Timeout = _TIMEOUT,
+        answer_seconds: float = _ANSWER_SECONDS,
     ) -> None:
         header_name, prefix, key = header
         self.name, self.root, self.pacer, self.traffic = name, root, pacer, Traffic()
         self._key_setting, self._url_setting, self._sleep = key_setting, url_setting, sleep
-        self._key = key
+        self._key, self._answer_seconds = key, answer_seconds
         self._ever_connected = False
         self._waited_before = 0.0
-        self._http = HttpxAiohttpClient(
+        self._http = httpx.AsyncClient(
+            transport=_transport(root),
             headers={
                 header_name: prefix + key.get_secret_value(),
                 "accept": "application/json",
                 "user-agent": "testruns",
             },
-            timeout=_TIMEOUT,
-            limits=httpx.Limits(max_connections=MOST_IN_FLIGHT),
+            timeout=timeout,
             # A redirect would carry the key to wherever it points.
             follow_redirects=False,
         )
@@ -117,8 +151,9 @@ class Client:
         self._waited_before = self.pacer.waited_seconds
 
     def masked(self, text: str) -> str:
-        """`text` without our own key, should an API have sent it back."""
-        return text.replace(self._key.get_secret_value(), MASK)
+        """`text` without our own key, plain or as JSON spells it: an API may have sent it back."""
+        key = self._key.get_secret_value()
+        return text.replace(key, MASK).replace(json.dumps(key)[1:-1], MASK)
 
     async def get(
         self, endpoint: str, path: str, params: Mapping[str, Any], *, member: str
@@ -144,9 +179,7 @@ class Client:
             if attempt + 1 < _ATTEMPTS:
                 backoff = _FIRST_BACKOFF_SECONDS * 2**attempt
                 await self._sleep(backoff * random.uniform(0.5, 1.0))  # noqa: S311
-        raise type(failure)(
-            f"{failure}; tried {_ATTEMPTS} times, a later load may succeed"
-        ) from failure.__cause__
+        raise type(failure)(f"{failure}; tried {_ATTEMPTS} times, a later load may succeed")
 
     async def _once(
         self, endpoint: str, path: str, params: Mapping[str, Any], member: str
@@ -155,56 +188,93 @@ class Client:
         self.traffic.requests[endpoint] += 1
         self.traffic.waited_seconds = round(self.pacer.waited_seconds - self._waited_before, 3)
         try:
-            async with asyncio.timeout(_ANSWER_SECONDS):
-                response = await self._http.get(f"{self.root}/{path}", params=dict(params))
-        except (httpx.HTTPError, aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            async with asyncio.timeout(self._answer_seconds):
+                # An empty mapping would make httpx parse the URL a second time.
+                response = await self._http.get(f"{self.root}/{path}", params=params or None)
+        except (
+            httpx.HTTPError,
+            httpx.InvalidURL,
+            aiohttp.ClientError,
+            OSError,
+            ValueError,
+        ) as error:
             return self._no_answer(where, error)
         self._ever_connected = True
         self.traffic.bytes_received += len(response.content)
-        self.pacer.answered(response.headers)
+        announced = _announced(response)
+        self.pacer.answered(announced)
         if response.status_code == 429:
-            self.pacer.refused(response.headers)
+            self.pacer.refused(announced)
         if response.status_code != 200:
-            return self._refusal(where, path, response)
+            return self._refusal(where, path, response.status_code)
         return _decoded(where, response.content, member)
 
     def _no_answer(self, where: str, error: Exception) -> ApiError:
-        # Only the kind of error is told: messages of the libraries may hold the whole URL.
-        what = type(error).__name__
-        if not self._ever_connected:
-            unreachable = UnreachableError(
-                f"{where}: no server answers at {self.root} ({what}); see {self._url_setting}"
+        trouble = _trouble(error, _NO_SERVER)
+        if trouble is None:
+            self._ever_connected = True
+            trouble = _trouble(error, _NO_ANSWER) or type(error).__name__
+        elif not self._ever_connected:
+            return UnreachableError(
+                f"{where}: no server at {self.root} ({trouble}); see {self._url_setting}"
             )
-            unreachable.__cause__ = error
-            return unreachable
-        if isinstance(error, TimeoutError):
-            what = f"no whole answer in {_ANSWER_SECONDS:.0f} s"
-        lost = TransientError(f"{where}: the connection failed ({what})")
-        lost.__cause__ = error
-        return lost
+        return TransientError(f"{where}: {trouble}")
 
-    def _refusal(self, where: str, path: str, response: httpx.Response) -> ApiError:
-        status = response.status_code
+    def _refusal(self, where: str, path: str, status: int) -> ApiError:
         if status in _TRANSIENT_STATUSES:
             return TransientError(f"{where}: HTTP {status}")
-        if status == 401:
-            return UnauthorizedError(
-                f"{where}: HTTP 401, the key is not accepted; see {self._key_setting}"
-            )
-        if status in (400, 422):
-            return BadRequestError(f"{where}: HTTP {status}, the API does not take {path}")
-        if status == 403:
-            return PermanentError(
-                f"{where}: HTTP 403, the key of {self._key_setting} may not read {path}"
-            )
-        if status == 404:
-            return NotFoundError(f"{where}: HTTP 404, the API knows no {path}")
+        kind, reason = _REFUSALS.get(status, (PermanentError, ""))
         if 300 <= status < 400:
-            return PermanentError(
-                f"{where}: HTTP {status}, a redirect, which is not followed with a key; "
-                f"see {self._url_setting}"
-            )
-        return PermanentError(f"{where}: HTTP {status}")
+            reason = f"a redirect, which is not followed with a key; see {self._url_setting}"
+        told = reason.format(path=path, key_setting=self._key_setting)
+        return kind(f"{where}: HTTP {status}{told and ', '}{told}")
+
+
+def _transport(root: str) -> AiohttpTransport:
+    """Connections to one API, through the environment's proxy unless it is on loopback."""
+    parts = urlsplit(root)
+    is_near = parts.hostname in _LOOPBACK or proxy_bypass(parts.netloc)
+    proxies = {} if is_near else getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+
+    def session() -> aiohttp.ClientSession:
+        # Reading the certificates takes 50 ms; only TLS needs them.
+        tls = True if parts.scheme == "http" else httpx.create_ssl_context()
+        connector = aiohttp.TCPConnector(
+            limit=MOST_IN_FLIGHT, ssl=tls, keepalive_timeout=_KEEPALIVE_SECONDS
+        )
+        return aiohttp.ClientSession(connector=connector, middlewares=(_once_only,))
+
+    # The session brings its own TLS; this class would read the certificates a second time.
+    return AiohttpTransport(
+        verify=False, client=session, proxy=httpx.Proxy(proxy) if proxy else None
+    )
+
+
+async def _once_only(
+    request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Keep aiohttp from repeating a lost request by itself, neither paced nor counted."""
+    try:
+        return await send(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise aiohttp.ClientConnectionError from error
+
+
+def _announced(response: httpx.Response) -> dict[str, str]:
+    """Headers by lower-case name; looked up in httpx's own, each costs a pass over all of them."""
+    return {
+        name.decode("latin-1").lower(): value.decode("latin-1")
+        for name, value in response.headers.raw
+    }
+
+
+def _trouble(error: Exception, known: tuple[tuple[type[Exception], str], ...]) -> str | None:
+    """Our words for what went wrong; aiohttp's own error stands behind httpx's."""
+    seen = (error, error.__cause__)
+    return next((words for kind, words in known if any(isinstance(e, kind) for e in seen)), None)
 
 
 def _decoded(where: str, body: bytes, member: str) -> Answer | ApiError:

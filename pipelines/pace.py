@@ -1,37 +1,45 @@
-"""When the next request may go: as fast as the API's own headers allow, and never into a refusal.
+"""When the next request may go: as fast as the API's own headers allow, never into a refusal.
 
-Postman counts requests in fixed windows and announces limit, remainder and reset with each answer
-(`RateLimit-*`); Testmo announces nothing until it refuses. So there are two gauges: the announced
-window where there is one, else a ceiling over any 60 seconds. After a window's reset a single
-request goes first and its answer opens the rest: were the reset told a second early, one request
-would be refused and not sixteen.
+Three gauges must all agree. The wait that a refusal told. The window that the API announces
+(Postman: `RateLimit-*` on each answer): what is left of it, less what is under way. And a ceiling
+over the last minute's own requests, the announced limit or else the setting: alone it keeps an API
+that announces nothing (Testmo), beside a window it makes up for resets that are told too early.
+
+Where nothing is known, at the start, after a pause or a refusal, one request goes alone and its
+answer opens the rest: were it refused, it would be one and not sixteen.
 """
 
 import asyncio
+import re
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
 
 from pipelines.errors import QuotaSpentError
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable
 
 LONGEST_WAIT_SECONDS = 300.0
 _WINDOW_SECONDS = 60.0
 # By Testmo's documentation: without Retry-After wait at least 60 seconds.
 _UNTOLD_WAIT_SECONDS = 60.0
-# A ceiling's window is ours, the server's begins when the request arrives there.
-_CEILING_MARGIN_SECONDS = 0.5
 # Waits are told in whole seconds, and some servers round them down.
-_REFUSED_MARGIN_SECONDS = 1.0
+_ROUNDING_SECONDS = 1.0
+# Our minute is longer than the API's by this share, since requests take their time to arrive.
+_MARGIN = 1 / 60
+# Unannounced, so many under way use the ceiling up at two seconds an answer; more would only be
+# refused together.
+_IN_FLIGHT_PER_CEILING = 1 / 30
+# Of a window that others use too, the last calls are theirs: at most this share.
+_MOST_SPARED = 0.03
+# Answers arrive in any order; a month's budget that rises by more than this is a new month's.
+_OUT_OF_ORDER = 100
 # A reset below this is a number of seconds, above it an epoch (design: quota spent).
 _EPOCH = 1_000_000_000
+_YEAR_9999 = 253_370_764_800
+_WAITS = ("retryafter", "x-ratelimit-retryafter", "retry-after")
 
 
 @dataclass(frozen=True)
@@ -52,20 +60,29 @@ class Quota:
         return {name: value for name, value in vars(self).items() if value is not None}
 
 
+@dataclass
+class _Window:
+    """Requests left in the announced window, and when it is over."""
+
+    left: int
+    reset_at: float
+
+
 class Pacer:
     """The turns of one API, shared by all requests to it.
 
-    `per_minute` is the ceiling where the API announces no window of its own; `monthly_reserve` is
-    the number of the month's calls that is never touched. `clock` gives seconds since the epoch.
+    `per_minute` is the ceiling where the API announces none. `monthly_reserve` is the number of
+    the month's calls that is never touched; None: the API has no monthly budget, and its
+    `X-RateLimit-*` are the window's. `clock` gives seconds since the epoch.
     """
 
     def __init__(
         self,
         per_minute: int,
         *,
-        monthly_reserve: int = 0,
+        monthly_reserve: int | None = None,
         clock: Callable[[], float] = time.time,
-        sleep: Callable[[float], "Awaitable[None]"] = asyncio.sleep,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         waits: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
         self._per_minute, self._reserve = per_minute, monthly_reserve
@@ -73,60 +90,56 @@ class Pacer:
         self._gate = asyncio.Lock()
         self._answered = asyncio.Event()
         self._in_flight = 0
-        self._sent: deque[float] = deque()  # times of the last minute's requests
-        self._left: int | None = 1  # of the announced window; None: no window is announced
-        self._least_left = 0  # smallest remainder told in it: answers arrive in any order
-        self._reset_at: float | None = None
-        self._reset_margin = 0.0
+        self._sent: deque[float] = deque()  # times of the last window's requests, refused ones not
+        self._window_seconds = _WINDOW_SECONDS
+        self._window: _Window | None = None
+        self._late_seconds = 0.0  # how much later than told a window is taken to be over
+        self._spare = 0
+        self._must_scout, self._scout_is_out = True, False
         self._not_before = 0.0
-        self._not_before_reason = ""
         self.quota = Quota()
         self.waited_seconds = 0.0
         self.refusals = 0
 
     @asynccontextmanager
-    async def turn(self) -> "AsyncIterator[None]":
+    async def turn(self) -> AsyncIterator[None]:
         """Wait until a request may go, and count it as in flight while it is under way.
 
-        Raises QuotaSpentError instead of waiting more than five minutes.
+        Raises QuotaSpentError instead of waiting more than five minutes or touching the reserve.
         """
         async with self._gate:
             await self._wait()
-            if self._left is not None:
-                self._left -= 1
+            is_scout = self._must_scout
+            self._scout_is_out |= is_scout
             self._sent.append(self._clock())
             self._in_flight += 1
         try:
             yield
         finally:
             self._in_flight -= 1
+            self._scout_is_out &= not is_scout
             self._answered.set()
 
     async def _wait(self) -> None:
         while True:
-            self._check_month()
             now = self._clock()
-            self._forget(now)
+            self._check_month(now)
             until = self._next_turn(now)
             if until is None:
                 return
             if until - now > LONGEST_WAIT_SECONDS:
-                resumes = datetime.fromtimestamp(until, UTC)
-                raise QuotaSpentError(
-                    f"{self._not_before_reason or 'the rate limit'}: resumes {resumes:%F %T} UTC; "
-                    "what is loaded stays, the next load after that goes on from here"
-                )
-            self._answered.clear()
-            if until - now > 1 and not self._in_flight:
+                raise QuotaSpentError(f"the rate limit is used up; {_resumes(until)}")
+            is_idle = not self._in_flight
+            if is_idle and until - now > 1:
                 self._waits(until - now)
+            self._answered.clear()
             await self._pause(until - now)
             self.waited_seconds += max(0.0, self._clock() - now)
+            # What was announced before a pause is old: others may use the key as well.
+            self._must_scout |= is_idle
 
     async def _pause(self, seconds: float) -> None:
         """Until the time is up, or an answer has changed what is known."""
-        if not self._in_flight:
-            await self._sleep(seconds)
-            return
         answered = asyncio.ensure_future(self._answered.wait())
         asleep = asyncio.ensure_future(self._sleep(seconds))
         try:
@@ -135,109 +148,149 @@ class Pacer:
             answered.cancel()
             asleep.cancel()
 
-    def _forget(self, now: float) -> None:
-        while self._sent and self._sent[0] <= now - _WINDOW_SECONDS - _CEILING_MARGIN_SECONDS:
-            self._sent.popleft()
-        if self._reset_at is not None and now >= self._reset_at + self._reset_margin:
-            self._reset_at, self._left = None, 1
-
-    def _next_turn(self, now: float) -> float | None:
-        """The time to look again, or None: now."""
-        if now < self._not_before:
-            return self._not_before
-        if self._left is None:
-            if len(self._sent) < self._per_minute:
-                return None
-            return self._sent[-self._per_minute] + _WINDOW_SECONDS + _CEILING_MARGIN_SECONDS
-        if self._left > 0:
-            return None
-        if self._reset_at is not None:
-            return self._reset_at + self._reset_margin
-        # The first request of a window is under way: its answer tells the rest.
-        return now + _WINDOW_SECONDS
-
-    def _check_month(self) -> None:
+    def _check_month(self, now: float) -> None:
         left = self.quota.month_remaining
-        if left is not None and left - self._in_flight <= self._reserve:
+        if left is not None and self._reserve is not None and left <= self._reserve:
+            when = "resumes at the start of the account's next month; what is loaded stays"
             raise QuotaSpentError(
                 f"the month's budget of calls: {left} of {self.quota.month_limit or '?'} left, "
-                f"{self._reserve} kept in reserve (POSTMAN_MONTHLY_RESERVE); resumes when the API "
-                "announces more, at the start of the account's next month"
+                f"{self._reserve} kept in reserve (POSTMAN_MONTHLY_RESERVE); "
+                f"{_resumes(self._not_before) if now < self._not_before else when}"
             )
+
+    def _next_turn(self, now: float) -> float | None:
+        """The time to look again, were no answer to come before it; None: a request may go."""
+        ceiling = self.quota.limit or self._per_minute
+        minute = self._window_seconds * (1 + _MARGIN)
+        while self._sent and self._sent[0] <= now - minute:
+            self._sent.popleft()
+        at_an_answer = now + _WINDOW_SECONDS
+        if now < self._not_before:
+            return self._not_before
+        if len(self._sent) >= ceiling:
+            return self._sent[-ceiling] + minute
+        if self._month_is_in_flight():
+            return at_an_answer
+        if self._window is not None and self._window.left - self._spare <= self._in_flight:
+            over = self._window.reset_at + self._late_seconds
+            if now < over:
+                return over
+            self._window, self._must_scout = None, True
+        if self._must_scout:
+            return at_an_answer if self._scout_is_out else None
+        if self._window is None and self._in_flight >= max(1, ceiling * _IN_FLIGHT_PER_CEILING):
+            return at_an_answer
+        return None
+
+    def _month_is_in_flight(self) -> bool:
+        left = self.quota.month_remaining
+        return (
+            left is not None
+            and self._reserve is not None
+            and left - self._in_flight <= self._reserve
+        )
 
     def answered(self, headers: Mapping[str, str]) -> None:
         """Take in what an answer announces; call it while the request still counts as in flight."""
-        told = Quota(
-            limit=_whole(headers.get("ratelimit-limit")),
-            remaining=_whole(headers.get("ratelimit-remaining")),
-            month_limit=_whole(
-                headers.get("ratelimit-limit-month") or headers.get("x-ratelimit-limit")
-            ),
-            month_remaining=_whole(
-                headers.get("ratelimit-remaining-month") or headers.get("x-ratelimit-remaining")
-            ),
-        )
-        if told.as_json():
-            self.quota = told
+        told = self._told(headers)
+        self.quota = replace(self.quota, **told.as_json())
+        self._must_scout = False
         if told.remaining is None:
-            if self._reset_at is None:
-                self._left = None
             return
+        policy = re.search(rf"\b{told.limit};w=(\d{{1,6}})\b", headers.get("ratelimit-policy", ""))
+        self._window_seconds = float(policy[1]) if policy else _WINDOW_SECONDS
         now = self._clock()
         reset = _seconds(headers.get("ratelimit-reset"), now)
-        reset_at = now + (_WINDOW_SECONDS if reset is None else reset)
-        if self._reset_at is None:
-            self._reset_at, self._least_left = reset_at, told.remaining
-        else:
+        if self._window is None:
+            wait = self._window_seconds if reset is None else reset
+            self._window = _Window(told.remaining, now + wait)
+            return
+        later = 0.0 if reset is None else now + reset - self._window.reset_at
+        if later > self._window_seconds / 2:
+            self._window = _Window(told.remaining, self._window.reset_at + later)
+        elif later > -self._window_seconds / 2:  # else it is of the window before
+            self._window.left = min(self._window.left, told.remaining)
             # The latest of the resets told is nearest to the truth if they are rounded down, and
             # at most a second late if they are rounded up.
-            self._reset_at = max(self._reset_at, min(reset_at, self._reset_at + 1.0))
-            self._least_left = min(self._least_left, told.remaining)
-        self._left = max(0, self._least_left - (self._in_flight - 1))
+            self._window.reset_at += min(max(0.0, later), _ROUNDING_SECONDS)
+
+    def _told(self, headers: Mapping[str, str]) -> Quota:
+        limit, remaining = headers.get("ratelimit-limit"), headers.get("ratelimit-remaining")
+        x_limit, x_remaining = (
+            headers.get("x-ratelimit-limit"),
+            headers.get("x-ratelimit-remaining"),
+        )
+        if self._reserve is None:
+            return Quota(_whole(limit or x_limit), _whole(remaining or x_remaining))
+        month = _whole(headers.get("ratelimit-remaining-month") or x_remaining)
+        before = self.quota.month_remaining
+        if month is not None and before is not None and month < before + _OUT_OF_ORDER:
+            month = min(month, before)
+        return Quota(
+            _whole(limit),
+            _whole(remaining),
+            _whole(headers.get("ratelimit-limit-month") or x_limit),
+            month,
+        )
 
     def refused(self, headers: Mapping[str, str]) -> None:
-        """Take in a 429: nothing goes before the wait that it tells, or 60 seconds."""
+        """Take in a 429, after `answered`: nothing goes before the wait it tells, or 60 seconds."""
         now = self._clock()
         self.refusals += 1
-        told = next(
-            (
-                wait
-                for name in ("retryafter", "x-ratelimit-retryafter", "retry-after")
-                if (wait := _seconds(headers.get(name), now)) is not None
-            ),
-            None,
-        )
-        wait = _REFUSED_MARGIN_SECONDS + (_UNTOLD_WAIT_SECONDS if told is None else told)
-        if _whole(headers.get("ratelimit-remaining")) is None:
-            if now >= self._not_before:
-                # An unannounced limit was met: go slower from here on.
-                self._per_minute = max(1, self._per_minute // 2)
+        if self._sent:
+            self._sent.pop()
+        if self.quota.remaining is None:
+            self._lower(now)
         else:
-            # The window was not over when its reset said so.
-            self._reset_margin = _REFUSED_MARGIN_SECONDS
-        self._not_before = max(self._not_before, now + wait)
-        self._not_before_reason = "the API refuses requests (429)"
-        self._reset_at, self._left = None, 1
+            # The window was not over when its reset said so, or others use it too.
+            self._late_seconds = _ROUNDING_SECONDS
+            self._spare = min(self._spare + 1, int((self.quota.limit or 0) * _MOST_SPARED))
+        told = (_seconds(headers.get(name), now) for name in _WAITS)
+        wait = next((one for one in told if one is not None), _UNTOLD_WAIT_SECONDS)
+        self._not_before = max(self._not_before, now + wait + _ROUNDING_SECONDS)
+        self._window, self._must_scout = None, True
+
+    def _lower(self, now: float) -> None:
+        """An unannounced limit was met: what was let through since the last time is its best guess.
+
+        At least half the ceiling, since others may have used the rest; and as it was, where none
+        of ours was let through at all.
+        """
+        let_through = sum(at >= self._not_before for at in self._sent) - self._in_flight + 1
+        if let_through > 0 and now >= self._not_before:
+            lower = min(let_through, self._per_minute)
+            self._per_minute = max(1, self._per_minute // 2, lower)
+
+
+def _resumes(until: float) -> str:
+    moment = datetime.fromtimestamp(until, UTC)
+    return f"resumes {moment:%F %T} UTC; what is loaded stays, a load after that goes on from here"
 
 
 def _whole(value: str | None) -> int | None:
+    """A count; None for what is none, as the -1 that some APIs say for "no limit"."""
     try:
-        return None if value is None else int(float(value.split(",")[0].split(";")[0]))
+        number = -1 if value is None else int(float(value.split(",")[0].split(";")[0]))
     except (ValueError, OverflowError):
         return None
+    return number if number >= 0 else None
 
 
 def _seconds(value: str | None, now: float) -> float | None:
-    """A wait as seconds, from a number of seconds, an epoch (above 1e9) or an HTTP date."""
+    """A wait as seconds, from a number of seconds, an epoch (above 1e9) or an HTTP date.
+
+    None for what is none of them, or beyond the calendar.
+    """
     if value is None:
         return None
     try:
         number = float(value)
     except ValueError:
         try:
-            number = parsedate_to_datetime(value).timestamp()
-        except (ValueError, TypeError):
+            moment = parsedate_to_datetime(value)
+            number = moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
+        except (ValueError, TypeError, OverflowError):
             return None
-    if number != number:  # noqa: PLR0124 - NaN
+    if not number < _YEAR_9999:  # NaN is below nothing
         return None
     return max(0.0, number - now if number > _EPOCH else number)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
+import psycopg
 import uvloop
 
 from pipelines.client import MOST_IN_FLIGHT
@@ -29,7 +30,7 @@ from pipelines.errors import (
     UnreachableError,
     WarehouseError,
 )
-from pipelines.fields import BadFieldError
+from pipelines.fields import BadFieldError, Json
 from pipelines.in_order import in_order
 from pipelines.report import Progress, ScopeReport
 from pipelines.source import (
@@ -129,31 +130,51 @@ class ScopeSession(Generic[AnyLedger]):
                 await work(self)
             except TestrunsError as error:
                 failure = error
-            message = self._message(failure)
             if self.ledger.load_id:
-                await self.in_thread(self.ledger.end, self.api.client, message)
+                failure = await self._end(failure)
         finally:
             await self.in_thread(connection.close)
             self._thread.shutdown()
-        return self._report(message, failure), failure
+        return self._report(self._message(failure), failure), failure
+
+    async def _end(self, failure: TestrunsError | None) -> TestrunsError | None:
+        """Write how the load ended; where that cannot be written, the next load finds it killed."""
+        try:
+            await self.in_thread(self.ledger.end, self.api.client, self._message(failure))
+        except WarehouseError as error:
+            return failure or error
+        return failure
 
     async def in_thread(self, call: Callable[..., Result], *args: Any) -> Result:
-        """`call(*args)` in the thread that owns the session with the warehouse."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, call, *args)
+        """`call(*args)` in the thread that owns the session with the warehouse.
+
+        Raises WarehouseError when Postgres fails.
+        """
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, call, *args)
+        except psycopg.Error as error:
+            reason = (error.diag.message_primary or str(error) or type(error).__name__).strip()
+            raise WarehouseError(f"the warehouse failed: {reason.splitlines()[0]}") from error
 
     def listed(self, sent: Any) -> Listed:
         """A run of a list, or a detail, with its ID if it has one."""
         if not isinstance(sent, dict):
             return Listed(sent, {}, b"", None, "expected an object")
-        record, spelled = as_stored(sent)
+        record: Json = {}
+        spelled = b""
         try:
-            return Listed(sent, record, spelled, self.api.run_id(record))
+            record, spelled = as_stored(sent)
+            run_id = self.api.run_id(record)
+            if record is not sent and self.api.run_id(sent) != run_id:
+                raise BadFieldError("id", "holds NUL or half a character")
         except BadFieldError as bad:
             return Listed(sent, record, spelled, None, str(bad))
+        return Listed(sent, record, spelled, run_id)
 
     def rejected(self, one: Listed) -> Step:
         """A listed run without an ID: nothing more can be asked about it."""
-        return Step(self._rejected(self.api.list_endpoint, None, one.sent, one.error))
+        payload = json.dumps(one.sent)
+        return Step(self._rejected(self.api.list_endpoint, None, payload, one.error))
 
     def flat(self, one: Listed) -> Step:
         """A listed run that is whole, as rows."""
@@ -170,7 +191,7 @@ class ScopeSession(Generic[AnyLedger]):
         except NotFoundError:
             return Step(Gone(run_id))
         except UnparsableError as error:
-            body = error.body.decode("utf-8", "backslashreplace")
+            body = error.body.decode("utf-8", "backslashreplace").replace("\0", "\\u0000")
             return Step(self._rejected(endpoint, run_id, body, str(error)), listed_digest)
         except ApiError as error:
             return Step(Owed(run_id, str(error)))
@@ -180,16 +201,15 @@ class ScopeSession(Generic[AnyLedger]):
     def _flat(self, endpoint: str, run_id: str, one: Listed) -> FlatRun | Rejected:
         if one.run_id != run_id:
             error = one.error or f"id: asked for {run_id}, got {one.run_id}"
-            return self._rejected(endpoint, run_id, one.sent, error)
+            return self._rejected(endpoint, run_id, json.dumps(one.sent), error)
         try:
             return self.api.flatten(one.record, one.spelled)
         except BadFieldError as bad:
-            return self._rejected(endpoint, run_id, one.sent, str(bad))
+            return self._rejected(endpoint, run_id, json.dumps(one.sent), str(bad))
 
-    def _rejected(self, endpoint: str, run_id: str | None, sent: Any, error: str) -> Rejected:
-        payload = sent if isinstance(sent, str) else json.dumps(sent)
+    def _rejected(self, endpoint: str, run_id: str | None, payload: str, error: str) -> Rejected:
         masked = self.api.client.masked
-        return Rejected(endpoint, run_id, masked(payload.replace("\0", "\\u0000")), masked(error))
+        return Rejected(endpoint, run_id, masked(payload), masked(error))
 
     async def commit_all(self, todo: AsyncIterator[Todo]) -> None:
         """Commit the steps in batches, each page's last one with its mark."""

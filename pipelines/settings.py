@@ -63,7 +63,9 @@ PerMinute = Annotated[int, Field(ge=1, le=1_000_000)]
 class Settings(BaseModel):
     """All settings, by the names of their variables in lower case."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", hide_input_in_errors=True, validate_default=True
+    )
 
     testruns_warehouse_url: SecretStr | None = None
     testruns_home: Path = Path(".testruns")

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from pipelines.client import Client
-from pipelines.fields import Json, canonical, storable
+from pipelines.fields import BadFieldError, Json, canonical, storable
 from pipelines.settings import Settings, Source
 
 ListOrder = Literal["unknown", "newest_first", "oldest_first", "neither"]
@@ -211,18 +211,30 @@ class RunSource(Protocol):
         ...
 
 
+def dated(moment: datetime | None) -> datetime | None:
+    """The time, or None where it is absurd: a walk adds a lookback to it, or takes one away.
+
+    Year 1 and year 9999 are what programs send that have no time to tell.
+    """
+    return moment if moment is not None and 1970 <= moment.year < 9000 else None
+
+
 def as_stored(record: Json) -> tuple[Json, bytes]:
     """The record with U+FFFD for what Postgres cannot hold, and its one spelling as JSON.
 
-    Records that hold nothing of the kind, nearly all, are given back as they are.
+    Records that hold nothing of the kind, nearly all, are given back as they are. Raises
+    BadFieldError for one that is nested some hundred levels deep.
     """
     try:
-        spelled = canonical(record)
-    except UnicodeEncodeError:  # a lone surrogate
-        spelled = b"\\u0000"
-    if b"\\u0000" in spelled:
-        record = storable(record)
-        spelled = canonical(record)
+        try:
+            spelled = canonical(record)
+        except UnicodeEncodeError:  # a lone surrogate
+            spelled = b"\\u0000"
+        if b"\\u0000" in spelled:
+            record = storable(record)
+            spelled = canonical(record)
+    except RecursionError:
+        raise BadFieldError("record", "nested too deeply") from None
     return record, spelled
 
 

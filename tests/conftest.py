@@ -1,13 +1,18 @@
 """One Postgres for the session, one template, a clone for each test; none of our own variables."""
 
+import json
 import os
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import hypothesis
 import psycopg
 import pytest
 
+from pipelines.load import load_source
+from pipelines.report import Progress, ScopeReport
 from pipelines.settings import Settings, load_settings
 from pipelines.warehouse.embedded import EmbeddedPostgres
 from pipelines.warehouse.schema import migrate
@@ -18,6 +23,10 @@ for _name in list(os.environ):
 os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"
 # dbt leaves its log file open, which is a warning, which is an error.
 os.environ["DBT_LOG_LEVEL_FILE"] = "none"
+
+# An example may take as long as a busy machine makes it take.
+hypothesis.settings.register_profile("testruns", deadline=None)
+hypothesis.settings.load_profile("testruns")
 
 
 @pytest.fixture(scope="session")
@@ -53,6 +62,12 @@ def warehouse_url(server_url: str, template: str) -> Iterator[str]:
         connection.execute(f'drop database "{name}" with (force)'.encode())
 
 
+@pytest.fixture(scope="session")
+def unwritten_url(server_url: str, template: str) -> str:
+    """A warehouse that all tests may read and none may change."""
+    return _create(server_url, "unwritten_testruns", template)
+
+
 @pytest.fixture
 def empty_database_url(server_url: str) -> Iterator[str]:
     """A database without anything of ours."""
@@ -71,3 +86,30 @@ def make_settings(warehouse_url: str, tmp_path: Path) -> Callable[[dict[str, str
         return load_settings({**ours, **variables}, tmp_path)
 
     return make
+
+
+@pytest.fixture
+def payload() -> Callable[[str], Any]:
+    """Reads `payloads/{name}.json`: invented, one case a file."""
+
+    def read(name: str) -> Any:
+        return json.loads((Path(__file__).parent / "payloads" / f"{name}.json").read_text("utf-8"))
+
+    return read
+
+
+@pytest.fixture
+def load(
+    make_settings: Callable[[dict[str, str]], Settings], warehouse_url: str
+) -> Callable[..., list[ScopeReport]]:
+    """Loads every source that the variables configure into the fresh warehouse; its reports."""
+
+    def run(variables: dict[str, str], progress: Progress | None = None) -> list[ScopeReport]:
+        settings = make_settings(variables)
+        return [
+            report
+            for source in settings.configured_sources
+            for report in load_source(settings, source, warehouse_url, progress)
+        ]
+
+    return run

@@ -9,6 +9,7 @@ from pipelines.fields import (
     bigint,
     boolean,
     each,
+    indexable,
     instant,
     integer,
     leftovers,
@@ -55,18 +56,23 @@ NESTED = frozenset({"stats", "request", "response"})
 OPEN_STATUSES = frozenset({"queued", "running"})
 
 
+def run_id(run: Json) -> str:
+    """The ID of a run or of its summary. Raises BadFieldError where no table can be keyed by it."""
+    return indexable(required(text(run, "id") or None, "id"), "id")
+
+
 def flatten(run: Json, redactor: Redactor, digest: bytes) -> FlatRun:
     """The rows of a `CollectionRun`: one run, its executions, their assertions.
 
     `digest` is of all that was sent. Raises BadFieldError naming the field that no column holds.
     """
-    run_id = required(text(run, "id"), "id")
+    key = run_id(run)
     assertions: list[tuple[object, ...]] = []
 
     def execution(index: int, sent: Json) -> tuple[object, ...]:
         def assertion(position: int, checked: Json) -> tuple[object, ...]:
             return (
-                run_id, index, position,
+                key, index, position,
                 text(checked, "name"),
                 boolean(checked, "passed"),
                 text(checked, "error"),
@@ -77,7 +83,7 @@ def flatten(run: Json, redactor: Redactor, digest: bytes) -> FlatRun:
         method, url, request_rest = obj(sent, "request", _request)
         status_code, time_ms, size_bytes, response_rest = obj(sent, "response", _response)
         return (
-            run_id, index,
+            key, index,
             text(sent, "id"),
             text(sent, "itemName"),
             method, redactor.url(url) if url else url,
@@ -90,7 +96,7 @@ def flatten(run: Json, redactor: Redactor, digest: bytes) -> FlatRun:
     status = text(run, "status")
     requests, asserted, stats_rest = obj(run, "stats", _stats)
     row = (
-        run_id,
+        key,
         text(run, "collectionId"),
         text(run, "environmentId"),
         status,
@@ -103,7 +109,7 @@ def flatten(run: Json, redactor: Redactor, digest: bytes) -> FlatRun:
         leftovers(run, _RUN, stats=stats_rest),
     )  # fmt: skip
     rows: Rows = {RUNS: [row], EXECUTIONS: executions, ASSERTIONS: assertions}
-    return FlatRun(run_id, status in OPEN_STATUSES, started_at, digest, rows)
+    return FlatRun(key, status in OPEN_STATUSES, started_at, digest, rows)
 
 
 def _request(request: Json) -> tuple[str | None, str | None, Json | None]:

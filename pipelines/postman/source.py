@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from pipelines.client import Client
-from pipelines.fields import Json, instant, required, text
+from pipelines.fields import Json, instant, required
 from pipelines.pace import Pacer
 from pipelines.postman import api, rows
 from pipelines.postman.walk import walk
@@ -78,7 +78,7 @@ class PostmanRuns:
 
     def run_id(self, listed: Json) -> str:
         """The summary's ID. Raises BadFieldError."""
-        return required(text(listed, "id") or None, "id")
+        return rows.run_id(listed)
 
     def opened_at(self, listed: Json) -> datetime | None:
         """The summary's start; None: queued. Raises BadFieldError."""

@@ -5,7 +5,6 @@ judged on what arrives. Newest first, the walk stops at the first page that lies
 lookback; oldest first, it starts where the lookback did last time; neither, it reads to the end.
 """
 
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -14,7 +13,7 @@ from typing import Any
 from pipelines.errors import BadRequestError, PermanentError
 from pipelines.fields import BadFieldError, instant
 from pipelines.postman.api import RunPage
-from pipelines.source import Mark, Page, Walk
+from pipelines.source import Mark, Page, Walk, dated
 
 Fetch = Callable[[str | None], Awaitable[RunPage]]
 
@@ -43,11 +42,12 @@ async def _one_walk(
     """From `mark.cursor` to the point where the walk closes."""
     state = mark.walk or Walk(started_at=now)
     cursor = mark.cursor if mark.walk or mark.known_order == "oldest_first" else None
-    from_top = cursor is None or mark.walk is not None
+    resumed = mark.walk is not None
+    from_top = cursor is None or resumed
     restarted = False
     asked: set[str] = set()
-    # Where the lookback began, for the next walk of a list that is oldest first.
-    tail: deque[tuple[str | None, datetime | None]] = deque()
+    # Pages read: their cursors and latest starts.
+    read: list[tuple[str | None, datetime | None]] = []
     while True:
         try:
             page = await fetch(cursor)
@@ -55,13 +55,14 @@ async def _one_walk(
             if cursor is None or restarted:
                 raise
             # The cursor has expired: from the top; what is loaded is not fetched again.
-            cursor, state, from_top, restarted = None, Walk(started_at=now), True, True
+            cursor, state, restarted = None, Walk(started_at=now), True
+            resumed, from_top = False, True
             asked.clear()
-            tail.clear()
+            read.clear()
             continue
         earliest, latest = _span(page.runs)
         state = _seen(state, earliest, latest, lookback)
-        tail.append((cursor, latest))
+        read.append((cursor, latest))
         following = page.next_cursor
         if following is not None and following in asked:
             # The next load starts at the top again, where new runs are.
@@ -71,10 +72,10 @@ async def _one_walk(
                 f"(page {len(asked) + 1} of this walk); the list never ends, so it is left here"
             )
         if following is None or _is_past(mark, state, latest, lookback):
-            yield Page(
-                page.runs,
-                _closed(mark, state, tail, lookback, whole=following is None and from_top),
-            )
+            mark = _closed(mark, state, whole=following is None and from_top)
+            if mark.known_order == "oldest_first":
+                mark = replace(mark, cursor=_lookback_begins(mark, read, lookback, resumed=resumed))
+            yield Page(page.runs, mark)
             return
         asked.add(following)
         cursor = following
@@ -83,11 +84,11 @@ async def _one_walk(
 
 
 def _span(runs: list[Any]) -> tuple[datetime | None, datetime | None]:
-    """Earliest and latest start on a page; queued runs have none, malformed ones do not count."""
+    """Earliest and latest start on a page; queued runs have none, absurd ones do not count."""
     starts = []
     for run in runs:
         try:
-            started_at = instant(run, "startedAt") if isinstance(run, dict) else None
+            started_at = dated(instant(run, "startedAt")) if isinstance(run, dict) else None
         except BadFieldError:
             continue
         if started_at is not None:
@@ -136,24 +137,30 @@ def _is_past(mark: Mark, state: Walk, latest: datetime | None, lookback: timedel
     return confirmed and latest < mark.high_water - lookback
 
 
-def _closed(
-    mark: Mark,
-    state: Walk,
-    tail: deque[tuple[str | None, datetime | None]],
-    lookback: timedelta,
-    *,
-    whole: bool,
-) -> Mark:
+def _closed(mark: Mark, state: Walk, *, whole: bool) -> Mark:
     """The mark after the walk: its newest start, capped at its own beginning, never backwards."""
     reached = None if state.newest_seen is None else min(state.newest_seen, state.started_at)
     known = [moment for moment in (mark.high_water, reached) if moment is not None]
     order = state.list_order if whole and state.list_order != "unknown" else mark.known_order
     if state.list_order == "neither":
         order = "neither"
-    cursor = None
-    if order == "oldest_first" and state.newest_seen is not None:
-        bound = state.newest_seen - lookback
-        while len(tail) > 1 and (tail[0][1] is None or tail[0][1] < bound):
-            tail.popleft()
-        cursor = tail[0][0]
-    return Mark(max(known, default=None), cursor, None, order)
+    return Mark(max(known, default=None), None, None, order)
+
+
+def _lookback_begins(
+    mark: Mark,
+    read: list[tuple[str | None, datetime | None]],
+    lookback: timedelta,
+    *,
+    resumed: bool,
+) -> str | None:
+    """The cursor of the first page within the lookback: where the next walk of this list starts.
+
+    A walk that was picked up within the lookback has not read where it begins: from the top.
+    """
+    if mark.high_water is None:
+        return None
+    bound = mark.high_water - lookback
+    within = (at for at, (_, latest) in enumerate(read) if latest is not None and latest >= bound)
+    first = next(within, len(read) - 1)
+    return None if resumed and first == 0 else read[first][0]

@@ -13,6 +13,7 @@ from pipelines.fields import (
     bigint,
     boolean,
     each,
+    indexable,
     instant,
     integer,
     items,
@@ -21,7 +22,7 @@ from pipelines.fields import (
     text,
 )
 from pipelines.redact import Redactor
-from pipelines.source import FlatRun, Rows
+from pipelines.source import FlatRun, Rows, as_stored
 
 RUNS = "raw_testmo.automation_runs"
 THREADS = "raw_testmo.automation_run_threads"
@@ -145,7 +146,7 @@ def _tags(run_id: int, run: Json) -> list[tuple[Any, ...]]:
     for position, tag in enumerate(items(run, "tags")):
         if type(tag) is not str:
             raise BadFieldError(f"tags[{position}]", "expected text")
-        tags[tag] = None
+        tags[indexable(tag, f"tags[{position}]")] = None
     return [(run_id, tag) for tag in tags]
 
 
@@ -213,12 +214,13 @@ def reference_rows(expands: object) -> Rows:
             if not isinstance(sent, dict):
                 continue
             try:
-                reference_id = bigint(sent, "id")
-                values = [_reference_value(sent, column) for column in columns[1:-1]]
+                record, _ = as_stored(sent)
+                reference_id = bigint(record, "id")
+                values = [_reference_value(record, column) for column in columns[1:-1]]
             except BadFieldError:
                 continue
             if reference_id is not None:
-                extra = leftovers(sent, frozenset(columns))
+                extra = leftovers(record, frozenset(columns))
                 by_id[reference_id] = (reference_id, *values, extra)
         rows[table] = list(by_id.values())
     return rows

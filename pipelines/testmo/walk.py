@@ -5,13 +5,14 @@ boundary is never shown. So each page is asked for as "created after the last on
 numbers serve only where a whole page of runs was created within one second.
 """
 
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Any
 
 from pipelines.errors import PermanentError
 from pipelines.fields import BadFieldError, bigint, instant
-from pipelines.source import Mark, Page, as_stored
+from pipelines.source import Mark, Page, dated
 from pipelines.testmo.api import RunPage
 from pipelines.testmo.rows import reference_rows
 
@@ -19,6 +20,8 @@ Fetch = Callable[[datetime | None, int], Awaitable[RunPage]]
 
 # `created_after` has whole seconds, and may or may not count its bound in.
 _OVERLAP = timedelta(seconds=1)
+# Runs from further before what was asked for than any mistaken time zone: no filter at work.
+_UNFILTERED = timedelta(days=1)
 
 
 async def walk(
@@ -28,17 +31,21 @@ async def walk(
 
     `fetch(created_after, page)` gives one page of the list. The high water of each page's mark is
     the last creation seen, capped at `now`, never behind `mark`'s. Raises PermanentError for a
-    list in another order than asked for, and whatever `fetch` raises.
+    list in another order than asked for or not filtered, and whatever `fetch` raises.
     """
     position = since
-    after = since
+    after = _just_before(position)
     number = 1
     seen: dict[object, datetime | None] = {}
     while True:
         page = await fetch(after, number)
         keyed = [(_key(run), _created(run), run) for run in page.runs]
-        _check_order([created for _, created, _ in keyed])
-        unseen = [run for key, _, run in keyed if key not in seen]
+        _check([created for _, created, _ in keyed], after)
+        unseen = [
+            run
+            for key, created, run in keyed
+            if key not in seen and not (created and after and created < after)
+        ]
         if unseen:
             seen |= {key: created for key, created, _ in keyed}
             position = max((created for _, created, _ in keyed if created), default=position)
@@ -51,7 +58,7 @@ async def walk(
             yield Page(unseen, mark, reference_rows(page.expands))
             if not page.has_next:
                 return
-            after = None if position is None else position - _OVERLAP
+            after = _just_before(position)
             number = 1
         elif page.has_next:
             number += 1
@@ -59,9 +66,14 @@ async def walk(
             return
 
 
+def _just_before(position: datetime | None) -> datetime | None:
+    """What to ask for so that every run of the position's second is shown."""
+    return None if position is None else (position - _OVERLAP).replace(microsecond=0)
+
+
 def _created(run: Any) -> datetime | None:
     try:
-        return instant(run, "created_at") if isinstance(run, dict) else None
+        return dated(instant(run, "created_at")) if isinstance(run, dict) else None
     except BadFieldError:
         return None
 
@@ -72,13 +84,18 @@ def _key(run: Any) -> object:
         run_id = bigint(run, "id") if isinstance(run, dict) else None
     except BadFieldError:
         run_id = None
-    return run_id if run_id is not None else as_stored({"run": run})[1]
+    return run_id if run_id is not None else json.dumps(run, sort_keys=True)
 
 
-def _check_order(created: list[datetime | None]) -> None:
+def _check(created: list[datetime | None], after: datetime | None) -> None:
     times = [moment for moment in created if moment is not None]
     if times != sorted(times):
         raise PermanentError(
             "testmo: the list is not in the order asked for (sort=automation_runs:created_at, "
             "order=asc), so its end cannot be told; nothing after it is loaded"
+        )
+    if times and after is not None and times[0] < after - _UNFILTERED:
+        raise PermanentError(
+            f"testmo: the list shows runs from {times[0]:%F %T} where created_after={after:%F %T} "
+            "was asked for, so its end cannot be told; nothing after it is loaded"
         )

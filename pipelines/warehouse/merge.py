@@ -19,6 +19,8 @@ from pipelines.warehouse.queries import queries
 
 ColumnTypes = dict[str, dict[str, str]]
 _STAMPS = ("first_loaded_at", "loaded_at", "load_id")
+# Of an unknown field's name, which is part of a key; `extra` holds all of it.
+_NAME_LENGTH = 200
 
 
 def column_types(connection: psycopg.Connection) -> ColumnTypes:
@@ -203,9 +205,9 @@ def unknown_fields(source: RunSource, runs: Iterable[FlatRun]) -> set[tuple[str,
                     continue
                 for key, value in row[-1].items():
                     if key in source.nested and type(value) is dict:
-                        found.update((table, f"{key}.{inner}") for inner in value)
+                        found.update((table, f"{key}.{inner}"[:_NAME_LENGTH]) for inner in value)
                     else:
-                        found.add((table, key))
+                        found.add((table, key[:_NAME_LENGTH]))
     return found
 
 

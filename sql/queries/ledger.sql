@@ -157,7 +157,9 @@ on conflict (source, run_id) do update
         -- A run asked for by ID keeps what the list said of it.
         listed_digest = coalesce(excluded.listed_digest, held.listed_digest),
         content_digest = coalesce(excluded.content_digest, held.content_digest),
-        is_open = excluded.is_open,
+        -- An open run that could not be parsed this time is asked for again.
+        is_open = excluded.is_open
+        or (held.is_open and held.content_digest is not null and excluded.content_digest is null),
         opened_at = coalesce(excluded.opened_at, held.opened_at),
         gone_at = null,
         unchanged_checks = case

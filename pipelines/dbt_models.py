@@ -1,0 +1,153 @@
+"""The dbt models as Dagster assets, their tests as asset checks: one step, `dbt build`.
+
+dbt runs in this process: as a command of its own it would cost every night three seconds more. What
+comes of each model and test is told to Dagster as soon as dbt knows it.
+"""
+
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any
+
+import dagster as dg
+import psycopg
+
+from pipelines.asset_pages import Metadata, table_metadata
+from pipelines.dbt_manifest import Manifest, dbt_arguments
+from pipelines.errors import TestrunsError
+from pipelines.settings import Settings
+from pipelines.transform import TransformError, dbt_environment
+from pipelines.transform import _one_line as one_line
+from pipelines.transform import _variables as variables
+from pipelines.warehouse.connect import connect, open_warehouse
+
+with warnings.catch_warnings():
+    # The SQL parser that dagster-dbt depends on announces its successor.
+    warnings.filterwarnings("ignore", "sqlglotrs is deprecated", DeprecationWarning)
+    from dagster_dbt import DagsterDbtTranslator, dbt_assets
+
+# Under this name dagster-dbt keeps what a model or test is called in dbt.
+_UNIQUE_ID = "dagster_dbt/unique_id"
+
+Event = dg.MaterializeResult[None] | dg.AssetCheckResult
+
+
+class _Translator(DagsterDbtTranslator):
+    """Models are grouped as their schemas are: staging, marts."""
+
+    def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
+        return str(dbt_resource_props["schema"])
+
+
+def dbt_models(manifest: Manifest, *, is_quiet: bool) -> dg.AssetsDefinition:
+    """All models as one step; `is_quiet` keeps dbt's log from stdout."""
+
+    @dbt_assets(name="dbt_build", manifest=manifest, dagster_dbt_translator=_Translator())
+    def dbt_build(
+        context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
+    ) -> Iterator[Event]:
+        arguments = dbt_arguments(
+            settings,
+            "build",
+            *("--no-write-json", "--log-level", "none" if is_quiet else "info"),
+            # unit tests look at fixtures, not at the warehouse: the test suite runs them
+            *("--exclude-resource-type", "unit_test"),
+            *_selection(context),
+        )
+        failed = []
+        try:
+            url = open_warehouse(settings)
+            with (
+                variables(dbt_environment(url, settings.testruns_timezone)),
+                connect(url, role="testruns dagster") as connection,
+            ):
+                for done in _build(arguments):
+                    if done.status in {"error", "fail", "partial success"}:
+                        failed.append(f"{done.name}: {done.message}")
+                    yield from _events(context, done, connection)
+        except TestrunsError as error:
+            raise dg.Failure(str(error), allow_retries=False) from None
+        if failed:
+            raise dg.Failure("\n".join(failed), allow_retries=False)
+
+    return dbt_build
+
+
+def _selection(context: dg.AssetExecutionContext) -> list[str]:
+    """What dbt is to build and test: all, or exactly what was picked in the UI."""
+    if not context.is_subset:
+        return []
+    names = [key.path[-1] for key in context.selected_asset_keys]
+    names += [key.name for key in context.selected_asset_check_keys]
+    return ["--indirect-selection", "empty", "--select", *names]
+
+
+@dataclass(frozen=True)
+class _Done:
+    """What came of a model or test; `status` is dbt's, `failed_rows` are a test's."""
+
+    unique_id: str
+    status: str
+    message: str
+    failed_rows: int
+    seconds: float
+
+    @property
+    def name(self) -> str:
+        return self.unique_id.split(".")[2]
+
+
+def _build(arguments: list[str]) -> Iterator[_Done]:
+    """Run dbt; what came of each model and test. Raises TransformError if it gives up at once."""
+    from dbt.cli.main import dbtRunner  # noqa: PLC0415 - half a second, when it is needed
+
+    told: SimpleQueue[_Done | None] = SimpleQueue()
+    answers = []
+
+    def hear(event: Any) -> None:
+        if event.info.name == "NodeFinished":
+            result = event.data.run_result
+            told.put(
+                _Done(
+                    unique_id=event.data.node_info.unique_id,
+                    status=result.status,
+                    message=one_line(result.message) or result.status,
+                    failed_rows=result.num_failures,
+                    seconds=round(result.execution_time, 3),
+                )
+            )
+
+    def work() -> None:
+        try:
+            answers.append(dbtRunner(callbacks=[hear]).invoke(arguments))
+        finally:
+            told.put(None)
+
+    # A run that is terminated ends its process, and with it this thread and its transactions.
+    Thread(target=work, name="dbt", daemon=True).start()
+    yield from iter(told.get, None)
+    if answers[0].exception is not None:
+        raise TransformError(f"dbt: {one_line(str(answers[0].exception))}")
+
+
+def _events(
+    context: dg.AssetExecutionContext, done: _Done, connection: psycopg.Connection
+) -> Iterator[Event]:
+    told: Metadata = {"seconds": done.seconds, "dbt": done.message}
+    for model in context.assets_def.specs:
+        if model.metadata[_UNIQUE_ID] == done.unique_id and done.status == "success":
+            table = ".".join(model.key.path)
+            metadata = table_metadata(connection, [table])[table]
+            yield dg.MaterializeResult(asset_key=model.key, metadata={**told, **metadata})
+    for check in context.assets_def.check_specs:
+        if check.metadata[_UNIQUE_ID] == done.unique_id and done.status != "skipped":
+            is_warning = done.status == "warn"
+            yield dg.AssetCheckResult(
+                asset_key=check.asset_key,
+                check_name=check.name,
+                passed=done.status == "pass",
+                severity=dg.AssetCheckSeverity.WARN if is_warning else dg.AssetCheckSeverity.ERROR,
+                metadata={**told, "failed_rows": done.failed_rows},
+            )

@@ -1,0 +1,591 @@
+"""The pacer against simulated APIs, hour after hour, in a time that passes only when all wait."""
+
+import asyncio
+import math
+import random
+import selectors
+from collections import deque
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any, Protocol, TypeVar
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.errors import QuotaSpentError
+from pipelines.pace import Pacer, Quota
+
+Result = TypeVar("Result")
+
+STARTED_AT = datetime(2026, 11, 28, 12, 0, 57, tzinfo=UTC)
+
+
+class ToldSelector(selectors.SelectSelector):
+    """Waits for nothing: where a loop would sleep, its time is moved on instead."""
+
+    now = 0.0
+
+    def select(self, timeout: float | None = None) -> list[Any]:
+        assert timeout is not None, "everything waits for ever"
+        self.now += timeout
+        return []
+
+
+class ToldLoop(asyncio.SelectorEventLoop):
+    """An event loop whose hours pass at once."""
+
+    def __init__(self) -> None:
+        self.told = ToldSelector()
+        super().__init__(self.told)
+
+    def time(self) -> float:
+        return self.told.now
+
+
+def clock() -> float:
+    return STARTED_AT.timestamp() + asyncio.get_running_loop().time()
+
+
+def in_told_time(story: Coroutine[Any, Any, Result]) -> Result:
+    with asyncio.Runner(loop_factory=ToldLoop) as runner:
+        return runner.run(story)
+
+
+# --- simulated APIs -------------------------------------------------------------------------
+
+
+class Window(Protocol):
+    """How an API counts: requests left now, one more of them, seconds until there are more."""
+
+    limit: int
+    seconds: int
+
+    def left(self, now: float) -> int: ...
+    def spend(self, now: float) -> None: ...
+    def reset(self, now: float) -> float: ...
+
+
+@dataclass
+class FixedWindow:
+    """So many requests from one reset to the next: at full minutes, or after the first request."""
+
+    limit: int
+    seconds: int = 60
+    by_the_clock: bool = True
+    used: int = 0
+    ends_at: float = -math.inf
+
+    def left(self, now: float) -> int:
+        if now >= self.ends_at:
+            begun_at = now // self.seconds * self.seconds if self.by_the_clock else now
+            self.ends_at, self.used = begun_at + self.seconds, 0
+        return self.limit - self.used
+
+    def spend(self, now: float) -> None:
+        assert self.left(now) > 0
+        self.used += 1
+
+    def reset(self, now: float) -> float:
+        return self.ends_at - now
+
+
+@dataclass
+class SlidingWindow:
+    """So many requests in any 60 seconds; the reset told is when the oldest falls out."""
+
+    limit: int
+    seconds: int = 60
+    sent: deque[float] = field(default_factory=deque)
+
+    def left(self, now: float) -> int:
+        while self.sent and self.sent[0] <= now - self.seconds:
+            self.sent.popleft()
+        return self.limit - len(self.sent)
+
+    def spend(self, now: float) -> None:
+        assert self.left(now) > 0
+        self.sent.append(now)
+
+    def reset(self, now: float) -> float:
+        return self.sent[0] + self.seconds - now
+
+
+Headers = Callable[[Window, float, Callable[[float], float]], dict[str, str]]
+
+
+def as_postman(window: Window, now: float, rounded: Callable[[float], float]) -> dict[str, str]:
+    return {
+        "ratelimit-limit": str(window.limit),
+        "ratelimit-remaining": str(window.left(now)),
+        "ratelimit-reset": str(rounded(window.reset(now))),
+        "ratelimit-policy": f"{window.limit};w={window.seconds}",
+    }
+
+
+def as_epochs(window: Window, now: float, rounded: Callable[[float], float]) -> dict[str, str]:
+    told = as_postman(window, now, rounded)
+    return {**told, "ratelimit-reset": str(rounded(now + window.reset(now)))}
+
+
+def as_laravel(window: Window, now: float, _: Callable[[float], float]) -> dict[str, str]:
+    return {
+        "x-ratelimit-limit": str(window.limit),
+        "x-ratelimit-remaining": str(window.left(now)),
+    }
+
+
+def as_nothing(_window: Window, _now: float, _rounded: Callable[[float], float]) -> dict[str, str]:
+    return {}
+
+
+@dataclass
+class Api:
+    """An API as seen from afar: requests take time to arrive, and so do answers.
+
+    `latency` is the range of seconds for each way; `lost` the share of answers that never come.
+    """
+
+    window: Window
+    announces: Headers = as_postman
+    rounded: Callable[[float], float] = math.ceil
+    latency: tuple[float, float] = (0.05, 0.25)
+    lost: float = 0.0
+    tells_wait: bool = True
+    accepted: int = 0
+    accepted_of_others: int = 0
+    refused: int = 0
+    sent_into_refusal: int = 0
+    _refuses_until: float = 0.0
+    _chance: random.Random = field(default_factory=lambda: random.Random(7))  # noqa: S311
+
+    async def asked_by(self, pacer: Pacer) -> None:
+        """One request, its answer reported to the pacer as the client does."""
+        async with pacer.turn():
+            self.sent_into_refusal += clock() < self._refuses_until - 1e-6
+            await asyncio.sleep(self._chance.uniform(*self.latency))
+            now = clock()
+            is_refused = not self._take(now)
+            self.refused += is_refused
+            self.accepted += not is_refused
+            headers = self.announces(self.window, now, self.rounded)
+            reset = self.window.reset(now)
+            if is_refused and self.tells_wait:
+                headers["retry-after"] = str(self.rounded(reset))
+            await asyncio.sleep(self._chance.uniform(*self.latency))
+            if self._chance.random() < self.lost:
+                return
+            if "retry-after" in headers or headers.get("ratelimit-remaining") == "0":
+                told_until = clock() + self.rounded(reset)
+                self._refuses_until = max(self._refuses_until, min(told_until, now + reset))
+            pacer.answered(headers)
+            if is_refused:
+                pacer.refused(headers)
+
+    async def asked_by_others(self, per_minute: float) -> None:
+        """Other users of the same key, at random; they take what they get."""
+        while True:
+            await asyncio.sleep(self._chance.expovariate(per_minute / 60))
+            self.accepted_of_others += self._take(clock())
+
+    def _take(self, now: float) -> bool:
+        has_room = self.window.left(now) > 0
+        if has_room:
+            self.window.spend(now)
+        return has_room
+
+
+def simulate(
+    api: Api, *, hours: float = 1, ceiling: int = 300, others: float = 0, workers: int = 16
+) -> None:
+    """Let workers ask for all they can get, for hours."""
+
+    async def ask_on(pacer: Pacer) -> None:
+        while True:
+            await api.asked_by(pacer)
+
+    async def story() -> None:
+        pacer = Pacer(ceiling, clock=clock)
+        tasks = [asyncio.create_task(ask_on(pacer)) for _ in range(workers)]
+        if others:
+            tasks.append(asyncio.create_task(api.asked_by_others(others)))
+        ended, _ = await asyncio.wait(tasks, timeout=hours * 3600)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        assert not [task.exception() for task in ended]
+
+    in_told_time(story())
+
+
+def used(api: Api, hours: float = 1) -> float:
+    """Share of all that the limit allows in so many hours."""
+    allowed = api.window.limit * 3600 / api.window.seconds * hours
+    return (api.accepted + api.accepted_of_others) / allowed
+
+
+LIMITS: dict[str, Callable[[], Api]] = {
+    "a minute by the clock": lambda: Api(FixedWindow(300)),
+    "from the first request": lambda: Api(FixedWindow(120, by_the_clock=False)),
+    "a reset rounded down": lambda: Api(FixedWindow(60), rounded=math.floor),
+    "from the first request, rounded down": lambda: Api(
+        FixedWindow(60, by_the_clock=False), rounded=math.floor
+    ),
+    "a reset rounded to the nearest": lambda: Api(
+        FixedWindow(60, by_the_clock=False), rounded=round
+    ),
+    "a reset in fractions": lambda: Api(FixedWindow(60), rounded=float),
+    "a reset as an epoch": lambda: Api(FixedWindow(60), as_epochs),
+    "a reset as an epoch, rounded down": lambda: Api(
+        FixedWindow(60), as_epochs, rounded=math.floor
+    ),
+    "one request": lambda: Api(FixedWindow(1)),
+    "fewer than may be under way": lambda: Api(FixedWindow(5), rounded=math.floor),
+    "any sixty seconds": lambda: Api(SlidingWindow(60)),
+    "any sixty seconds, rounded down": lambda: Api(SlidingWindow(120), rounded=math.floor),
+    "ten seconds": lambda: Api(FixedWindow(10, seconds=10)),
+    "nothing announced": lambda: Api(FixedWindow(60), as_nothing),
+    "nothing announced, from the first": lambda: Api(
+        FixedWindow(60, by_the_clock=False), as_nothing
+    ),
+    "nothing announced, any sixty seconds": lambda: Api(SlidingWindow(60), as_nothing),
+    "no reset announced": lambda: Api(FixedWindow(60), as_laravel),
+    "no reset announced, from the first": lambda: Api(
+        FixedWindow(60, by_the_clock=False), as_laravel
+    ),
+    "slow answers in any order": lambda: Api(FixedWindow(300), latency=(0.1, 2.5)),
+    "answers at once": lambda: Api(FixedWindow(60), latency=(0.0005, 0.001)),
+    "an answer in twenty lost": lambda: Api(FixedWindow(60), lost=0.05),
+}
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_a_limit_is_used_up_and_hardly_ever_met(name: str) -> None:
+    api = LIMITS[name]()
+    simulate(api, ceiling=api.window.limit)
+    assert api.refused <= 2
+    assert api.sent_into_refusal == 0
+    assert used(api) >= 0.95
+
+
+@pytest.mark.parametrize("announces", [as_postman, as_laravel])
+def test_an_announced_limit_counts_and_not_the_setting(announces: Headers) -> None:
+    for ceiling in (20, 1000):
+        api = Api(FixedWindow(60), announces)
+        simulate(api, ceiling=ceiling)
+        assert api.refused == 0
+        assert used(api) >= 0.95
+
+
+def test_a_limit_below_the_setting_is_found_where_nothing_announces_it() -> None:
+    api = Api(FixedWindow(50), as_nothing)
+    simulate(api, ceiling=60, hours=2)
+    assert 1 <= api.refused <= 4
+    assert used(api, hours=2) >= 0.95
+
+
+def test_a_limit_below_the_setting_is_found_though_no_wait_is_told() -> None:
+    api = Api(FixedWindow(50), as_nothing, tells_wait=False)
+    simulate(api, ceiling=60, hours=2)
+    assert 1 <= api.refused <= 4
+    assert used(api, hours=2) >= 0.95
+
+
+@pytest.mark.parametrize("others", [12, 40])
+def test_a_key_that_others_use_too_is_shared_with_few_refusals(others: int) -> None:
+    api = Api(FixedWindow(120))
+    simulate(api, others=others)
+    assert api.refused <= 2
+    assert api.sent_into_refusal == 0
+    assert used(api) >= 0.95
+
+
+def test_a_limit_that_others_have_used_up_leaves_the_ceiling_as_it_was() -> None:
+    api = Api(FixedWindow(60), as_nothing)
+    for _ in range(60):
+        api.window.spend(STARTED_AT.timestamp())
+    simulate(api, ceiling=60)
+    assert api.refused == 1
+    assert used(api) >= 0.95
+
+
+# --- single answers -------------------------------------------------------------------------
+
+
+async def ask(pacer: Pacer, headers: Mapping[str, str], *, status: int = 200) -> float:
+    """One request and its answer, at once; the time at which it went."""
+    async with pacer.turn():
+        sent_at = clock()
+        told = httpx.Headers(headers)  # names in any case, as on the wire
+        pacer.answered(told)
+        if status == 429:
+            pacer.refused(told)
+    return sent_at
+
+
+def wait_after(*headers: Mapping[str, str], status: int = 200) -> float:
+    """Seconds between the last of these answers and the next request."""
+
+    async def story() -> float:
+        pacer = Pacer(60, clock=clock)
+        for told in headers:
+            await ask(pacer, told, status=status)
+        answered_at = clock()
+        return await ask(pacer, {}) - answered_at
+
+    return in_told_time(story())
+
+
+def test_a_program_that_gets_no_answers_goes_on_asking() -> None:
+    async def story() -> float:
+        pacer = Pacer(60, clock=clock)
+        for _ in range(5):
+            with pytest.raises(ConnectionError):
+                async with pacer.turn():
+                    raise ConnectionError
+        return asyncio.get_running_loop().time()
+
+    assert in_told_time(story()) == 0
+
+
+def test_one_request_goes_first_and_its_answer_opens_the_rest() -> None:
+    async def story() -> list[int]:
+        pacer = Pacer(600, clock=clock)
+        under_way, seen = 0, []
+
+        async def work(seconds: float) -> None:
+            nonlocal under_way
+            async with pacer.turn():
+                under_way += 1
+                seen.append(under_way)
+                await asyncio.sleep(seconds)
+                pacer.answered({"ratelimit-remaining": "500", "ratelimit-reset": "30"})
+                under_way -= 1
+
+        await asyncio.gather(*(work(1) for _ in range(4)))
+        await asyncio.gather(*(work(1) for _ in range(2)))
+        return seen
+
+    assert in_told_time(story()) == [1, 1, 2, 3, 1, 2]
+
+
+def test_no_more_is_under_way_than_the_window_has_left() -> None:
+    async def story() -> int:
+        pacer = Pacer(600, clock=clock)
+        under_way = most = 0
+
+        async def work() -> None:
+            nonlocal under_way, most
+            async with pacer.turn():
+                under_way += 1
+                most = max(most, under_way)
+                await asyncio.sleep(1)
+                left = {"ratelimit-limit": "300", "ratelimit-remaining": "4"}
+                pacer.answered({**left, "ratelimit-reset": "30"})
+                under_way -= 1
+
+        await asyncio.gather(*(work() for _ in range(9)))
+        return most
+
+    assert in_told_time(story()) == 4
+
+
+SPELLINGS = {
+    "RetryAfter": ({"RetryAfter": "17"}, 17),
+    "X-RateLimit-RetryAfter": ({"X-RateLimit-RetryAfter": "17"}, 17),
+    "Retry-After": ({"Retry-After": "17"}, 17),
+    "a fraction": ({"Retry-After": "0.5"}, 0.5),
+    "Retry-After as a date": (
+        {"Retry-After": format_datetime(STARTED_AT + timedelta(seconds=17), usegmt=True)},
+        17,
+    ),
+    "a date without a zone": ({"Retry-After": "Sat, 28 Nov 2026 12:01:14"}, 17),
+    "an epoch": ({"Retry-After": str(int(STARTED_AT.timestamp()) + 17)}, 17),
+    "a date that is past": ({"Retry-After": "Sat, 28 Nov 2020 12:01:14 GMT"}, 0),
+    "a negative number": ({"Retry-After": "-5"}, 0),
+    "nothing": ({}, 60),
+    "no number and no date": ({"Retry-After": "soon"}, 60),
+    "not a number": ({"Retry-After": "nan"}, 60),
+    "no end": ({"Retry-After": "inf"}, 60),
+    "beyond the calendar": ({"Retry-After": "9" * 18}, 60),
+    "one unreadable, one not": ({"RetryAfter": "?", "Retry-After": "17"}, 17),
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_a_refusal_is_waited_out_and_a_second_more_however_the_wait_is_spelled(
+    spelling: str,
+) -> None:
+    headers, seconds = SPELLINGS[spelling]
+    assert wait_after(headers, status=429) == pytest.approx(seconds + 1)
+
+
+RESETS = {
+    "seconds": ("30", 30),
+    "an epoch": (str(int(STARTED_AT.timestamp()) + 30), 30),
+    "an epoch that is past": (str(int(STARTED_AT.timestamp()) - 5), 0),
+    "nothing that can be read": ("soon", 60),
+}
+
+
+@pytest.mark.parametrize("spelling", RESETS)
+def test_a_spent_window_is_waited_out_however_its_reset_is_spelled(spelling: str) -> None:
+    reset, seconds = RESETS[spelling]
+    spent = {"RateLimit-Limit": "9", "RateLimit-Remaining": "0", "RateLimit-Reset": reset}
+    assert wait_after(spent) == pytest.approx(seconds)
+
+
+def test_a_late_answer_of_the_window_before_changes_nothing() -> None:
+    new = {"RateLimit-Limit": "9", "RateLimit-Remaining": "8", "RateLimit-Reset": "60"}
+    old = {"RateLimit-Limit": "9", "RateLimit-Remaining": "0", "RateLimit-Reset": "1"}
+    assert wait_after(new, old) == 0
+
+
+def test_an_answer_of_the_next_window_opens_it() -> None:
+    old = {"RateLimit-Limit": "9", "RateLimit-Remaining": "1", "RateLimit-Reset": "1"}
+    new = {"RateLimit-Limit": "9", "RateLimit-Remaining": "8", "RateLimit-Reset": "60"}
+    assert wait_after(old, new) == 0
+
+
+def test_a_limit_of_minus_one_is_none() -> None:
+    assert wait_after({"RateLimit-Limit": "-1", "RateLimit-Remaining": "-1"}) == 0
+
+
+def test_the_longest_wait_is_waited_and_a_longer_one_is_not() -> None:
+    assert wait_after({"Retry-After": "299"}, status=429) == pytest.approx(300)
+    with pytest.raises(QuotaSpentError, match="resumes 2026-11-28 12:05:58 UTC"):
+        wait_after({"Retry-After": "300"}, status=429)
+    with pytest.raises(QuotaSpentError, match="resumes 2026-11-29 12:00:57 UTC"):
+        wait_after({"RateLimit-Remaining": "0", "RateLimit-Reset": "86400"})
+
+
+def test_who_waits_for_the_quota_is_told_and_the_wait_is_counted() -> None:
+    told: list[float] = []
+
+    async def story() -> float:
+        pacer = Pacer(60, clock=clock, waits=told.append)
+        await ask(pacer, {"Retry-After": "20"}, status=429)
+        await ask(pacer, {})
+        return pacer.waited_seconds
+
+    assert in_told_time(story()) == pytest.approx(21)
+    assert told == [pytest.approx(21)]
+
+
+ANY_HEADERS = st.dictionaries(
+    st.sampled_from([
+        "ratelimit-limit", "ratelimit-remaining", "ratelimit-reset", "ratelimit-policy",
+        "x-ratelimit-limit", "x-ratelimit-remaining", "ratelimit-remaining-month",
+        "retryafter", "x-ratelimit-retryafter", "retry-after",
+    ]),
+    st.text() | st.integers().map(str) | st.floats().map(str) | st.datetimes().map(str)
+    | st.from_regex(r"[0-9]{1,4};w=[0-9]{1,9}", fullmatch=True),
+)  # fmt: skip
+
+
+@given(st.lists(st.tuples(ANY_HEADERS, st.sampled_from([200, 429])), max_size=6))
+def test_whatever_an_api_announces_a_request_goes_or_the_quota_is_spent(
+    answers: list[tuple[dict[str, str], int]],
+) -> None:
+    async def story() -> None:
+        pacer = Pacer(60, monthly_reserve=0, clock=clock)
+        for headers, status in answers:
+            async with pacer.turn():
+                pacer.answered(headers)
+                if status == 429:
+                    pacer.refused(headers)
+            assert min(pacer.quota.as_json().values(), default=0) >= 0
+
+    try:
+        in_told_time(story())
+    except QuotaSpentError as spent:
+        assert "\n" not in str(spent)
+
+
+# --- the month's budget ---------------------------------------------------------------------
+
+MONTH = {"X-RateLimit-Limit": "10000", "X-RateLimit-Remaining": "9000"}
+
+
+def month_left(left: int) -> dict[str, str]:
+    return {"ratelimit-limit-month": "10000", "ratelimit-remaining-month": str(left)}
+
+
+def test_what_was_announced_last_is_known() -> None:
+    async def story() -> list[Quota]:
+        pacer = Pacer(60, monthly_reserve=0, clock=clock)
+        quotas = [pacer.quota]
+        minute = {"RateLimit-Limit": "300, 300;w=60", "RateLimit-Remaining": "299"}
+        for headers in ({**minute, **MONTH}, {}, month_left(8998)):
+            await ask(pacer, headers)
+            quotas.append(pacer.quota)
+        return quotas
+
+    nothing, first, unchanged, last = in_told_time(story())
+    assert nothing.as_json() == {}
+    assert first == unchanged == Quota(300, 299, 10_000, 9000)
+    assert last == Quota(300, 299, 10_000, 8998)
+    assert first.as_json()["month_remaining"] == 9000
+
+
+def test_an_api_without_a_month_means_its_minute_by_the_same_headers() -> None:
+    async def story() -> Quota:
+        pacer = Pacer(60, clock=clock)
+        await ask(pacer, {"X-RateLimit-Limit": "60", "X-RateLimit-Remaining": "0"})
+        return pacer.quota
+
+    assert in_told_time(story()) == Quota(60, 0)
+
+
+@pytest.mark.parametrize("reserve", [0, 100])
+def test_the_month_is_used_down_to_its_reserve_and_not_one_call_further(reserve: int) -> None:
+    chance = random.Random(3)  # noqa: S311
+    left = 250
+
+    async def story() -> list[BaseException | None]:
+        pacer = Pacer(6000, monthly_reserve=reserve, clock=clock)
+
+        async def work() -> None:
+            nonlocal left
+            while True:
+                async with pacer.turn():
+                    await asyncio.sleep(chance.random())
+                    left -= 1
+                    told = month_left(left)
+                    await asyncio.sleep(chance.random())  # answers come in any order
+                    pacer.answered(told)
+
+        workers = [asyncio.create_task(work()) for _ in range(16)]
+        await asyncio.wait(workers)
+        return [worker.exception() for worker in workers]
+
+    failures = in_told_time(story())
+    assert left == reserve
+    assert {type(failure) for failure in failures} == {QuotaSpentError}
+    message = str(failures[0])
+    assert f"{reserve} of 10000 left, {reserve} kept in reserve" in message
+    assert "POSTMAN_MONTHLY_RESERVE" in message
+    assert "next month" in message
+
+
+def test_a_month_that_is_refused_says_when_it_resumes_if_the_api_does() -> None:
+    async def story() -> None:
+        pacer = Pacer(60, monthly_reserve=0, clock=clock)
+        await ask(pacer, {**month_left(0), "Retry-After": "216000"}, status=429)
+        await ask(pacer, {})
+
+    with pytest.raises(QuotaSpentError, match="0 of 10000 left.*resumes 2026-12-01 00:00:58 UTC"):
+        in_told_time(story())
+
+
+def test_a_new_month_brings_a_new_budget() -> None:
+    async def story() -> int | None:
+        pacer = Pacer(60, monthly_reserve=5, clock=clock)
+        for left in (7, 6, 9999):
+            await ask(pacer, month_left(left))
+        return pacer.quota.month_remaining
+
+    assert in_told_time(story()) == 9999
