@@ -1,5 +1,6 @@
 """`testruns demo`: the nightly job from nothing to marts, and what a newcomer wants to know."""
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -146,7 +147,7 @@ def _ms(value: float | None) -> str:
 
 
 def _print_next_steps(console: Console, demo: Settings, url: str) -> None:
-    command = shown(Path(".venv/bin/testruns").absolute())
+    command = shown(Path(sys.executable).with_name("testruns"))
     home = shown(demo.testruns_home)
     console.print(
         "\nWhere to look next\n"

@@ -1,0 +1,99 @@
+"""README, help texts and the house's rules, held true."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from pipelines.cli import cli
+from pipelines.settings import Settings
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def commands() -> list[str]:
+    return [
+        f"{name} {inner}" if isinstance(command, click.Group) else name
+        for name, command in cli.commands.items()
+        for inner in (command.commands if isinstance(command, click.Group) else [""])
+    ]
+
+
+@pytest.mark.parametrize("command", commands())
+def test_every_command_is_in_the_readme_and_has_a_help_text(command: str) -> None:
+    assert f"testruns {command}".strip() in README
+    found: click.Command = cli
+    for word in command.split():
+        assert isinstance(found, click.Group)
+        found = found.commands[word]
+    assert found.help
+    assert all(option.help for option in found.params if isinstance(option, click.Option)), (
+        "an option without a help text"
+    )
+
+
+def test_every_testruns_command_in_the_readme_exists() -> None:
+    named = set(re.findall(r"testruns ([a-z][a-z-]+)", README)) - {"reads"}
+    words = {word for command in commands() for word in command.split()}
+    assert named <= words | {"needs"}
+
+
+@pytest.mark.parametrize("name", [name.upper() for name in Settings.model_fields])
+def test_every_setting_is_in_the_readme_and_in_the_example(name: str) -> None:
+    assert f"`{name}`" in README
+    assert re.search(rf"^#?{name}=", (ROOT / ".env.example").read_text("utf-8"), re.MULTILINE)
+
+
+def test_defaults_in_the_readme_are_those_of_the_settings() -> None:
+    rows = re.findall(r"^\| `([A-Z_]+)` \|.*\| `([^`]*)` \|$", README, re.MULTILINE)
+    told = dict(rows)
+    for name in ("POSTMAN_API_URL", "TESTRUNS_TIMEZONE", "TESTRUNS_NIGHTLY_CRON"):
+        assert told[name] == Settings.model_fields[name.lower()].default
+    for name in (
+        "POSTMAN_REQUESTS_PER_MINUTE",
+        "POSTMAN_MONTHLY_RESERVE",
+        "TESTMO_REQUESTS_PER_MINUTE",
+        "TESTRUNS_LOOKBACK_HOURS",
+    ):
+        assert told[name] == str(Settings.model_fields[name.lower()].default)
+    assert set(told["TESTRUNS_REDACT_PARAMS"].split(",")) == set(Settings().testruns_redact_params)
+
+
+def test_every_make_target_of_the_readme_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"^make ([a-z-]+)", README, re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+
+
+def test_help_starts_without_any_heavy_import() -> None:
+    script = (
+        "import sys; sys.argv = ['testruns', '--help']\n"
+        "from pipelines.cli import cli\n"
+        "try: cli()\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'pydantic', 'psycopg', 'httpx', 'dagster'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_lock_file_carries_hashes_and_no_address() -> None:
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    assert "--hash=sha256:" in lock
+    assert "://" not in lock
+    assert not re.search(r"^(-i|--index|--extra-index|--find-links)", lock, re.MULTILINE)
+
+
+def test_every_dependency_is_locked() -> None:
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    named = re.findall(r'^  "([a-z0-9][a-z0-9-]+)(?:\[[a-z]+\])?[<>=]', project, re.MULTILINE)
+    locked = set(re.findall(r"^([a-z0-9.-]+)(?:\[.*?\])?==", lock, re.MULTILINE))
+    assert len(named) > 20
+    assert set(named) <= locked
