@@ -63,9 +63,29 @@ def warehouse_url(server_url: str, template: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def new_warehouse(server_url: str, template: str) -> Callable[[], str]:
+    """Makes warehouses for a test that needs many; they end with the session."""
+    return lambda: _create(server_url, f"test_{uuid.uuid4().hex}", template)
+
+
+@pytest.fixture(scope="session")
 def unwritten_url(server_url: str, template: str) -> str:
     """A warehouse that all tests may read and none may change."""
     return _create(server_url, "unwritten_testruns", template)
+
+
+@pytest.fixture
+def dbt_warehouse_url(server_url: str, template: str) -> Iterator[str]:
+    """A fresh warehouse, always of one name: dbt parses all anew for every other connection."""
+    yield _create(server_url, "dbt_warehouse", template)
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute('drop database "dbt_warehouse" with (force)')
+
+
+@pytest.fixture(scope="session")
+def dbt_target(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where dbt keeps what it has parsed, for all tests that use the warehouse of one name."""
+    return tmp_path_factory.mktemp("dbt")
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ SKIPPED = Jsonb({"skipped": True})
 
 
 @pytest.fixture
-def warehouse(warehouse_url: str) -> Iterator[Connection]:
-    with psycopg.connect(warehouse_url, autocommit=True) as connection:
+def warehouse(dbt_warehouse_url: str) -> Iterator[Connection]:
+    with psycopg.connect(dbt_warehouse_url, autocommit=True) as connection:
         yield connection
 
 
@@ -108,7 +108,7 @@ def day(text: str) -> dt.date:
 
 
 def test_the_marts_say_what_was_computed_by_hand(
-    warehouse_url: str, warehouse: Connection, tmp_path: Path
+    dbt_warehouse_url: str, warehouse: Connection, dbt_target: Path
 ) -> None:
     # Berlin left summer time on 25 October at 01:00 UTC: that day lasted from 22:00 to 23:00 UTC.
     told = {"duration_ms": 1000, "requests_total": 2, "assertions_total": 3, "assertions_failed": 0}
@@ -145,7 +145,7 @@ def test_the_marts_say_what_was_computed_by_hand(
         },
     )
 
-    report = transform(warehouse_url, timezone="Europe/Berlin", target_path=tmp_path)
+    report = transform(dbt_warehouse_url, timezone="Europe/Berlin", target_path=dbt_target)
 
     assert report.succeeded, report
     assert (report.models, report.warned_tests, report.skipped) == (20, [], [])
@@ -207,11 +207,11 @@ def test_the_marts_say_what_was_computed_by_hand(
 
 
 def test_builds_touch_changed_runs_alone_and_end_as_a_full_refresh_would(
-    warehouse_url: str, warehouse: Connection, tmp_path: Path
+    dbt_warehouse_url: str, warehouse: Connection, dbt_target: Path
 ) -> None:
     def built(*options: str, timezone: str = "UTC") -> dict[str, list[str]]:
         select = ("--select", "int_test_runs", "marts")
-        dbt(warehouse_url, tmp_path, "run", *select, *options, timezone=timezone)
+        dbt(dbt_warehouse_url, dbt_target, "run", *select, *options, timezone=timezone)
         return marts(warehouse)
 
     def written(run_id: str) -> list[tuple[Any, ...]]:
@@ -236,7 +236,7 @@ def test_builds_touch_changed_runs_alone_and_end_as_a_full_refresh_would(
         "raw_testmo.automation_runs",
         testmo | {"created_at": night, "loaded_at": night, "load_id": 1},
     )
-    dbt(warehouse_url, tmp_path, "run")
+    dbt(dbt_warehouse_url, dbt_target, "run")
     assert [len(held) for held in marts(warehouse).values()] == [5, 8, 12, 2]
 
     untouched = written("same")
@@ -271,7 +271,7 @@ def test_builds_touch_changed_runs_alone_and_end_as_a_full_refresh_would(
 
 
 def test_an_empty_warehouse_builds_without_a_complaint_and_every_column_is_described(
-    warehouse_url: str, warehouse: Connection, tmp_path: Path
+    dbt_warehouse_url: str, warehouse: Connection, dbt_target: Path
 ) -> None:
     complaints: list[str] = []
 
@@ -279,11 +279,11 @@ def test_an_empty_warehouse_builds_without_a_complaint_and_every_column_is_descr
         if event.info.level in {"warn", "error"} or "Deprecat" in event.info.name:
             complaints.append(f"{event.info.name}: {event.info.msg}")
 
-    results = dbt(warehouse_url, tmp_path, "build", callbacks=[listen])
+    results = dbt(dbt_warehouse_url, dbt_target, "build", callbacks=[listen])
 
     assert {str(result.status) for result in results} == {"success", "pass"}
     assert complaints == []
-    manifest = dbt(warehouse_url, tmp_path, "parse")
+    manifest = dbt(dbt_warehouse_url, dbt_target, "parse")
     columns: dict[tuple[str, str], set[str]] = {}
     for schema, table, column in rows(
         warehouse,

@@ -105,13 +105,13 @@ def test_a_warehouse_that_does_not_answer_is_one_line_and_leaves_nothing_behind(
 
 
 def test_a_model_and_a_test_that_fail_are_named_in_the_report(
-    warehouse_url: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    dbt_warehouse_url: str, dbt_target: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with psycopg.connect(warehouse_url) as connection:
+    with psycopg.connect(dbt_warehouse_url) as connection:
         connection.execute("alter table raw_postman.executions drop column item_name cascade")
         connection.execute("insert into raw_testmo.automation_run_tags values (1, 'orphan')")
 
-    report = transform(warehouse_url, timezone="UTC", target_path=tmp_path)
+    report = transform(dbt_warehouse_url, timezone="UTC", target_path=dbt_target)
 
     assert not report.succeeded
     assert [error.partition(": ")[0] for error in report.errors] == ["stg_postman__executions"]
