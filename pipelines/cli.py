@@ -124,7 +124,7 @@ def backfill(
 
     window = Window(
         moment("--since", since, settings.testruns_timezone),
-        until and moment("--until", until, settings.testruns_timezone),
+        moment("--until", until, settings.testruns_timezone) if until else None,
     )
     chosen = chosen_scopes(settings, source, collections, projects)
     if dry_run:

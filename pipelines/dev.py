@@ -14,9 +14,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from threading import Event, Thread
 from types import FrameType
-from urllib.error import URLError
 from urllib.request import urlopen
 
 import click
@@ -71,37 +69,48 @@ def run_dev(
 
 
 def _serve(command: list[str], environment: dict[str, str], folder: Path, page: str) -> int:
-    stopped = Event()
+    stops = 0
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        nonlocal stops
+        stops += 1
+
+    # Before the child: one that is born with SIGINT ignored, as in a shell's background, would
+    # ignore SIGTERM as well.
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, stop) for number in numbers}
     # A session of its own: Ctrl-C in the terminal would otherwise reach each of Dagster's
-    # processes beside the one that is to end them in order.
+    # processes, beside the one that is to end them in order.
     child = subprocess.Popen(  # noqa: S603 - no shell, and the program is this Python
         command, env=environment, cwd=folder, start_new_session=True
     )
-
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        if stopped.is_set():
-            os.killpg(child.pid, signal.SIGKILL)
-        else:
-            stopped.set()
-            child.terminate()
-
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, stop) for number in signals}
     try:
-        Thread(target=_announce, args=(page, stopped), daemon=True).start()
-        return child.wait()
+        is_told, is_stopping = False, False
+        while True:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return child.wait(timeout=0.2)
+            if stops > 1:
+                os.killpg(child.pid, signal.SIGKILL)
+            elif stops and not is_stopping:
+                is_stopping = True
+                child.terminate()
+            elif not is_told and not stops and _answers(page):
+                is_told = True
+                click.echo(f"Dagster: {page} (Ctrl-C stops it)")
     finally:
-        stopped.set()
+        # Its code servers would notice only after most of a minute that it has gone.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGTERM)
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def _announce(page: str, stopped: Event) -> None:
-    """Say where the page is as soon as it can be opened."""
-    while not stopped.wait(0.2):
-        with contextlib.suppress(URLError, OSError), urlopen(f"{page}/server_info", timeout=5):
-            click.echo(f"Dagster: {page} (Ctrl-C stops it)")
-            return
+def _answers(page: str) -> bool:
+    try:
+        with urlopen(f"{page}/server_info", timeout=1):  # noqa: S310 - a page of our own
+            return True
+    except OSError:
+        return False
 
 
 @contextlib.contextmanager

@@ -17,6 +17,9 @@ Value = TypeVar("Value")
 
 _INT4 = range(-(2**31), 2**31)
 _INT8 = range(-(2**63), 2**63)
+_MOST_QUOTED = 40
+# From here on a double may be the neighbour of the whole number that was sent.
+_EXACT = 2**53
 _LONGEST_KEY_BYTES = 1_000
 
 
@@ -51,7 +54,7 @@ def integer(record: Json, key: str) -> int | None:
     value = record.get(key)
     if value is None or (type(value) is int and value in _INT4):
         return value
-    return _no_integer(key, value, "32 bits")
+    return _unlikely_integer(key, value, _INT4)
 
 
 def bigint(record: Json, key: str) -> int | None:
@@ -59,15 +62,17 @@ def bigint(record: Json, key: str) -> int | None:
     value = record.get(key)
     if value is None or (type(value) is int and value in _INT8):
         return value
-    return _no_integer(key, value, "64 bits")
+    return _unlikely_integer(key, value, _INT8)
 
 
-def _no_integer(key: str, value: object, width: str) -> int:
+def _unlikely_integer(key: str, value: object, fits: range) -> int:
     # 3.0 is the whole number 3 to JSON, whose numbers know no types.
-    if type(value) is float and value.is_integer() and abs(value) < 2**31:
-        return int(value)
+    if type(value) is float and abs(value) < _EXACT and (whole := int(value)) == value:
+        if whole in fits:
+            return whole
+        value = whole
     if type(value) is int:
-        raise BadFieldError(key, f"a whole number beyond {width}")
+        raise BadFieldError(key, f"a whole number beyond {32 if fits is _INT4 else 64} bits")
     raise BadFieldError(key, f"expected a whole number, got {_kind(value)}")
 
 
@@ -93,10 +98,15 @@ def instant(record: Json, key: str) -> datetime | None:
     try:
         moment = datetime.fromisoformat(value)
         if moment.tzinfo is None:
-            raise BadFieldError(key, f"a time without a zone: {value[:40]!r}")
+            raise BadFieldError(key, f"a time without a zone: {_quoted(value)}")
         return moment.astimezone(UTC)
     except (ValueError, OverflowError):
-        raise BadFieldError(key, f"not an ISO 8601 time: {value[:40]!r}") from None
+        raise BadFieldError(key, f"not an ISO 8601 time: {_quoted(value)}") from None
+
+
+def _quoted(value: str) -> str:
+    # Whole or not at all: a part of our own key, sent back to us, would pass every mask.
+    return repr(value) if len(value) <= _MOST_QUOTED else f"{len(value)} characters of text"
 
 
 def obj(record: Json, key: str, make: Callable[[Json], Row]) -> Row:
@@ -175,16 +185,16 @@ def leftovers(record: Json, known: frozenset[str], **nested: Json | None) -> Jso
 def storable(value: Any) -> Any:
     """The same JSON with U+FFFD for what Postgres cannot hold: NUL and lone surrogates.
 
-    Goes through objects and lists to any depth, keys included.
+    Goes through objects and lists as deep as they can be decoded, keys included.
     """
     if type(value) is str:
         if "\0" in value:
             value = value.replace("\0", "\ufffd")
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if type(value) is list:
-        return [storable(item) for item in value]
+        return [*map(storable, value)]  # a comprehension would take twice the stack
     if type(value) is dict:
-        return {storable(key): storable(item) for key, item in value.items()}
+        return dict(zip(map(storable, value), map(storable, value.values()), strict=True))
     return value
 
 

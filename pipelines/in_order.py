@@ -18,7 +18,8 @@ async def in_order(
 
     The stream is read ahead of the results, so what it does itself (asking for the next page)
     goes on beside them. A step that raises ends it; what is under way behind it is cancelled.
-    When the stream itself raises, the results before that are given first.
+    When the stream itself raises, the results before that are given first. However it ends, nothing
+    is left under way, and the stream is closed.
     """
     ahead: deque[Result | asyncio.Task[Result]] = deque()
     running = 0
@@ -38,15 +39,10 @@ async def in_order(
             else:
                 ahead.append(step)
             while ahead and (running >= width or len(ahead) >= _MOST_AHEAD or _is_ready(ahead[0])):
-                first = ahead.popleft()
-                if isinstance(first, asyncio.Task):
-                    running -= 1
-                    yield await first
-                else:
-                    yield first
+                running -= isinstance(ahead[0], asyncio.Task)
+                yield await _result(ahead.popleft())
         while ahead:
-            first = ahead.popleft()
-            yield await first if isinstance(first, asyncio.Task) else first
+            yield await _result(ahead.popleft())
         if failure is not None:
             raise failure
     finally:
@@ -54,7 +50,13 @@ async def in_order(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if isinstance(steps, AsyncGenerator):
+            await steps.aclose()
 
 
 def _is_ready(first: object) -> bool:
     return not isinstance(first, asyncio.Task) or first.done()
+
+
+async def _result(first: Result | asyncio.Task[Result]) -> Result:
+    return await first if isinstance(first, asyncio.Task) else first

@@ -9,21 +9,21 @@ import re
 from collections.abc import Mapping
 from io import StringIO
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo
 
-from dotenv.main import DotEnv
 from dotenv.parser import parse_stream
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
-    model_validator,
 )
 
 from pipelines.errors import SettingsError
@@ -36,32 +36,57 @@ _MASKED = (
     "access_token,api_key,apikey,auth,client_secret,password,refresh_token,"
     "secret,sig,signature,token"
 )
+_MOST_QUOTED = 80
+# A name, with its dots between its parts, or an IPv6 address.
+_HOST = re.compile(r"[\w-]+(\.[\w-]+)*\.?|[0-9a-f]*:[0-9a-f:.]+")
+# What our cron library knows and Dagster does not, or not in all places.
+_NOT_IN_DAGSTER = re.compile(r"#|(?<!JU)L", re.IGNORECASE)
+
+Item = TypeVar("Item")
 
 
 def _items(value: object) -> object:
-    """Split a comma-separated list; blanks and repetitions fall away."""
+    """Split a comma-separated list; blanks fall away."""
     if not isinstance(value, str):
         return value
-    return tuple(dict.fromkeys(item.strip() for item in value.split(",") if item.strip()))
+    return tuple(item.strip() for item in value.split(",") if item.strip())
+
+
+def _distinct(value: tuple[Item, ...]) -> tuple[Item, ...]:
+    return tuple(dict.fromkeys(value))
+
+
+def _http_url(value: str) -> SplitResult:
+    """The parts of an http or https URL. Raises ValueError, which never quotes it."""
+    try:
+        parts = urlsplit(value)
+        is_one = parts.scheme in ("http", "https") and parts.port != 0
+    except ValueError:  # it may quote the URL
+        is_one = False
+    if not is_one or not _HOST.fullmatch(parts.hostname or ""):
+        raise ValueError("must be an http or https URL")
+    return parts
 
 
 def _api_root(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("must be an http or https URL")
-    if parts.username or parts.query or parts.fragment:
-        raise ValueError("must be a bare root: no user, query or fragment")
-    return value.rstrip("/")
+    parts = _http_url(value)
+    if re.search(r"[?#@\\\s]|[^ -~]", value):
+        raise ValueError("must be a bare root: no user, query, fragment or blank")
+    return f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
 
 
-ApiRoot = Annotated[str, BeforeValidator(_api_root)]
-Texts = Annotated[tuple[str, ...], BeforeValidator(_items)]
-Numbers = Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(_items)]
+ApiRoot = Annotated[str, AfterValidator(_api_root)]
+Texts = Annotated[tuple[str, ...], BeforeValidator(_items), AfterValidator(_distinct)]
+Number = Annotated[int, Field(ge=1)]
+Numbers = Annotated[tuple[Number, ...], BeforeValidator(_items), AfterValidator(_distinct)]
 PerMinute = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
 class Settings(BaseModel):
-    """All settings, by the names of their variables in lower case."""
+    """All settings, by the names of their variables in lower case.
+
+    A key stands before what it requires, since fields are checked in this order.
+    """
 
     model_config = ConfigDict(
         frozen=True, extra="ignore", hide_input_in_errors=True, validate_default=True
@@ -73,12 +98,14 @@ class Settings(BaseModel):
     postman_api_url: ApiRoot = "https://api.getpostman.com"
     postman_api_key: SecretStr | None = None
     postman_collection_ids: Texts = ()
-    postman_run_sources: Annotated[tuple[RunSource, ...], BeforeValidator(_items)] = ()
+    postman_run_sources: Annotated[
+        tuple[RunSource, ...], BeforeValidator(_items), AfterValidator(_distinct)
+    ] = ()
     postman_requests_per_minute: PerMinute = 300
     postman_monthly_reserve: Annotated[int, Field(ge=0)] = 0
 
-    testmo_api_url: ApiRoot | None = None
     testmo_api_token: SecretStr | None = None
+    testmo_api_url: ApiRoot | None = None
     testmo_project_ids: Numbers = ()
     testmo_source_ids: Numbers = ()
     testmo_config_ids: Numbers = ()
@@ -96,7 +123,10 @@ class Settings(BaseModel):
     @field_validator("testruns_home")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
-        return value.expanduser().absolute()
+        try:
+            return value.expanduser().absolute()
+        except (RuntimeError, OSError):  # no such user; a working directory that is gone
+            raise ValueError("cannot be made an absolute path") from None
 
     @field_validator("testruns_warehouse_url")
     @classmethod
@@ -110,12 +140,12 @@ class Settings(BaseModel):
         from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415
 
         try:
-            port = str(conninfo_to_dict(plain).get("port", "5432"))
-        except ProgrammingError:
+            ports = str(conninfo_to_dict(plain).get("port", "5432")).split(",")
+        except (ProgrammingError, UnicodeError):
             # The message of libpq may quote the URL, password included.
             raise ValueError("is not a URL that Postgres understands") from None
-        if not all(re.fullmatch(r"\d{0,5}", one) for one in port.split(",")):
-            raise ValueError("has a port that is no number")
+        if not all(re.fullmatch(r"\d{0,5}", port) and int(port or 1) < 2**16 for port in ports):
+            raise ValueError("has a port that is none")
         return SecretStr(plain)
 
     @field_validator("postman_api_key", "testmo_api_token")
@@ -129,8 +159,17 @@ class Settings(BaseModel):
     @classmethod
     def _collection_ids(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for item in value:
-            if not re.fullmatch(r"[\w.-]+", item):
+            if not re.fullmatch(r"[\w-][\w.-]*", item, re.ASCII):
                 raise ValueError(f"{item!r} is no collection ID or UID")
+        return value
+
+    @field_validator("postman_collection_ids", "testmo_api_url", "testmo_project_ids")
+    @classmethod
+    def _given_with_its_key(cls, value: object, info: ValidationInfo) -> object:
+        source = str(info.field_name).partition("_")[0]
+        key = "postman_api_key" if source == "postman" else "testmo_api_token"
+        if not value and info.data.get(key):
+            raise ValueError(f"required with {key.upper()}")
         return value
 
     @field_validator("testruns_redact_params")
@@ -155,7 +194,7 @@ class Settings(BaseModel):
         from cronsim import CronSim, CronSimError  # noqa: PLC0415
 
         try:
-            if len(value.split()) != 5:
+            if len(value.split()) != 5 or _NOT_IN_DAGSTER.search(value):
                 raise CronSimError
             next(CronSim(value, datetime.now(UTC)))
         except (CronSimError, StopIteration):
@@ -166,23 +205,8 @@ class Settings(BaseModel):
     @classmethod
     def _a_webhook(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
-            parts = urlsplit(value.get_secret_value())
-            if parts.scheme not in ("http", "https") or not parts.hostname:
-                raise ValueError("must be an http or https URL")
+            _http_url(value.get_secret_value())
         return value
-
-    @model_validator(mode="after")
-    def _what_a_key_requires(self) -> Self:
-        missing = []
-        if self.postman_api_key and not self.postman_collection_ids:
-            missing.append("POSTMAN_COLLECTION_IDS: required with POSTMAN_API_KEY")
-        if self.testmo_api_token and not self.testmo_api_url:
-            missing.append("TESTMO_API_URL: required with TESTMO_API_TOKEN")
-        if self.testmo_api_token and not self.testmo_project_ids:
-            missing.append("TESTMO_PROJECT_IDS: required with TESTMO_API_TOKEN")
-        if missing:
-            raise ValueError("\n".join(missing))
-        return self
 
     @property
     def configured_sources(self) -> tuple[Source, ...]:
@@ -219,10 +243,8 @@ def load_settings(environ: Mapping[str, str] | None = None, folder: Path | None 
     A variable that is empty counts as unset. Raises SettingsError with a line for each complaint;
     values are repeated in it only where they are no secrets.
     """
-    given = {
-        **_dotenv((folder or Path.cwd()) / ".env"),
-        **(os.environ if environ is None else environ),
-    }
+    dotenv = Path(".env") if folder is None else folder / ".env"
+    given = {**_dotenv(dotenv), **(os.environ if environ is None else environ)}
     values: dict[str, Any] = {
         name: given[name.upper()].strip()
         for name in Settings.model_fields
@@ -236,28 +258,30 @@ def load_settings(environ: Mapping[str, str] | None = None, folder: Path | None 
 
 
 def _dotenv(path: Path) -> dict[str, str]:
-    if not path.exists():
-        return {}
+    """The pairs of a file, values to the letter: a secret may well hold `${`."""
     try:
         text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        return {}
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise SettingsError(f".env: cannot be read: {reason} ({path})") from None
+        raise SettingsError(f".env: cannot be read: {reason} ({path.absolute()})") from None
+    pairs = {}
     for binding in parse_stream(StringIO(text)):
-        if binding.error or "\0" in binding.original.string:
-            line = binding.original.line
-            raise SettingsError(f".env: line {line} is not NAME=value ({path})")
-    pairs = DotEnv(None, stream=StringIO(text), override=False).dict()
-    return {name: value for name, value in pairs.items() if value is not None}
+        name, value, original = binding.key, binding.value, binding.original
+        if binding.error or "\0" in original.string or (name and value is None):
+            blank_lines = original.string[: -len(original.string.lstrip())].count("\n")
+            line = original.line + blank_lines
+            raise SettingsError(f".env: line {line} is not NAME=value ({path.absolute()})")
+        if name and value:
+            pairs[name] = value
+    return pairs
 
 
 def _complaint(problem: dict[str, Any], values: dict[str, Any]) -> str:
-    message = str(problem["msg"]).removeprefix("Value error, ")
-    if not problem["loc"]:
-        return message
-    name = str(problem["loc"][0])
-    secret = "SecretStr" in str(Settings.model_fields[name].annotation)
-    message = message.removeprefix("Input ")
-    if secret or problem["type"] == "value_error":
-        return f"{name.upper()}: {message}"
-    return f"{name.upper()}: {message}, not {values[name]!r}"
+    field = str(problem["loc"][0])
+    message = str(problem["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+    is_secret = "SecretStr" in str(Settings.model_fields[field].annotation)
+    if is_secret or problem["type"] == "value_error":
+        return f"{field.upper()}: {message}"
+    return f"{field.upper()}: {message}, not {values[field][:_MOST_QUOTED]!r}"

@@ -79,7 +79,7 @@ _HANGING: dict[str, dict[str, str]] = {
 _TIMES = {"started_at", "finished_at", "created_at", "updated_at", "completed_at"}
 
 
-def postman_tables(runs: Iterable[Json], columns: Mapping[str, Iterable[str]]) -> Tables:
+def tables_of_postman(runs: Iterable[Json], columns: Mapping[str, Iterable[str]]) -> Tables:
     """The rows of Postman runs, sorted, each in the order of `columns`."""
     run_rows, execution_rows, assertion_rows = [], [], []
     for run in runs:
@@ -101,7 +101,7 @@ def postman_tables(runs: Iterable[Json], columns: Mapping[str, Iterable[str]]) -
     )
 
 
-def testmo_tables(runs: Iterable[Json], columns: Mapping[str, Iterable[str]]) -> Tables:
+def tables_of_testmo(runs: Iterable[Json], columns: Mapping[str, Iterable[str]]) -> Tables:
     """The rows of Testmo runs, sorted, each in the order of `columns`; without references."""
     tables: dict[str, list[Json]] = {name: [] for name in columns}
     for run in runs:
@@ -124,9 +124,6 @@ def testmo_tables(runs: Iterable[Json], columns: Mapping[str, Iterable[str]]) ->
                     for position, sent in enumerate(owner.get(kind) or [])
                 ]
     return _in_order(tables, columns)
-
-
-testmo_tables.__test__ = False  # type: ignore[attr-defined]  # a function of this name is no test
 
 
 def references(runs: Iterable[Json], books: Json, columns: Mapping[str, Iterable[str]]) -> Tables:

@@ -78,7 +78,7 @@ def postman_run(number: int, hours_ago: float | None = None, **more: Any) -> Jso
     }
 
 
-def testmo_run(number: int, hours_ago: float | None = None, **more: Any) -> Json:
+def testmo_run(number: int, hours_ago: float | None = None, **more: Any) -> Json:  # noqa: PT028
     """A completed run with a thread and one of each thing that hangs on it."""
     created = iso(number if hours_ago is None else hours_ago)
     counts = dict.fromkeys(COUNTS, 0) | {"status1_count": number, "total_count": number}
@@ -94,7 +94,13 @@ def testmo_run(number: int, hours_ago: float | None = None, **more: Any) -> Json
         "elapsed": 1_000_000,
         "is_completed": True,
         "artifacts": [
-            {"name": "a.xml", "note": None, "url": "https://x.test/a", "mime_type": "x/y", "size": 9}
+            {
+                "name": "a.xml",
+                "note": None,
+                "url": "https://x.test/a",
+                "mime_type": "x/y",
+                "size": 9,
+            }
         ],
         "fields": [{"type": 1, "name": "Version", "value": "2.3", "meta": None}],
         "links": [{"name": "Build", "note": None, "url": "https://x.test/b"}],
@@ -124,4 +130,4 @@ def testmo_run(number: int, hours_ago: float | None = None, **more: Any) -> Json
     }
 
 
-testmo_run.__test__ = False  # type: ignore[attr-defined]  # a function of this name is no test
+testmo_run.__test__ = False  # type: ignore[attr-defined]  # by its name pytest takes it for a test

@@ -10,17 +10,19 @@ from expected import Tables, in_one_order
 
 def query(url: str, statement: str, *values: Any) -> list[tuple[Any, ...]]:
     """The rows of one statement."""
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("set time zone 'UTC'")
+    with psycopg.connect(url, autocommit=True, options="-c timezone=UTC") as connection:
         return connection.execute(statement.encode(), values or None).fetchall()
 
 
 def tables(url: str, columns: Mapping[str, Iterable[str]]) -> Tables:
     """The rows of tables in one order, their columns in that of `columns`."""
-    return {
-        table: in_one_order(query(url, f"select {', '.join(names)} from {table}"))
-        for table, names in columns.items()
-    }
+    with psycopg.connect(url, autocommit=True, options="-c timezone=UTC") as connection:
+        return {
+            table: in_one_order(
+                connection.execute(f"select {', '.join(names)} from {table}".encode()).fetchall()
+            )
+            for table, names in columns.items()
+        }
 
 
 def everything(url: str) -> Tables:

@@ -1,6 +1,7 @@
 """The pacer against simulated APIs, hour after hour, in a time that passes only when all wait."""
 
 import asyncio
+import contextlib
 import math
 import random
 import selectors
@@ -229,35 +230,34 @@ def used(api: Api, hours: float = 1) -> float:
 
 LIMITS: dict[str, Callable[[], Api]] = {
     "a minute by the clock": lambda: Api(FixedWindow(300)),
-    "from the first request": lambda: Api(FixedWindow(120, by_the_clock=False)),
-    "a reset rounded down": lambda: Api(FixedWindow(60), rounded=math.floor),
+    "from the first request": lambda: Api(FixedWindow(30, by_the_clock=False)),
+    "a reset rounded down": lambda: Api(FixedWindow(30), rounded=math.floor),
     "from the first request, rounded down": lambda: Api(
-        FixedWindow(60, by_the_clock=False), rounded=math.floor
+        FixedWindow(30, by_the_clock=False), rounded=math.floor
     ),
     "a reset rounded to the nearest": lambda: Api(
-        FixedWindow(60, by_the_clock=False), rounded=round
+        FixedWindow(30, by_the_clock=False), rounded=round
     ),
-    "a reset in fractions": lambda: Api(FixedWindow(60), rounded=float),
-    "a reset as an epoch": lambda: Api(FixedWindow(60), as_epochs),
+    "a reset in fractions": lambda: Api(FixedWindow(30), rounded=float),
+    "a reset as an epoch": lambda: Api(FixedWindow(30), as_epochs),
     "a reset as an epoch, rounded down": lambda: Api(
-        FixedWindow(60), as_epochs, rounded=math.floor
+        FixedWindow(30), as_epochs, rounded=math.floor
     ),
     "one request": lambda: Api(FixedWindow(1)),
     "fewer than may be under way": lambda: Api(FixedWindow(5), rounded=math.floor),
-    "any sixty seconds": lambda: Api(SlidingWindow(60)),
-    "any sixty seconds, rounded down": lambda: Api(SlidingWindow(120), rounded=math.floor),
-    "ten seconds": lambda: Api(FixedWindow(10, seconds=10)),
-    "nothing announced": lambda: Api(FixedWindow(60), as_nothing),
+    "any sixty seconds": lambda: Api(SlidingWindow(30)),
+    "any sixty seconds, rounded down": lambda: Api(SlidingWindow(80), rounded=math.floor),
+    "ten seconds": lambda: Api(FixedWindow(5, seconds=10)),
+    "nothing announced": lambda: Api(FixedWindow(40), as_nothing),
     "nothing announced, from the first": lambda: Api(
-        FixedWindow(60, by_the_clock=False), as_nothing
+        FixedWindow(40, by_the_clock=False), as_nothing
     ),
-    "nothing announced, any sixty seconds": lambda: Api(SlidingWindow(60), as_nothing),
-    "no reset announced": lambda: Api(FixedWindow(60), as_laravel),
+    "nothing announced, any sixty seconds": lambda: Api(SlidingWindow(40), as_nothing),
+    "no reset announced": lambda: Api(FixedWindow(30), as_laravel),
     "no reset announced, from the first": lambda: Api(
-        FixedWindow(60, by_the_clock=False), as_laravel
+        FixedWindow(30, by_the_clock=False), as_laravel
     ),
-    "slow answers in any order": lambda: Api(FixedWindow(300), latency=(0.1, 2.5)),
-    "answers at once": lambda: Api(FixedWindow(60), latency=(0.0005, 0.001)),
+    "answers at once": lambda: Api(FixedWindow(30), latency=(0.0005, 0.001)),
     "an answer in twenty lost": lambda: Api(FixedWindow(60), lost=0.05),
 }
 
@@ -271,32 +271,40 @@ def test_a_limit_is_used_up_and_hardly_ever_met(name: str) -> None:
     assert used(api) >= 0.95
 
 
+def test_answers_that_come_slowly_and_in_any_order_do_not_keep_a_limit_from_being_used() -> None:
+    # Four at a time take nearly a window for its requests: many are answered in the next one.
+    api = Api(FixedWindow(60), latency=(0.1, 3.5))
+    simulate(api, workers=4)
+    assert api.refused == 0
+    assert used(api) >= 0.95
+
+
 @pytest.mark.parametrize("announces", [as_postman, as_laravel])
 def test_an_announced_limit_counts_and_not_the_setting(announces: Headers) -> None:
-    for ceiling in (20, 1000):
-        api = Api(FixedWindow(60), announces)
+    for ceiling in (10, 1000):
+        api = Api(FixedWindow(30), announces)
         simulate(api, ceiling=ceiling)
         assert api.refused == 0
         assert used(api) >= 0.95
 
 
 def test_a_limit_below_the_setting_is_found_where_nothing_announces_it() -> None:
-    api = Api(FixedWindow(50), as_nothing)
-    simulate(api, ceiling=60, hours=2)
-    assert 1 <= api.refused <= 4
+    api = Api(FixedWindow(25), as_nothing)
+    simulate(api, ceiling=30, hours=2)
+    assert 1 <= api.refused <= 3
     assert used(api, hours=2) >= 0.95
 
 
 def test_a_limit_below_the_setting_is_found_though_no_wait_is_told() -> None:
-    api = Api(FixedWindow(50), as_nothing, tells_wait=False)
-    simulate(api, ceiling=60, hours=2)
-    assert 1 <= api.refused <= 4
+    api = Api(FixedWindow(25), as_nothing, tells_wait=False)
+    simulate(api, ceiling=30, hours=2)
+    assert 1 <= api.refused <= 3
     assert used(api, hours=2) >= 0.95
 
 
-@pytest.mark.parametrize("others", [12, 40])
+@pytest.mark.parametrize("others", [6, 20])
 def test_a_key_that_others_use_too_is_shared_with_few_refusals(others: int) -> None:
-    api = Api(FixedWindow(120))
+    api = Api(FixedWindow(60))
     simulate(api, others=others)
     assert api.refused <= 2
     assert api.sent_into_refusal == 0
@@ -304,10 +312,10 @@ def test_a_key_that_others_use_too_is_shared_with_few_refusals(others: int) -> N
 
 
 def test_a_limit_that_others_have_used_up_leaves_the_ceiling_as_it_was() -> None:
-    api = Api(FixedWindow(60), as_nothing)
-    for _ in range(60):
+    api = Api(FixedWindow(40), as_nothing)
+    for _ in range(api.window.limit):
         api.window.spend(STARTED_AT.timestamp())
-    simulate(api, ceiling=60)
+    simulate(api, ceiling=40)
     assert api.refused == 1
     assert used(api) >= 0.95
 
@@ -499,10 +507,8 @@ def test_whatever_an_api_announces_a_request_goes_or_the_quota_is_spent(
                     pacer.refused(headers)
             assert min(pacer.quota.as_json().values(), default=0) >= 0
 
-    try:
+    with contextlib.suppress(QuotaSpentError):
         in_told_time(story())
-    except QuotaSpentError as spent:
-        assert "\n" not in str(spent)
 
 
 # --- the month's budget ---------------------------------------------------------------------
@@ -577,7 +583,9 @@ def test_a_month_that_is_refused_says_when_it_resumes_if_the_api_does() -> None:
         await ask(pacer, {**month_left(0), "Retry-After": "216000"}, status=429)
         await ask(pacer, {})
 
-    with pytest.raises(QuotaSpentError, match="0 of 10000 left.*resumes 2026-12-01 00:00:58 UTC"):
+    with pytest.raises(
+        QuotaSpentError, match=r"^the month.*: 0 of 10000 left.*resumes 2026-12-01 00:00:58"
+    ):
         in_told_time(story())
 
 

@@ -1,4 +1,4 @@
-"""One Postman run in, rows out: every column, what is left over, and each complaint's exact path."""
+"""One Postman run in, rows out: every column, what is left over, each complaint's path."""
 
 import copy
 import json
@@ -229,7 +229,7 @@ def test_secrets_in_urls_are_masked_and_nothing_else_is_touched(payload: Payload
     ]
 
 
-def test_absent_null_and_empty_say_the_same(payload: Payload) -> None:
+def test_absent_null_and_empty_say_the_same() -> None:
     absent = flatten({"id": "r"})
     null = flatten({"id": "r", **dict.fromkeys(("stats", "executions", "status", "startedAt"))})
     empty = flatten({"id": "r", "stats": [], "executions": {}})

@@ -17,6 +17,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from math import ceil
 from typing import Any
 
@@ -264,7 +265,9 @@ def test_more_than_a_page_of_runs_in_one_second_are_all_met() -> None:
 def test_queued_runs_have_no_start_and_end_no_walk() -> None:
     queued = [a_run(number, None) for number in range(100, 125)]
     dated = history(60)
-    runs = RunList.of([*queued, *dated[:30], *(a_run(n, None) for n in range(200, 215)), *dated[30:]])
+    runs = RunList.of(
+        [*queued, *dated[:30], *(a_run(n, None) for n in range(200, 215)), *dated[30:]]
+    )
     first = walked(runs)
     assert set(first.ids) == runs.ids
     assert (first.mark.high_water, first.mark.known_order) == (ago(0), "newest_first")
@@ -322,7 +325,7 @@ def test_a_record_that_is_no_object_is_handed_on_like_any_other() -> None:
 def test_runs_that_arrive_during_the_walk_are_met_by_the_next() -> None:
     runs = RunList.of(history(50))
     for request in (1, 3):
-        runs.events[request] = lambda number=request: runs.put_on_top(a_run(900 + number, -1))
+        runs.events[request] = partial(runs.put_on_top, a_run(900 + request, -1))
     first = walked(runs)
     assert {"run-901", "run-903"}.isdisjoint(first.ids)
 
@@ -333,7 +336,7 @@ def test_runs_that_vanish_during_the_walk_take_no_other_with_them() -> None:
     runs = RunList.of(history(50))
     # Among them the very run that the cursor names.
     for request, number in ((1, 9), (2, 3), (3, 30)):
-        runs.events[request] = lambda gone=number: runs.remove(f"run-{gone}")
+        runs.events[request] = partial(runs.remove, f"run-{number}")
     first = walked(runs)
 
     assert set(first.ids) >= runs.ids
@@ -636,9 +639,7 @@ def test_whatever_happens_every_run_that_was_there_is_met(story: dict[str, Any])
 def test_newest_first_a_walk_with_nothing_new_asks_for_little_more_than_the_lookback(
     hours: list[int], page_size: int, lookback_hours: int
 ) -> None:
-    runs = RunList.of(
-        (a_run(number, hour) for number, hour in enumerate(sorted(hours))), page_size
-    )
+    runs = RunList.of((a_run(number, hour) for number, hour in enumerate(sorted(hours))), page_size)
     lookback = timedelta(hours=lookback_hours)
     first = walked(runs, lookback=lookback)
     whole = runs.requests()

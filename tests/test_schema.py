@@ -1,4 +1,4 @@
-"""The schema in a real Postgres: what was promised is there, applied once, and read by the reader."""
+"""The schema in a real Postgres: what was promised is there, applied once, read by the reader."""
 
 import uuid
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""One Testmo run in, rows out: every column, what is left over, and each complaint's exact path."""
+"""One Testmo run in, rows out: every column, what is left over, each complaint's path."""
 
 import copy
 import json
@@ -80,7 +80,7 @@ def test_a_whole_run_fills_every_column_of_the_run(payload: Payload) -> None:
             "run_id": RUN_ID,
             "project_id": 3,
             "source_id": 4,
-            "name": "Nightly – «späť» 🌙",
+            "name": "Nightly: «späť» 🌙",
             "status": 3,
             "config_id": 8,
             "milestone_id": 9,
@@ -157,24 +157,25 @@ def test_what_hangs_on_a_run_or_thread_is_keyed_by_its_position(payload: Payload
         artifact(20, 72, 0),
     ]
     on_run = {"run_id": RUN_ID, "thread_id": None, "extra": None}
+    build = "https://ci.example.com/7?token=REDACTED"
     output = {
-        **{"run_id": RUN_ID, "position": 0, "type": 4, "name": "Output", "extra": None},
-        **{"value": "\x1b[31m1 failed\x1b[0m\n", "meta": {"exit_code": "1"}},
+        "run_id": RUN_ID,
+        "position": 0,
+        "type": 4,
+        "name": "Output",
+        "value": "\x1b[31m1 failed\x1b[0m\n",
+        "meta": {"exit_code": "1"},
+        "extra": None,
     }
     assert named(flat, FIELDS) == [
         {**on_run, "position": 0, "type": 1, "name": "Version", "value": "2.3.1", "meta": None},
-        {
-            **{**on_run, "position": 1, "type": 5, "name": "Build", "meta": None},
-            "value": "https://ci.example.com/7?token=REDACTED",
-        },
+        {**on_run, "position": 1, "type": 5, "name": "Build", "value": build, "meta": None},
         {**output, "thread_id": 71},
         {**output, "thread_id": 72},
     ]
     first, second = named(flat, LINKS)
-    assert first == {
-        **{**on_run, "position": 0, "name": "Commit", "note": "main"},
-        "url": "https://git.example.com/c/1",
-    }
+    commit = "https://git.example.com/c/1"
+    assert first == {**on_run, "position": 0, "name": "Commit", "note": "main", "url": commit}
     assert (second["position"], second["note"]) == (1, None)
     assert second["url"] == "https://REDACTED:REDACTED@git.example.com/c/1"
 
@@ -205,12 +206,8 @@ def test_null_stays_null_and_never_becomes_zero(payload: Payload) -> None:
     assert flat.is_open
 
 
-@pytest.mark.parametrize(
-    ("is_completed", "is_open"), [(True, False), (False, True), (None, True)]
-)
-def test_a_run_is_open_until_it_is_completed(
-    *, is_completed: bool | None, is_open: bool
-) -> None:
+@pytest.mark.parametrize(("is_completed", "is_open"), [(True, False), (False, True), (None, True)])
+def test_a_run_is_open_until_it_is_completed(*, is_completed: bool | None, is_open: bool) -> None:
     assert flatten({"id": 1, "is_completed": is_completed}).is_open is is_open
 
 
@@ -358,7 +355,9 @@ def test_every_kind_of_reference_becomes_rows(payload: Payload) -> None:
     }
 
 
-@pytest.mark.parametrize("expands", [None, [], {}, "", 7, [{"id": 1}], {"users": None}, {"users": {}}])
+@pytest.mark.parametrize(
+    "expands", [None, [], {}, "", 7, [{"id": 1}], {"users": None}, {"users": {}}]
+)
 def test_expands_that_hold_nothing_give_no_rows(expands: Any) -> None:
     assert not any(reference_rows(expands).values())
 
@@ -374,7 +373,10 @@ def test_an_unusable_reference_falls_away_and_its_neighbours_stay() -> None:
         {"id": 6, "name": ["Flo"]},
         {"id": 7, "name": None},
     ]
-    assert reference_rows({"users": users})["raw_testmo.users"] == [(1, "Ada", None), (7, None, None)]
+    assert reference_rows({"users": users})["raw_testmo.users"] == [
+        (1, "Ada", None),
+        (7, None, None),
+    ]
 
 
 def test_a_reference_told_twice_counts_as_told_last() -> None:

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from math import ceil
 from typing import Any
 
@@ -71,6 +72,9 @@ class RunList:
 
     def put(self, run: Json) -> None:
         self.runs[run["id"]] = run
+
+    def remove(self, number: int) -> None:
+        self.runs.pop(number, None)
 
     def requests(self) -> int:
         """How many there were since this was asked last."""
@@ -208,7 +212,7 @@ def test_a_run_that_vanishes_during_the_walk_takes_no_other_with_it(
     gone: int, request_number: int
 ) -> None:
     runs = RunList.of(history(45))
-    runs.events[request_number] = lambda: runs.runs.pop(gone) and None
+    runs.events[request_number] = partial(runs.remove, gone)
     first = walked(runs)
 
     assert set(first.ids) >= set(runs.runs)
@@ -373,8 +377,7 @@ def test_an_api_that_filters_in_another_time_zone_is_still_read_whole(hours_off:
     class Elsewhere(RunList):
         async def fetch(self, created_after: datetime | None, page: int) -> RunPage:
             earlier = created_after and created_after - timedelta(hours=hours_off)
-            answer = await super().fetch(earlier, page)
-            return answer
+            return await super().fetch(earlier, page)
 
     runs = Elsewhere.of(history(95, seconds_apart=1200))
     first = walked(runs)
@@ -470,7 +473,7 @@ def test_deletions_at_any_moment_lose_no_other_run(
         [a_run(*one) for one in enumerate(seconds)], page_size, is_inclusive=is_inclusive
     )
     for request, number in gone:
-        runs.events[request] = lambda number=number: runs.runs.pop(number, None) and None
+        runs.events[request] = partial(runs.remove, number)
     first = walked(runs)
 
     assert set(first.ids) >= set(runs.runs)

@@ -18,6 +18,7 @@ cross join hashtextextended(%(lock_name)s, 0) as lock_key
 where
     held.locktype = 'advisory'
     and held.granted
+    and held.database = (select oid from pg_database where datname = current_database())
     and ((held.classid::bigint << 32) | held.objid::bigint) = lock_key
     and held.pid <> pg_backend_pid();
 
