@@ -51,7 +51,7 @@ def dbt_models(manifest: Manifest, *, is_quiet: bool) -> dg.AssetsDefinition:
         arguments = dbt_arguments(
             settings,
             "build",
-            *("--no-write-json", "--log-level", "none" if is_quiet else "info"),
+            *("--no-write-json", "--log-level", "none" if is_quiet else "warn"),
             # unit tests look at fixtures, not at the warehouse: the test suite runs them
             *("--exclude-resource-type", "unit_test"),
             *_selection(context),

@@ -21,6 +21,8 @@ def build_definitions(
     nightly = dg.define_asset_job(
         "nightly",
         description="Loads what is new from both APIs, then builds and tests the dbt models.",
+        # All else that Dagster would print stands in the run's own log already.
+        config={"loggers": {"console": {"config": {"log_level": "WARNING"}}}},
     )
     schedule = dg.ScheduleDefinition(
         name="nightly",

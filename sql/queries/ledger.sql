@@ -14,11 +14,12 @@ select pg_advisory_lock(hashtextextended(%(lock_name)s, 0));
 select activity.application_name
 from pg_locks as held
 inner join pg_stat_activity as activity on held.pid = activity.pid
+inner join pg_database as databases on held.database = databases.oid
 cross join hashtextextended(%(lock_name)s, 0) as lock_key
 where
     held.locktype = 'advisory'
     and held.granted
-    and held.database = (select oid from pg_database where datname = current_database())
+    and databases.datname = current_database()
     and ((held.classid::bigint << 32) | held.objid::bigint) = lock_key
     and held.pid <> pg_backend_pid();
 
