@@ -15,11 +15,7 @@ from pipelines.settings import SOURCES, Settings, Source
 from pipelines.testmo import rows as testmo
 from pipelines.warehouse.connect import connect, open_warehouse
 
-# The runs first, then what hangs on them, then what they refer to.
-_TABLES: dict[Source, tuple[str, ...]] = {
-    "postman": tuple(postman.COLUMNS),
-    "testmo": (*testmo.COLUMNS, *testmo.REFERENCE_COLUMNS),
-}
+_RUNS: dict[Source, str] = {"postman": postman.RUNS, "testmo": testmo.RUNS}
 _PREVIEWED: dict[Source, tuple[str, ...]] = {
     "postman": (
         "run_id", "status", "source", "started_at", "duration_ms", "requests_total",
@@ -36,31 +32,36 @@ _KEYS: dict[Source, str] = {"postman": "POSTMAN_API_KEY", "testmo": "TESTMO_API_
 def raw_assets(
     settings: Settings, manifest: dict[str, Any]
 ) -> list[dg.AssetsDefinition | dg.AssetSpec]:
-    """An asset for each raw table that dbt knows as a source; `manifest` is dbt's.
+    """An asset for each raw table that dbt names as a source; `manifest` is dbt's.
 
-    A source whose key is unset has no step that could load it, so that no run fails or skips the
-    models for its sake; its tables are in the graph none the less. Where no key is set at all, the
+    A source whose key is unset has no step that could load it, so that no run fails for its sake or
+    skips the models; its tables stand in the graph none the less. Where no key is set at all, the
     steps are there and say so when they run.
     """
-    specs = {}
-    for table in manifest["sources"].values():
-        name = f"{table['schema']}.{table['identifier']}"
-        specs[name] = dg.AssetSpec(
-            key=[table["schema"], table["identifier"]],
-            description=table["description"],
-            group_name=table["source_name"],
-            kinds={"python", "postgres", table["source_name"]},
-            metadata={"dagster/table_name": f"{table['database']}.{name}"},
-        )
-    steps = [
-        _load_asset(source, [specs.pop(name) for name in _TABLES[source]])
-        for source in settings.configured_sources or SOURCES
-    ]
-    return [*steps, *specs.values()]
+    loaded = settings.configured_sources or SOURCES
+    assets: list[dg.AssetsDefinition | dg.AssetSpec] = []
+    for source in SOURCES:
+        specs = [
+            _spec(table) for table in manifest["sources"].values() if table["source_name"] == source
+        ]
+        assets += [_load_asset(source, specs)] if source in loaded else specs
+    return assets
+
+
+def _spec(table: dict[str, Any]) -> dg.AssetSpec:
+    name = f"{table['schema']}.{table['identifier']}"
+    return dg.AssetSpec(
+        key=name.split("."),
+        description=table["description"],
+        group_name=table["source_name"],
+        kinds={"python", "postgres", table["source_name"]},
+        metadata={"dagster/table_name": f"{table['database']}.{name}"},
+    )
 
 
 def _load_asset(source: Source, specs: Sequence[dg.AssetSpec]) -> dg.AssetsDefinition:
     """All tables of a source: what is new in every scope, as one step."""
+    tables = [".".join(spec.key.path) for spec in specs]
 
     @dg.multi_asset(name=f"load_{source}", specs=specs)
     def load(
@@ -73,7 +74,7 @@ def _load_asset(source: Source, specs: Sequence[dg.AssetSpec]) -> dg.AssetsDefin
                 context.log.info("%s is not loaded: %s is not set", other, _KEYS[other])
             url = open_warehouse(settings)
             reports = load_source(settings, source, url, Everyone(_RunLog(context.log), progress))
-            yield from _materializations(source, url, reports)
+            yield from _materializations(source, tables, url, reports)
         except TestrunsError as error:
             is_transient = isinstance(error, TransientError | WarehouseError)
             raise dg.Failure(str(error), allow_retries=is_transient) from None
@@ -89,26 +90,21 @@ def _load_asset(source: Source, specs: Sequence[dg.AssetSpec]) -> dg.AssetsDefin
 
 
 def _materializations(
-    source: Source, url: str, reports: list[ScopeReport]
+    source: Source, tables: list[str], url: str, reports: list[ScopeReport]
 ) -> Iterator[dg.MaterializeResult[None]]:
     """One for each table, unless nothing at all could be read."""
     if all(report.error is not None and not report.rows for report in reports):
         return
-    tables = _TABLES[source]
-    parent = tables[0]
     of_load = load_metadata(reports)
+    runs = _RUNS[source]
     with connect(url, role="testruns dagster") as connection:
         of_tables = table_metadata(connection, tables)
-        of_parent = {"preview": preview(connection, parent, _PREVIEWED[source])}
+        of_tables[runs]["preview"] = preview(connection, runs, _PREVIEWED[source])
     for table in tables:
+        rows = sum(report.rows.get(table, 0) for report in reports)
         yield dg.MaterializeResult(
             asset_key=table.split("."),
-            metadata={
-                "rows_written": sum(report.rows.get(table, 0) for report in reports),
-                **of_tables[table],
-                **of_load,
-                **(of_parent if table == parent else {}),
-            },
+            metadata={"rows_written": rows, **of_tables[table], **of_load},
         )
 
 

@@ -27,6 +27,7 @@ from pipelines.errors import (
     BadRequestError,
     NotFoundError,
     PermanentError,
+    QuotaSpentError,
     TransientError,
     UnauthorizedError,
     UnparsableError,
@@ -56,6 +57,7 @@ _REFUSALS: dict[int, tuple[type[PermanentError], str]] = {
 
 # Troubles in words of our own, the first that fits: the libraries' messages may hold the whole URL,
 # their objects the headers, and httpx takes a refused connection for a time-out.
+_TROUBLES = (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError, ValueError)
 _NO_SERVER: tuple[tuple[type[Exception], str], ...] = (
     (aiohttp.ClientProxyConnectionError, "the proxy of the environment cannot be reached"),
     (aiohttp.ClientConnectorDNSError, "its name is not known"),
@@ -169,8 +171,11 @@ class Client:
         """
         failure: ApiError
         for attempt in range(_ATTEMPTS):
-            async with self.pacer.turn():
-                outcome = await self._once(endpoint, path, params, member)
+            try:
+                async with self.pacer.turn():
+                    outcome = await self._once(endpoint, path, params, member)
+            except QuotaSpentError as spent:
+                raise QuotaSpentError(f"{self.name} {endpoint}: {spent}") from None
             if isinstance(outcome, Answer):
                 return outcome
             failure = outcome
@@ -191,13 +196,7 @@ class Client:
             async with asyncio.timeout(self._answer_seconds):
                 # An empty mapping would make httpx parse the URL a second time.
                 response = await self._http.get(f"{self.root}/{path}", params=params or None)
-        except (
-            httpx.HTTPError,
-            httpx.InvalidURL,
-            aiohttp.ClientError,
-            OSError,
-            ValueError,
-        ) as error:
+        except _TROUBLES as error:
             return self._no_answer(where, error)
         self._ever_connected = True
         self.traffic.bytes_received += len(response.content)
@@ -236,6 +235,8 @@ def _transport(root: str) -> AiohttpTransport:
     is_near = parts.hostname in _LOOPBACK or proxy_bypass(parts.netloc)
     proxies = {} if is_near else getproxies()
     proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if proxy and "://" not in proxy:
+        proxy = f"http://{proxy}"
 
     def session() -> aiohttp.ClientSession:
         # Reading the certificates takes 50 ms; only TLS needs them.

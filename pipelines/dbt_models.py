@@ -7,6 +7,7 @@ comes of each model and test is told to Dagster as soon as dbt knows it.
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any
@@ -26,7 +27,7 @@ from pipelines.warehouse.connect import connect, open_warehouse
 with warnings.catch_warnings():
     # The SQL parser that dagster-dbt depends on announces its successor.
     warnings.filterwarnings("ignore", "sqlglotrs is deprecated", DeprecationWarning)
-    from dagster_dbt import DagsterDbtTranslator, dbt_assets
+    from dagster_dbt import DagsterDbtTranslator, DbtProject, dbt_assets
 
 # Under this name dagster-dbt keeps what a model or test is called in dbt.
 _UNIQUE_ID = "dagster_dbt/unique_id"
@@ -35,10 +36,32 @@ Event = dg.MaterializeResult[None] | dg.AssetCheckResult
 
 
 class _Translator(DagsterDbtTranslator):
-    """Models are grouped as their schemas are: staging, marts."""
+    """Models are grouped as their schemas are (staging, marts), checks say what they look at."""
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
         return str(dbt_resource_props["schema"])
+
+    def get_asset_check_spec(
+        self,
+        asset_spec: dg.AssetSpec,
+        manifest: Mapping[str, Any],
+        unique_id: str,
+        project: DbtProject | None,
+    ) -> dg.AssetCheckSpec | None:
+        spec = super().get_asset_check_spec(asset_spec, manifest, unique_id, project)
+        return spec and spec._replace(description=_description(manifest["nodes"][unique_id]))
+
+
+def _description(test: Mapping[str, Any]) -> str:
+    """A test's own description, else what it asks for, else the comment that its SQL opens with."""
+    if test["description"]:
+        return str(test["description"])
+    if called := test.get("test_metadata"):
+        arguments = {**called["kwargs"], "model": None}
+        shown = (f"{name}={value!r}" for name, value in arguments.items() if value is not None)
+        return f"dbt: {called['name']}({', '.join(shown)})"
+    comment = takewhile(lambda line: line.startswith("--"), test["raw_code"].splitlines())
+    return " ".join(line.lstrip("- ") for line in comment)
 
 
 def dbt_models(manifest: Manifest, *, is_quiet: bool) -> dg.AssetsDefinition:

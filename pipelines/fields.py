@@ -37,6 +37,8 @@ class BadFieldError(Exception):
 
 
 def _kind(value: object) -> str:
+    if value is None:
+        return "null"
     names = {bool: "a boolean", int: "a number", float: "a fraction", str: "text"}
     return names.get(type(value)) or ("a list" if isinstance(value, list) else "an object")
 

@@ -26,8 +26,11 @@ _NO_CAPTURE = {
 }
 # Dagster's own console log has some 300 lines a night; what failed is in the report.
 _NO_CONSOLE_LOG = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-# By this tag the UI lists a run with the job of the code location that `testruns dev` serves.
-_LISTED_WITH_ITS_JOB = {".dagster/repository": "__repository__@pipelines.definitions"}
+# The first is how the UI knows the run for one of the job that `testruns dev` serves.
+_TAGS = {
+    ".dagster/repository": "__repository__@pipelines.definitions",
+    "command": "testruns nightly",
+}
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ def run_nightly(settings: Settings, progress: Progress | None = None) -> Nightly
             instance=instance,
             raise_on_error=False,
             run_config=_NO_CONSOLE_LOG,
-            tags=_LISTED_WITH_ITS_JOB,
+            tags=_TAGS,
         )
     checks = result.get_asset_check_evaluations()
     return NightlyReport(

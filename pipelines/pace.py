@@ -210,8 +210,7 @@ class Pacer:
             self._window = _Window(told.remaining, self._window.reset_at + later)
         elif later > -self._window_seconds / 2:  # else it is of the window before
             self._window.left = min(self._window.left, told.remaining)
-            # The latest of the resets told is nearest to the truth if they are rounded down, and
-            # at most a second late if they are rounded up.
+            # Of resets rounded differently the latest counts; by more only slow answers differ.
             self._window.reset_at += min(max(0.0, later), _ROUNDING_SECONDS)
 
     def _told(self, headers: Mapping[str, str]) -> Quota:

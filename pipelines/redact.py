@@ -17,7 +17,7 @@ MASK = "REDACTED"
 _USER = re.compile(r"([^/?#\\]*//)([^/?#\\]+)@")
 _BARE_USER = re.compile(r"(\s*(?!mailto:))([^/?#\\\s]+)@", re.IGNORECASE)
 _INNER_USER = re.compile(r"(://)([^/?#\\\s&]+)@")
-_PARAMETER = re.compile(r"([?&;#])([^?&;#=]{1,300})=")
+_PARAMETER = re.compile(r"([?&;#])([^?&;#=]+)=")
 _QUERY_VALUE_END = re.compile(r"[&#]")
 _PATH_VALUE_END = re.compile(r"[;/?#]")
 # Longer ones are not worth their memory.
@@ -55,9 +55,6 @@ class Redactor:
                 stop = end.start() if end else len(url)
                 parts += [url[done:at], MASK]
                 done = at = stop
-            else:
-                # A value may begin with what looks like the next parameter: `a=?token=x`.
-                at -= 1
         return "".join([*parts, url[done:]])
 
 

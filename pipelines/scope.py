@@ -22,6 +22,7 @@ from pipelines.client import MOST_IN_FLIGHT
 from pipelines.errors import (
     ApiError,
     NotFoundError,
+    PermanentError,
     QuotaSpentError,
     TestrunsError,
     TransientError,
@@ -194,7 +195,7 @@ class ScopeSession(Generic[AnyLedger]):
             body = error.body.decode("utf-8", "backslashreplace").replace("\0", "\\u0000")
             return Step(self._rejected(endpoint, run_id, body, str(error)), listed_digest)
         except ApiError as error:
-            return Step(Owed(run_id, str(error)))
+            return Step(Owed(run_id, str(error), isinstance(error, TransientError)))
         outcome = self._flat(endpoint, run_id, self.listed(sent))
         return Step(outcome, listed_digest, size, references)
 
@@ -232,11 +233,11 @@ class ScopeSession(Generic[AnyLedger]):
     def _add(self, step: Step, batch: Batch) -> None:
         batch.add(step.outcome, step.listed_digest, step.size, step.references, step.mark)
         match step.outcome:
-            case Owed(run_id=run_id, error=error):
+            case Owed(run_id=run_id, error=error, is_transient=is_transient_error):
                 self.met_open.add(run_id)
                 self._failures_in_a_row += 1
                 if self._failures_in_a_row >= _MOST_FAILURES_IN_A_ROW:
-                    raise TransientError(error)
+                    raise (TransientError if is_transient_error else PermanentError)(error)
             case FlatRun(run_id=run_id, is_open=is_open):
                 self._failures_in_a_row = 0
                 if is_open:

@@ -80,10 +80,14 @@ class Rejected:
 
 @dataclass(frozen=True)
 class Owed:
-    """A run that could not be fetched; the next load asks for it by ID."""
+    """A run that could not be fetched; the next load asks for it by ID.
+
+    `is_transient`: it may well get it then.
+    """
 
     run_id: str
     error: str
+    is_transient: bool = True
 
 
 @dataclass(frozen=True)

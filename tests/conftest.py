@@ -69,6 +69,27 @@ def new_warehouse(server_url: str, template: str) -> Callable[[], str]:
 
 
 @pytest.fixture(scope="session")
+def _kept_url(new_warehouse: Callable[[], str]) -> str:
+    return new_warehouse()
+
+
+@pytest.fixture
+def emptied_url(_kept_url: str) -> str:
+    """A warehouse without a row, in a tenth of the time of a fresh one.
+
+    For tests that leave rows behind and nothing else: no table, no role, no session at work.
+    """
+    with psycopg.connect(_kept_url, autocommit=True) as connection:
+        tables = connection.execute(
+            "select oid::regclass::text from pg_class where relkind = 'r'"
+            " and relnamespace::regnamespace::text in ('ingest', 'raw_postman', 'raw_testmo')"
+            " and relname <> 'schema_versions'"
+        ).fetchall()
+        connection.execute("; ".join(f"delete from {table}" for (table,) in tables).encode())
+    return _kept_url
+
+
+@pytest.fixture(scope="session")
 def unwritten_url(server_url: str, template: str) -> str:
     """A warehouse that all tests may read and none may change."""
     return _create(server_url, "unwritten_testruns", template)

@@ -276,6 +276,17 @@ def test_a_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> 
     assert asked.target == f"http://api.invalid/{PATH}?cursor={CURSOR}"
 
 
+def test_a_proxy_may_be_named_without_its_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> int:
+        async with Server(deque([answer()])) as proxy:
+            monkeypatch.setenv("http_proxy", proxy.root.removeprefix("http://"))
+            async with client_of("http://api.invalid") as client:
+                await ask(client)
+            return len(proxy.asked)
+
+    assert asyncio.run(story()) == 1
+
+
 @pytest.mark.parametrize(
     ("root", "no_proxy"),
     [
@@ -320,7 +331,7 @@ TRANSIENT: dict[str, tuple[Reply, str]] = {
     "no HTTP at all": (sends_and_closes(b"SSH-2.0-OpenSSH_9.2\r\n\r\n"), "not HTTP"),
     "gzip that is none": (answer(body=b"abcd", Content_Encoding="gzip"), "decompressed"),
     "gzip cut short": (
-        answer(body=gzip.compress(b'{"runs": []}')[:-12], Content_Encoding="gzip"),
+        answer(body=gzip.compress(b'{"runs": []}', mtime=0)[:-12], Content_Encoding="gzip"),
         "not JSON",
     ),
 }
@@ -500,6 +511,7 @@ def test_a_refusal_is_waited_out_as_told_and_counted_as_waiting() -> None:
 def test_a_wait_that_is_too_long_is_not_waited_for() -> None:
     story = story_of(answer(429, Retry_After="301"))
     assert type(story.error) is QuotaSpentError
+    assert str(story.error).startswith(f"postman {ENDPOINT}: ")
     assert "resumes 20" in str(story.error)
     assert len(story.asked) == 1
 

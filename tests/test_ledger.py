@@ -39,6 +39,11 @@ NOW = datetime(2026, 5, 1, 12, 30, 15, 123_456, UTC)
 LOOKBACK = timedelta(hours=72)
 
 
+@pytest.fixture
+def warehouse_url(emptied_url: str) -> str:
+    return emptied_url
+
+
 class Sessions:
     """Opens sessions of one warehouse, as separate loads would."""
 

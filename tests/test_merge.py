@@ -36,6 +36,11 @@ ASSERTIONS = "raw_postman.assertions"
 
 
 @pytest.fixture
+def warehouse_url(emptied_url: str) -> str:
+    return emptied_url
+
+
+@pytest.fixture
 def settings(make_settings: Callable[[dict[str, str]], Settings]) -> Settings:
     return make_settings(
         {

@@ -5,6 +5,7 @@ import contextlib
 import math
 import random
 import selectors
+import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
@@ -303,8 +304,11 @@ def test_a_limit_below_the_setting_is_found_though_no_wait_is_told() -> None:
 
 
 @pytest.mark.parametrize("others", [6, 20])
-def test_a_key_that_others_use_too_is_shared_with_few_refusals(others: int) -> None:
-    api = Api(FixedWindow(60))
+@pytest.mark.parametrize("rounded", [math.ceil, math.floor])
+def test_a_key_that_others_use_too_is_shared_with_few_refusals(
+    others: int, rounded: Callable[[float], float]
+) -> None:
+    api = Api(FixedWindow(60), rounded=rounded)
     simulate(api, others=others)
     assert api.refused <= 2
     assert api.sent_into_refusal == 0
@@ -410,7 +414,6 @@ SPELLINGS = {
         {"Retry-After": format_datetime(STARTED_AT + timedelta(seconds=17), usegmt=True)},
         17,
     ),
-    "a date without a zone": ({"Retry-After": "Sat, 28 Nov 2026 12:01:14"}, 17),
     "an epoch": ({"Retry-After": str(int(STARTED_AT.timestamp()) + 17)}, 17),
     "a date that is past": ({"Retry-After": "Sat, 28 Nov 2020 12:01:14 GMT"}, 0),
     "a negative number": ({"Retry-After": "-5"}, 0),
@@ -431,6 +434,17 @@ def test_a_refusal_is_waited_out_and_a_second_more_however_the_wait_is_spelled(
     assert wait_after(headers, status=429) == pytest.approx(seconds + 1)
 
 
+def test_a_date_without_a_zone_is_in_utc_wherever_we_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        waited = wait_after({"Retry-After": "Sat, 28 Nov 2026 12:01:14"}, status=429)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert waited == pytest.approx(18)
+
+
 RESETS = {
     "seconds": ("30", 30),
     "an epoch": (str(int(STARTED_AT.timestamp()) + 30), 30),
@@ -444,6 +458,17 @@ def test_a_spent_window_is_waited_out_however_its_reset_is_spelled(spelling: str
     reset, seconds = RESETS[spelling]
     spent = {"RateLimit-Limit": "9", "RateLimit-Remaining": "0", "RateLimit-Reset": reset}
     assert wait_after(spent) == pytest.approx(seconds)
+
+
+def test_after_a_refusal_a_reset_is_taken_to_be_told_a_second_early() -> None:
+    async def story() -> float:
+        pacer = Pacer(60, clock=clock)
+        spent = {"RateLimit-Limit": "9", "RateLimit-Remaining": "0", "RateLimit-Reset": "30"}
+        await ask(pacer, {**spent, "Retry-After": "5"}, status=429)
+        answered_at = await ask(pacer, spent)
+        return await ask(pacer, {}) - answered_at
+
+    assert in_told_time(story()) == pytest.approx(31)
 
 
 def test_a_late_answer_of_the_window_before_changes_nothing() -> None:

@@ -326,6 +326,14 @@ def test_a_value_of_the_wrong_kind_is_named_by_its_path(
         assert "\n" not in str(refused.value)
 
 
+def test_a_complaint_says_what_was_expected_and_what_was_sent() -> None:
+    assertions = [{"assertions": [{"name": "a"}, None]}]
+    with pytest.raises(BadFieldError) as refused:
+        flatten({"id": "r", "executions": assertions})
+
+    assert str(refused.value) == "executions[0].assertions[1]: expected an object, got null"
+
+
 def test_the_widest_numbers_that_a_column_holds_are_taken(payload: Payload) -> None:
     run = payload("postman_documented_run")
     put(run, "duration", 2**63 - 1)

@@ -52,6 +52,7 @@ MASKED = {
     "?%74oken=a&to%6B%65n=b": "?%74oken=REDACTED&to%6B%65n=REDACTED",
     "?api%5Fkey=a": "?api%5Fkey=REDACTED",
     "?%20token+=a": "?%20token+=REDACTED",
+    "?" + "%20" * 200 + "token=a": "?" + "%20" * 200 + "token=REDACTED",
     "?token=a=b==": "?token=REDACTED",
     "?token=a/b?c;d": "?token=REDACTED",
     "?token=": "?token=REDACTED",
@@ -176,7 +177,8 @@ def test_what_is_masked_stays_as_it_is_when_masked_again(parts: list[str]) -> No
         "?" + "a+" * 50_000 + "@", "://" * 33_000 + "@", "http://" * 15_000 + "@",
         "a@" * 50_000, " " * 100_000 + "@", ":" * 100_000 + "@", "?" * 100_000 + "=@",
         ";token=a" * 12_500, "?a=" * 33_000, "&" + "a" * 100_000 + "=", "?" + "%74" * 33_000 + "=",
-        "?token=" + "a" * 100_000, "&;" * 50_000 + "=", "?" + "=" * 100_000,
+        "?token=" + "a" * 100_000, "&;" * 50_000 + "=", "&" * 100_000, "&a" * 50_000 + "=",
+        "?" + "=" * 100_000,
     ],
     ids=lambda url: url[:9],
 )  # fmt: skip

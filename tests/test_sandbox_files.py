@@ -134,8 +134,8 @@ def test_a_testmo_run_needs_whole_numbers(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("cut.gz", gzip.compress(lines_of(POSTMAN_RUNS).encode())[:-9]),
-        ("damaged.gz", gzip.compress(b'{"id": "a"}')[:12] + b"\xff" * 40),
+        ("cut.gz", gzip.compress(lines_of(POSTMAN_RUNS).encode(), mtime=0)[:-9]),
+        ("damaged.gz", gzip.compress(b'{"id": "a"}', mtime=0)[:12] + b"\xff" * 40),
         ("plain.gz", b'{"id": "a"}'),
         ("latin.ndjson", b'{"id": "\xe9"}'),
         ("missing.ndjson", None),

@@ -158,6 +158,7 @@ REFUSED: list[tuple[str, str]] = [
     ("TESTRUNS_WAREHOUSE_URL", "postgresql://u:p%zz@db/x"),
     ("TESTRUNS_WAREHOUSE_URL", "postgresql://db:port/x"),
     ("TESTRUNS_WAREHOUSE_URL", "postgresql://db:70000/x"),
+    ("TESTRUNS_WAREHOUSE_URL", "postgresql://a:1,b:70000/x"),
     ("TESTRUNS_WAREHOUSE_URL", "postgresql://db/x?no_such_option=1"),
     ("TESTRUNS_WAREHOUSE_URL", "postgresql://u:\udcff@db/x"),
     ("TESTRUNS_HOME", "~nobody-of-this-name/x"),
