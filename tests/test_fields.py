@@ -287,6 +287,7 @@ VALUES = st.recursive(
 RECORDS = st.dictionaries(st.sampled_from("abcdefgh") | st.text(), VALUES, max_size=4)
 
 
+@settings(max_examples=50)
 @given(RECORDS, st.frozensets(st.sampled_from("abcdefgh")))
 def test_known_and_left_over_together_are_all_that_was_sent(
     record: Json, known: frozenset[str]
