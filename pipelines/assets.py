@@ -8,6 +8,7 @@ import dagster as dg
 from pipelines.asset_pages import load_metadata, preview, table_metadata
 from pipelines.console import scope_line
 from pipelines.errors import TestrunsError, TransientError, WarehouseError
+from pipelines.in_thread import in_thread
 from pipelines.load import load_source
 from pipelines.postman import rows as postman
 from pipelines.report import Progress, ScopeReport, Silence
@@ -73,7 +74,8 @@ def _load_asset(source: Source, specs: Sequence[dg.AssetSpec]) -> dg.AssetsDefin
             for other in set(SOURCES).difference(settings.require_source()):
                 context.log.info("%s is not loaded: %s is not set", other, _KEYS[other])
             url = open_warehouse(settings)
-            reports = load_source(settings, source, url, Everyone(_RunLog(context.log), progress))
+            told = Everyone(_RunLog(context.log), progress)
+            reports = in_thread(lambda: load_source(settings, source, url, told)).result()
             yield from _materializations(source, tables, url, reports)
         except TestrunsError as error:
             is_transient = isinstance(error, TransientError | WarehouseError)

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 from queue import SimpleQueue
-from threading import Thread
 from typing import Any
 
 import dagster as dg
@@ -18,6 +17,7 @@ import psycopg
 from pipelines.asset_pages import Metadata, table_metadata
 from pipelines.dbt_manifest import Manifest, dbt_arguments
 from pipelines.errors import TestrunsError
+from pipelines.in_thread import in_thread
 from pipelines.settings import Settings
 from pipelines.transform import TransformError, dbt_environment
 from pipelines.transform import _one_line as one_line
@@ -127,7 +127,6 @@ def _build(arguments: list[str]) -> Iterator[_Done]:
     from dbt.cli.main import dbtRunner  # noqa: PLC0415 - half a second, when it is needed
 
     told: SimpleQueue[_Done | None] = SimpleQueue()
-    answers = []
 
     def hear(event: Any) -> None:
         if event.info.name == "NodeFinished":
@@ -142,17 +141,12 @@ def _build(arguments: list[str]) -> Iterator[_Done]:
                 )
             )
 
-    def work() -> None:
-        try:
-            answers.append(dbtRunner(callbacks=[hear]).invoke(arguments))
-        finally:
-            told.put(None)
-
-    # A run that is terminated ends its process, and with it this thread and its transactions.
-    Thread(target=work, name="dbt", daemon=True).start()
+    answer = in_thread(lambda: dbtRunner(callbacks=[hear]).invoke(arguments))
+    answer.add_done_callback(lambda _: told.put(None))
     yield from iter(told.get, None)
-    if answers[0].exception is not None:
-        raise TransformError(f"dbt: {one_line(str(answers[0].exception))}")
+    exception = answer.result().exception
+    if exception is not None:
+        raise TransformError(f"dbt: {one_line(str(exception))}")
 
 
 def _events(

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import dagster as dg
+from dagster._core.events import RunFailureReason
 from dagster._core.instance.ref import InstanceRef
 from pydantic import SecretStr
 
@@ -58,7 +59,8 @@ def run_nightly(settings: Settings, progress: Progress | None = None) -> Nightly
 
     What fails in it is in the report. Raises SettingsError when no source is configured,
     WarehouseError when there is no warehouse, TransformError for a dbt project that dbt cannot
-    parse.
+    parse, KeyboardInterrupt when it is stopped by SIGINT or SIGTERM; Dagster has the run as failed
+    then, and what is loaded stays.
     """
     settings.require_source()
     started = time.monotonic()
@@ -78,6 +80,8 @@ def run_nightly(settings: Settings, progress: Progress | None = None) -> Nightly
             run_config=_NO_CONSOLE_LOG,
             tags=_TAGS,
         )
+    if not result.success and _was_interrupted(result.get_run_failure_event()):
+        raise KeyboardInterrupt
     checks = result.get_asset_check_evaluations()
     return NightlyReport(
         run_id=result.run_id,
@@ -100,6 +104,10 @@ class _Reports(Silence):
 
     def scope_ends(self, report: ScopeReport) -> None:
         self.reports.append(report)
+
+
+def _was_interrupted(event: dg.DagsterEvent) -> bool:
+    return event.job_failure_data.failure_reason is RunFailureReason.UNEXPECTED_TERMINATION
 
 
 def _failures(result: dg.ExecuteInProcessResult) -> Iterator[str]:

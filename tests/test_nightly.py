@@ -1,5 +1,7 @@
 """The nightly job through Dagster, on the sandbox's history, into a real warehouse."""
 
+import os
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -14,10 +16,11 @@ from psycopg.conninfo import conninfo_to_dict
 from pipelines.definitions import build_definitions
 from pipelines.errors import SettingsError
 from pipelines.nightly import NightlyReport, run_nightly
+from pipelines.report import Silence
 from pipelines.sandbox.data import SandboxData
 from pipelines.sandbox.history import seeded_history
 from pipelines.sandbox.server import Sandbox
-from pipelines.settings import Settings, load_settings
+from pipelines.settings import Settings, Source, load_settings
 
 LIST_ENDPOINTS = {"GET collections/{id}/runs", "GET projects/{id}/automation/runs"}
 LOADED_AT = """
@@ -206,6 +209,21 @@ def test_a_scope_that_fails_is_named_and_the_others_are_loaded(nights: Nights) -
         if event.asset_materialization is not None
     }
     assert materialized == {"raw_testmo"}
+
+
+class Interrupting(Silence):
+    """Sends this process what Ctrl-C sends, as soon as a scope begins."""
+
+    def scope_begins(self, source: Source, scope: str) -> None:  # noqa: ARG002
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_night_that_is_interrupted_ends_at_once_and_stands_as_failed(nights: Nights) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run_nightly(nights.settings(POSTMAN_API_KEY="", TESTMO_PROJECT_IDS="3"), Interrupting())
+    with nights.instance() as instance:
+        (last,) = instance.get_runs(limit=1)
+    assert last.is_failure
 
 
 def test_without_any_key_it_does_not_begin(nights: Nights) -> None:
