@@ -13,7 +13,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from pipelines.report import ScopeReport
+from pipelines.progress import ScopeReport
 from pipelines.warehouse.queries import queries
 
 Metadata = dict[str, Any]

@@ -11,7 +11,7 @@ from pipelines.errors import TestrunsError, TransientError, WarehouseError
 from pipelines.in_thread import in_thread
 from pipelines.load import load_source
 from pipelines.postman import rows as postman
-from pipelines.report import Progress, ScopeReport, Silence
+from pipelines.progress import Progress, ScopeReport, Silence
 from pipelines.settings import SOURCES, Settings, Source
 from pipelines.testmo import rows as testmo
 from pipelines.warehouse.connect import connect, open_warehouse

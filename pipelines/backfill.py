@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from pipelines.errors import SettingsError, TestrunsError
 from pipelines.fields import BadFieldError, Json
 from pipelines.load import run_source
-from pipelines.report import Progress, ScopeReport, Silence
+from pipelines.progress import Progress, ScopeReport, Silence
 from pipelines.scope import ScopeSession, Step, Todo, run_scopes
 from pipelines.settings import Settings, Source
 from pipelines.source import Mark, RunSource

@@ -15,7 +15,7 @@ import click
 from pipelines.errors import SettingsError, TestrunsError
 
 if TYPE_CHECKING:
-    from pipelines.report import ScopeReport
+    from pipelines.progress import ScopeReport
     from pipelines.settings import Settings, Source
 
 _EPILOG = "Settings come from the environment or from .env here; see README.md."

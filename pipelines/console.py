@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from pipelines.report import Progress, ScopeReport
+from pipelines.progress import Progress, ScopeReport
 from pipelines.settings import Source
 
 if TYPE_CHECKING:

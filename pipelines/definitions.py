@@ -5,7 +5,7 @@ import dagster as dg
 from pipelines.assets import raw_assets
 from pipelines.dbt_manifest import read_manifest
 from pipelines.dbt_models import dbt_models
-from pipelines.report import Progress, Silence
+from pipelines.progress import Progress, Silence
 from pipelines.settings import Settings, load_settings
 
 

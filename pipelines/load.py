@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from pipelines.pace import Pacer
 from pipelines.postman.source import PostmanRuns
-from pipelines.report import Progress, ScopeReport, Silence
+from pipelines.progress import Progress, ScopeReport, Silence
 from pipelines.scope import ScopeSession, Step, Todo, run_scopes
 from pipelines.settings import Settings, Source
 from pipelines.source import Mark, RunSource

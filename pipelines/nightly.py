@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from pipelines.assets import Everyone
 from pipelines.dagster_home import dagster_home
 from pipelines.definitions import build_definitions
-from pipelines.report import Progress, ScopeReport, Silence
+from pipelines.progress import Progress, ScopeReport, Silence
 from pipelines.settings import Settings
 from pipelines.warehouse.connect import open_warehouse
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from pipelines.client import decode
 from pipelines.load import run_source
-from pipelines.report import Progress, ScopeReport, Silence
+from pipelines.progress import Progress, ScopeReport, Silence
 from pipelines.scope import ScopeSession, Step, Todo, run_scopes
 from pipelines.settings import Settings, Source
 from pipelines.source import FlatRun, Rejected

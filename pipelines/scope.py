@@ -33,7 +33,7 @@ from pipelines.errors import (
 )
 from pipelines.fields import BadFieldError, Json
 from pipelines.in_order import in_order
-from pipelines.report import Progress, ScopeReport
+from pipelines.progress import Progress, ScopeReport
 from pipelines.source import (
     Batch,
     FlatRun,

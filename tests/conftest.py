@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from pipelines.load import load_source
-from pipelines.report import Progress, ScopeReport
+from pipelines.progress import Progress, ScopeReport
 from pipelines.settings import Settings, load_settings
 from pipelines.warehouse.embedded import EmbeddedPostgres
 from pipelines.warehouse.schema import migrate

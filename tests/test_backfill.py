@@ -9,7 +9,7 @@ from invented import BOOKS, COLLECTION, NOW, PROJECT, postman_run, testmo_run
 from reading import everything, query
 
 from pipelines.backfill import Window, backfill_source, estimate_source
-from pipelines.report import ScopeReport
+from pipelines.progress import ScopeReport
 from pipelines.sandbox.data import SandboxData
 from pipelines.sandbox.server import Sandbox
 from pipelines.settings import SOURCES, Settings

@@ -14,7 +14,7 @@ from expected import references, tables_of_postman, tables_of_testmo
 from invented import BOOKS, COLLECTION, NOW, PROJECT, postman_run, testmo_run
 from reading import everything, query, tables
 
-from pipelines.report import ScopeReport, Silence
+from pipelines.progress import ScopeReport, Silence
 from pipelines.sandbox.data import SandboxData
 from pipelines.sandbox.history import seeded_history
 from pipelines.sandbox.server import Sandbox

@@ -15,7 +15,7 @@ from invented import BOOKS, COLLECTION, postman_run, testmo_run
 from reading import query, tables
 
 from pipelines.load import load_source
-from pipelines.report import ScopeReport, Silence
+from pipelines.progress import ScopeReport, Silence
 from pipelines.sandbox.data import SandboxData
 from pipelines.sandbox.server import Sandbox
 from pipelines.settings import Source

@@ -16,7 +16,7 @@ from psycopg.conninfo import conninfo_to_dict
 from pipelines.definitions import build_definitions
 from pipelines.errors import SettingsError
 from pipelines.nightly import NightlyReport, run_nightly
-from pipelines.report import Silence
+from pipelines.progress import Silence
 from pipelines.sandbox.data import SandboxData
 from pipelines.sandbox.history import seeded_history
 from pipelines.sandbox.server import Sandbox

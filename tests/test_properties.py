@@ -23,8 +23,8 @@ from reading import query, tables
 from pipelines.fields import BadFieldError
 from pipelines.load import load_source
 from pipelines.postman import rows as postman
+from pipelines.progress import Silence
 from pipelines.redact import Redactor
-from pipelines.report import Silence
 from pipelines.sandbox.data import SandboxData
 from pipelines.sandbox.server import Sandbox
 from pipelines.settings import Source, load_settings

@@ -6,7 +6,7 @@ import pytest
 from invented import BOOKS, postman_run, testmo_run
 from reading import query
 
-from pipelines.report import ScopeReport
+from pipelines.progress import ScopeReport
 from pipelines.retry import retry_rejected
 from pipelines.sandbox.data import SandboxData
 from pipelines.sandbox.server import Sandbox

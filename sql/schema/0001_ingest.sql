@@ -193,3 +193,33 @@ comment on column ingest.unknown_fields.table_name is 'Table in whose extra it i
 comment on column ingest.unknown_fields.field is 'Its path, dots between the levels.';
 comment on column ingest.unknown_fields.first_load_id is 'The load that first saw it.';
 comment on column ingest.unknown_fields.first_seen_at is 'UTC.';
+
+create table ingest.reconciliations (
+    source text not null,
+    scope text not null,
+    run_id text not null,
+    total text not null,
+    announced bigint not null,
+    loaded bigint not null,
+    repeated bigint not null,
+    reason text not null,
+    load_id bigint not null,
+    checked_at timestamptz not null default now(),
+    primary key (source, run_id, total)
+);
+create index reconciliations_by_scope on ingest.reconciliations (source, scope);
+comment on table ingest.reconciliations is
+'Runs whose own totals differ from the rows that were loaded of them: a row a total.';
+comment on column ingest.reconciliations.source is 'postman or testmo.';
+comment on column ingest.reconciliations.scope is 'Collection ID (Postman) or project ID (Testmo).';
+comment on column ingest.reconciliations.run_id is 'The run''s ID as text.';
+comment on column ingest.reconciliations.total is
+'The run''s column that announces it: requests_total, assertions_total, thread_count, ….';
+comment on column ingest.reconciliations.announced is 'What the run says, in rows.';
+comment on column ingest.reconciliations.loaded is 'What its rows come to.';
+comment on column ingest.reconciliations.repeated is
+'Rows loaded that repeat an earlier execution of the run: same ID, iteration and assertions.';
+comment on column ingest.reconciliations.reason is
+'repeated (the API repeats rows), open (the run has not ended), missing, surplus.';
+comment on column ingest.reconciliations.load_id is 'The load that compared them.';
+comment on column ingest.reconciliations.checked_at is 'When they were compared, UTC.';
