@@ -1,7 +1,9 @@
 """One polite request at a time to one API: its key, its pace, bounded retries, decoded JSON.
 
 All that the package knows of HTTP is here; httpx keeps the interface and aiohttp moves the bytes
-(less than half the CPU of httpx's own transport at 16 in flight).
+(less than half the CPU of httpx's own transport at 16 in flight). The transport is used without
+httpx's client around it: cookies, redirects and login flows, which it is there for, are what this
+one must not do, and they cost as much again as the request.
 """
 
 import asyncio
@@ -10,6 +12,7 @@ import math
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -124,17 +127,26 @@ class Client:
         self._key, self._answer_seconds = key, answer_seconds
         self._ever_connected = False
         self._waited_before = 0.0
-        self._http = httpx.AsyncClient(
-            transport=_transport(root),
-            headers={
+        self._transport = _transport(root)
+        headers = httpx.Headers(
+            {
                 header_name: prefix + key.get_secret_value(),
                 "accept": "application/json",
+                "accept-encoding": "gzip, deflate",
                 "user-agent": "testruns",
-            },
-            timeout=timeout,
-            # A redirect would carry the key to wherever it points.
-            follow_redirects=False,
+            }
         )
+
+        def request(path: str, params: Mapping[str, Any]) -> httpx.Request:
+            return httpx.Request(
+                "GET",
+                f"{root}/{path}",
+                params=params or None,  # an empty mapping would parse the URL a second time
+                headers=headers,
+                extensions={"timeout": timeout.as_dict()},
+            )
+
+        self._request = request
 
     async def __aenter__(self) -> Self:
         return self
@@ -145,7 +157,7 @@ class Client:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self._http.aclose()
+        await self._transport.aclose()
 
     def count_anew(self) -> None:
         """Start the counts of the next load."""
@@ -194,8 +206,7 @@ class Client:
         self.traffic.waited_seconds = round(self.pacer.waited_seconds - self._waited_before, 3)
         try:
             async with asyncio.timeout(self._answer_seconds):
-                # An empty mapping would make httpx parse the URL a second time.
-                response = await self._http.get(f"{self.root}/{path}", params=params or None)
+                response = await self._send(self._request(path, params))
         except _TROUBLES as error:
             return self._no_answer(where, error)
         self._ever_connected = True
@@ -207,6 +218,12 @@ class Client:
         if response.status_code != 200:
             return self._refusal(where, path, response.status_code)
         return _decoded(where, response.content, member)
+
+    async def _send(self, request: httpx.Request) -> httpx.Response:
+        response = await self._transport.handle_async_request(request)
+        async with aclosing(response):
+            await response.aread()
+        return response
 
     def _no_answer(self, where: str, error: Exception) -> ApiError:
         trouble = _trouble(error, _NO_SERVER)

@@ -170,18 +170,17 @@ def indexable(value: str, key: str) -> str:
     return value
 
 
-def leftovers(record: Json, known: frozenset[str], **nested: Json | None) -> Json | None:
-    """What has no column, for `extra`: keys that nobody knows, and the leftovers of known objects.
+def leftovers(record: Json, known: frozenset[str]) -> Json | None:
+    """What has no column, for `extra`: keys that nobody knows. None when nothing is left."""
+    if known.issuperset(record):
+        return None
+    return {key: value for key, value in record.items() if key not in known}
 
-    None when nothing is left.
-    """
-    extra: Json | None = None
-    if not record.keys() <= known:
-        extra = {key: value for key, value in record.items() if key not in known}
-    for key, rest in nested.items():
-        if rest:
-            extra = {**(extra or {}), key: rest}
-    return extra
+
+def with_nested(rest: Json | None, **nested: Json | None) -> Json | None:
+    """`leftovers` of a record and, under their own names, those of the objects in it."""
+    found = {key: inner for key, inner in nested.items() if inner}
+    return {**(rest or {}), **found} if found else rest
 
 
 def storable(value: Any) -> Any:

@@ -16,6 +16,7 @@ from pipelines.fields import (
     obj,
     required,
     text,
+    with_nested,
 )
 from pipelines.redact import Redactor
 from pipelines.source import FlatRun, Rows
@@ -88,7 +89,9 @@ def flatten(run: Json, redactor: Redactor, digest: bytes) -> FlatRun:
             text(sent, "itemName"),
             method, redactor.url(url) if url else url,
             status_code, time_ms, size_bytes,
-            leftovers(sent, _EXECUTION, request=request_rest, response=response_rest),
+            with_nested(
+                leftovers(sent, _EXECUTION), request=request_rest, response=response_rest
+            ),
         )  # fmt: skip
 
     executions = each(run, "executions", execution)
@@ -106,7 +109,7 @@ def flatten(run: Json, redactor: Redactor, digest: bytes) -> FlatRun:
         instant(run, "finishedAt"),
         bigint(run, "duration"),
         *requests, *asserted,
-        leftovers(run, _RUN, stats=stats_rest),
+        with_nested(leftovers(run, _RUN), stats=stats_rest),
     )  # fmt: skip
     rows: Rows = {RUNS: [row], EXECUTIONS: executions, ASSERTIONS: assertions}
     return FlatRun(key, status in OPEN_STATUSES, started_at, digest, rows)
@@ -131,7 +134,7 @@ Totals = tuple[int | None, int | None]
 def _stats(stats: Json) -> tuple[Totals, Totals, Json | None]:
     requests, requests_rest = obj(stats, "requests", _totals)
     assertions, assertions_rest = obj(stats, "assertions", _totals)
-    rest = leftovers(stats, _STATS, requests=requests_rest, assertions=assertions_rest)
+    rest = with_nested(leftovers(stats, _STATS), requests=requests_rest, assertions=assertions_rest)
     return requests, assertions, rest
 
 
