@@ -264,21 +264,39 @@ def demo() -> int:
     show_default=True,
     help="The limit that the sandbox announces and enforces; Postman's own is 300.",
 )
+@click.option(
+    "--fault",
+    "asks",
+    multiple=True,
+    metavar="NAME[:every=N][:after=N][:times=N][:endpoint=PATTERN]",
+    help="What is to go wrong, at each request or at some; may be repeated.",
+)
+@click.option("--list-faults", is_flag=True, help="Say what can go wrong, and serve nothing.")
 def sandbox(
     port: int,
     postman_runs: Path | None,
     testmo_runs: Path | None,
     testmo_books: Path | None,
     requests_per_minute: int,
+    asks: tuple[str, ...],
+    *,
+    list_faults: bool,
 ) -> int:
     """Serve both APIs on loopback: a seeded history, or runs from files."""
     from datetime import UTC, datetime
 
+    from pipelines.sandbox.faults import FAMILIES
+    from pipelines.sandbox.faults.plan import Faults, described
     from pipelines.sandbox.files import read_files
     from pipelines.sandbox.history import seeded_history
     from pipelines.sandbox.server import serve_forever
 
+    if list_faults:
+        for family, members in FAMILIES.items():
+            click.echo("\n  ".join([f"{family}:", *described(members)]))
+        return 0
     try:
+        faults = Faults(*asks)
         if postman_runs or testmo_runs or testmo_books:
             data = read_files(postman_runs, testmo_runs, testmo_books)
         else:
@@ -286,7 +304,7 @@ def sandbox(
     except (ValueError, OSError) as error:
         raise click.UsageError(str(error)) from None
     try:
-        serve_forever(data, port, requests_per_minute)
+        serve_forever(data, port, requests_per_minute, faults)
     except OSError as error:
         raise TestrunsError(str(error)) from None
     return 0

@@ -215,6 +215,8 @@ class Client:
         self.pacer.answered(announced)
         if response.status_code == 429:
             self.pacer.refused(announced)
+        elif response.status_code == 503:
+            self.pacer.unavailable(announced)
         if response.status_code != 200:
             return self._refusal(where, path, response.status_code)
         return _decoded(where, response.content, member)

@@ -2,6 +2,8 @@
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from hashlib import blake2b
+from pathlib import Path
 
 from pipelines.pace import Pacer
 from pipelines.postman.source import PostmanRuns
@@ -30,15 +32,33 @@ def load_source(
 
 
 def run_source(settings: Settings, source: Source, progress: Progress) -> RunSource:
-    """The API of a source, bound to its settings and to one pacer for all of its requests."""
+    """The API of a source, bound to its settings and to one pacer for all of its requests.
+
+    Raises SettingsError where TESTRUNS_HOME cannot be written.
+    """
 
     def waits(seconds: float) -> None:
         progress.waits(source, seconds)
 
+    shared = _gauges(settings, source)
     if source == "postman":
         per_minute, reserve = settings.postman_requests_per_minute, settings.postman_monthly_reserve
-        return PostmanRuns(settings, Pacer(per_minute, monthly_reserve=reserve, waits=waits))
-    return TestmoRuns(settings, Pacer(settings.testmo_requests_per_minute, waits=waits))
+        pacer = Pacer(per_minute, monthly_reserve=reserve, shared=shared, waits=waits)
+        return PostmanRuns(settings, pacer)
+    per_minute = settings.testmo_requests_per_minute
+    return TestmoRuns(settings, Pacer(per_minute, shared=shared, waits=waits))
+
+
+def _gauges(settings: Settings, source: Source) -> Path:
+    """The file through which all processes of this machine keep one pace for an API and key."""
+    root, key = (
+        (settings.postman_api_url, settings.postman_api_key)
+        if source == "postman"
+        else (settings.testmo_api_url, settings.testmo_api_token)
+    )
+    asked = f"{root} {key.get_secret_value() if key else ''}"
+    name = blake2b(asked.encode(), digest_size=8).hexdigest()
+    return settings.testruns_home / "pace" / f"{source}-{name}"
 
 
 async def _walk(session: ScopeSession[Ledger], mark: Mark) -> AsyncIterator[Todo]:

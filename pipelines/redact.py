@@ -8,7 +8,10 @@ pattern reads on from where it began: a hostile URL costs no more than its lengt
 import re
 from collections.abc import Iterable
 from functools import lru_cache
+from typing import Any
 from urllib.parse import unquote_plus
+
+from pipelines.fields import Json
 
 MASK = "REDACTED"
 
@@ -17,6 +20,7 @@ MASK = "REDACTED"
 _USER = re.compile(r"([^/?#\\]*//)([^/?#\\]+)@")
 _BARE_USER = re.compile(r"(\s*(?!mailto:))([^/?#\\\s]+)@", re.IGNORECASE)
 _INNER_USER = re.compile(r"(://)([^/?#\\\s&]+)@")
+_IS_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,20}://\S+\Z")
 _PARAMETER = re.compile(r"([?&;#])([^?&;#=]+)=")
 _QUERY_VALUE_END = re.compile(r"[&#]")
 _PATH_VALUE_END = re.compile(r"[;/?#]")
@@ -39,6 +43,17 @@ class Redactor:
         (`token_count` is not `token`). Parameters are found in the query and in the fragment.
         """
         return self._remembered(url) if len(url) <= _LONGEST_REMEMBERED else self._masked(url)
+
+    def within(self, extra: Json | None) -> Json | None:
+        """The same JSON with every text that is a URL masked, as deep as it stands."""
+        return extra and {key: self._value(value) for key, value in extra.items()}
+
+    def _value(self, value: Any) -> Any:
+        if type(value) is str:
+            return self.url(value) if _IS_URL.match(value) else value
+        if type(value) is list:
+            return [*map(self._value, value)]
+        return self.within(value) if type(value) is dict else value
 
     def _masked(self, url: str) -> str:
         if "@" in url:

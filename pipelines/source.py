@@ -1,7 +1,7 @@
 """What both sources give to a load: pages of listed runs, marks between them, runs as rows."""
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol
@@ -55,10 +55,32 @@ class Page:
 
 
 @dataclass(frozen=True)
+class Difference:
+    """A total that a run announces, and what its rows come to; `total` is the column's name.
+
+    `repeated` is how many of the rows repeat others of the run.
+    """
+
+    total: str
+    announced: int
+    loaded: int
+    repeated: int = 0
+
+    def reason(self, *, is_open: bool) -> str:
+        """Why they differ, as `ingest.reconciliations` has it."""
+        if 0 < self.loaded - self.announced <= self.repeated:
+            return "repeated"
+        if is_open:
+            return "open"
+        return "missing" if self.loaded < self.announced else "surplus"
+
+
+@dataclass(frozen=True)
 class FlatRun:
     """One run as rows: `rows` maps each table of the source to its tuples, in column order.
 
-    `digest` is of all its content; an open run has not ended yet.
+    `digest` is of all its content; an open run has not ended yet; `differences` are those between
+    the totals that it announces and its rows.
     """
 
     run_id: str
@@ -66,6 +88,7 @@ class FlatRun:
     opened_at: datetime | None
     digest: bytes
     rows: Rows
+    differences: Sequence[Difference] = ()
 
 
 @dataclass(frozen=True)
@@ -100,9 +123,10 @@ class Gone:
 Outcome = FlatRun | Rejected | Owed | Gone
 
 
-# Some 200 bodies or 2 MB of JSON cost 60 MiB at most; larger batches are no faster.
+# A kill costs the batch that is being committed, the one that is being filled and what is under
+# way (16): with 40 that is less than a page of details to ask for again, and a commit is cheap.
+_FULL_RUNS = 40
 _FULL_BYTES = 2_000_000
-_FULL_RUNS = 200
 
 
 @dataclass

@@ -25,7 +25,6 @@ Json = dict[str, Any]
 Load = Callable[..., list[ScopeReport]]
 
 RUNS = "raw_postman.collection_runs"
-QUICKLY = {"TESTMO_REQUESTS_PER_MINUTE": "6000"}
 
 
 @pytest.fixture
@@ -76,7 +75,7 @@ def test_a_whole_history_is_loaded_row_for_row_and_only_once(
 ) -> None:
     data = seeded_history(datetime(2026, 5, 4, 3, tzinfo=UTC), days=20)
     with Sandbox(data, testmo_list_is_bare=is_bare) as sandbox:
-        variables = {**sandbox.settings, **QUICKLY}
+        variables = sandbox.settings
         first = load(variables)
         assert [report.error for report in first] == [None] * 7
         assert_equal_to(warehouse_url, data.postman_runs, data.testmo_runs, data.testmo_books)
@@ -471,7 +470,7 @@ def test_a_load_holds_a_few_hundred_runs_however_long_the_history(
     )
     watching = Watching()
     with Sandbox(data, testmo_list_is_bare=is_bare) as sandbox:
-        reports = load({**sandbox.settings, **QUICKLY}, watching)
+        reports = load(sandbox.settings, watching)
 
     assert {report.error for report in reports} == {None}
     assert sum(watching.batches) == 800

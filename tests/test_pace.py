@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import httpx
@@ -18,8 +19,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.errors import QuotaSpentError
-from pipelines.pace import Pacer, Quota
+from pipelines.announced import Quota
+from pipelines.errors import QuotaSpentError, SettingsError
+from pipelines.pace import Pacer
 
 Result = TypeVar("Result")
 
@@ -201,17 +203,26 @@ class Api:
 
 
 def simulate(
-    api: Api, *, hours: float = 1, ceiling: int = 300, others: float = 0, workers: int = 16
+    api: Api,
+    *,
+    hours: float = 1,
+    ceiling: int = 300,
+    others: float = 0,
+    workers: int = 16,
+    processes: int = 1,
+    shared: Path | None = None,
+    after_hours: float = 0,
 ) -> None:
-    """Let workers ask for all they can get, for hours."""
+    """Let the workers of each process ask for all they can get, for hours."""
 
     async def ask_on(pacer: Pacer) -> None:
         while True:
             await api.asked_by(pacer)
 
     async def story() -> None:
-        pacer = Pacer(ceiling, clock=clock)
-        tasks = [asyncio.create_task(ask_on(pacer)) for _ in range(workers)]
+        await asyncio.sleep(after_hours * 3600)
+        pacers = [Pacer(ceiling, shared=shared, clock=clock) for _ in range(processes)]
+        tasks = [asyncio.create_task(ask_on(one)) for one in pacers for _ in range(workers)]
         if others:
             tasks.append(asyncio.create_task(api.asked_by_others(others)))
         ended, _ = await asyncio.wait(tasks, timeout=hours * 3600)
@@ -321,6 +332,108 @@ def test_a_limit_that_others_have_used_up_leaves_the_ceiling_as_it_was() -> None
     simulate(api, ceiling=40)
     assert api.refused == 1
     assert used(api) >= 0.95
+
+
+# --- several processes ----------------------------------------------------------------------
+
+SHARED_LIMITS = (
+    "a minute by the clock",
+    "from the first request, rounded down",
+    "fewer than may be under way",
+    "any sixty seconds, rounded down",
+    "nothing announced",
+    "no reset announced",
+)
+
+
+@pytest.mark.parametrize("name", SHARED_LIMITS)
+def test_processes_that_ask_at_once_share_a_limit_as_if_they_were_one(
+    name: str, tmp_path: Path
+) -> None:
+    api = LIMITS[name]()
+    simulate(api, ceiling=api.window.limit, processes=3, shared=tmp_path / "gauges")
+    assert api.refused <= 2
+    assert api.sent_into_refusal == 0
+    assert used(api) >= 0.95
+
+
+def test_a_process_goes_on_in_the_minute_of_the_one_before(tmp_path: Path) -> None:
+    async def story() -> float:
+        for _ in range(3):
+            pacer = Pacer(9, shared=tmp_path / "gauges", clock=clock)
+            for _ in range(3):
+                await ask(pacer, {})
+        began_at = clock()
+        await ask(Pacer(9, shared=tmp_path / "gauges", clock=clock), {})
+        return clock() - began_at
+
+    assert in_told_time(story()) == pytest.approx(61)
+
+
+def test_the_announced_limit_is_known_to_the_next_process(tmp_path: Path) -> None:
+    async def story() -> float:
+        told = {"RateLimit-Limit": "40", "RateLimit-Remaining": "30", "RateLimit-Reset": "60"}
+        first = Pacer(9, shared=tmp_path / "gauges", clock=clock)
+        for _ in range(20):
+            await ask(first, told)
+        began_at = clock()
+        return await ask(Pacer(9, shared=tmp_path / "gauges", clock=clock), told) - began_at
+
+    assert in_told_time(story()) == 0
+
+
+def test_what_a_refusal_told_counts_for_the_next_process(tmp_path: Path) -> None:
+    async def story() -> float:
+        first = Pacer(60, shared=tmp_path / "gauges", clock=clock)
+        refused_at = await ask(first, {"Retry-After": "20"}, status=429)
+        next_one = Pacer(60, shared=tmp_path / "gauges", clock=clock)
+        return await ask(next_one, {}) - refused_at
+
+    assert in_told_time(story()) == pytest.approx(21)
+
+
+def test_what_a_killed_process_had_under_way_is_forgotten(tmp_path: Path) -> None:
+    async def story() -> float:
+        # Of 30 a minute that nothing announces, one goes at a time.
+        killed = Pacer(30, shared=tmp_path / "gauges", clock=clock)
+        await ask(killed, {})
+        async with contextlib.AsyncExitStack() as never_left:
+            await never_left.enter_async_context(killed.turn())
+            other = Pacer(30, shared=tmp_path / "gauges", clock=clock)
+            began_at = clock()
+            sent_at = await ask(other, {})
+            never_left.pop_all()
+        return sent_at - began_at
+
+    assert in_told_time(story()) == pytest.approx(150, abs=1)
+
+
+def test_what_refusals_taught_is_kept_for_a_day(tmp_path: Path) -> None:
+    api = Api(FixedWindow(25), as_nothing)
+    simulate(api, ceiling=30, hours=2, shared=tmp_path / "gauges")
+    refused = api.refused
+    assert 1 <= refused <= 3
+    simulate(api, ceiling=30, after_hours=3, shared=tmp_path / "gauges")
+    assert api.refused == refused
+    simulate(api, ceiling=30, after_hours=30, shared=tmp_path / "gauges")
+    assert api.refused > refused
+
+
+@pytest.mark.parametrize("held", [b"", b"not ours", b"\xff" * 40_000])
+def test_a_file_that_holds_something_else_is_begun_anew(tmp_path: Path, held: bytes) -> None:
+    file = tmp_path / "gauges"
+    file.write_bytes(held)
+
+    async def story() -> float:
+        return await ask(Pacer(60, shared=file, clock=clock), {}) - clock()
+
+    assert in_told_time(story()) == 0
+
+
+def test_a_file_that_cannot_be_kept_is_named_with_its_setting(tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("a file, not a folder")
+    with pytest.raises(SettingsError, match=r"^TESTRUNS_HOME: cannot write .*home/pace"):
+        Pacer(60, shared=tmp_path / "home" / "pace")
 
 
 # --- single answers -------------------------------------------------------------------------

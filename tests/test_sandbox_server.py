@@ -52,6 +52,7 @@ def test_the_settings_are_those_that_a_loader_needs() -> None:
             "TESTMO_API_URL": f"{root}/testmo/api/v1",
             "TESTMO_API_TOKEN": "sandbox-testmo-token",
             "TESTMO_PROJECT_IDS": "3,5",
+            "TESTMO_REQUESTS_PER_MINUTE": "6000",
         }
 
 
@@ -158,7 +159,7 @@ def test_served_for_ever_it_prints_its_settings_and_ends_on_a_signal(
 ) -> None:
     with serving() as process:
         assert process.stdout
-        settings = dict(process.stdout.readline().strip().split("=", 1) for _ in range(6))
+        settings = dict(process.stdout.readline().strip().split("=", 1) for _ in range(7))
         assert settings["POSTMAN_COLLECTION_IDS"] == "c"
         assert settings["TESTMO_PROJECT_IDS"] == "5"
         url = f"{settings['POSTMAN_API_URL']}/collections/c/runs"

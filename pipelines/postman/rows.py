@@ -8,10 +8,12 @@ from pipelines.fields import (
     Json,
     bigint,
     boolean,
+    canonical,
     each,
     indexable,
     instant,
     integer,
+    items,
     leftovers,
     obj,
     required,
@@ -19,7 +21,7 @@ from pipelines.fields import (
     with_nested,
 )
 from pipelines.redact import Redactor
-from pipelines.source import FlatRun, Rows
+from pipelines.source import Difference, FlatRun, Rows
 
 RUNS = "raw_postman.collection_runs"
 EXECUTIONS = "raw_postman.executions"
@@ -54,6 +56,8 @@ _ASSERTION = frozenset({"name", "passed", "error"})
 # Objects whose own leftovers stand under their name in extra.
 NESTED = frozenset({"stats", "request", "response"})
 
+_PASSED = COLUMNS[ASSERTIONS].index("passed")
+
 OPEN_STATUSES = frozenset({"queued", "running"})
 
 
@@ -77,7 +81,7 @@ def flatten(run: Json, redactor: Redactor, digest: bytes) -> FlatRun:
                 text(checked, "name"),
                 boolean(checked, "passed"),
                 text(checked, "error"),
-                leftovers(checked, _ASSERTION),
+                redactor.within(leftovers(checked, _ASSERTION)),
             )  # fmt: skip
 
         assertions.extend(each(sent, "assertions", assertion))
@@ -89,8 +93,10 @@ def flatten(run: Json, redactor: Redactor, digest: bytes) -> FlatRun:
             text(sent, "itemName"),
             method, redactor.url(url) if url else url,
             status_code, time_ms, size_bytes,
-            with_nested(
-                leftovers(sent, _EXECUTION), request=request_rest, response=response_rest
+            redactor.within(
+                with_nested(
+                    leftovers(sent, _EXECUTION), request=request_rest, response=response_rest
+                )
             ),
         )  # fmt: skip
 
@@ -109,10 +115,55 @@ def flatten(run: Json, redactor: Redactor, digest: bytes) -> FlatRun:
         instant(run, "finishedAt"),
         bigint(run, "duration"),
         *requests, *asserted,
-        with_nested(leftovers(run, _RUN), stats=stats_rest),
+        redactor.within(with_nested(leftovers(run, _RUN), stats=stats_rest)),
     )  # fmt: skip
     rows: Rows = {RUNS: [row], EXECUTIONS: executions, ASSERTIONS: assertions}
-    return FlatRun(key, status in OPEN_STATUSES, started_at, digest, rows)
+    differences = _differences(run, rows, requests[0], *asserted)
+    return FlatRun(key, status in OPEN_STATUSES, started_at, digest, rows, differences)
+
+
+def _differences(
+    run: Json, rows: Rows, requests: int | None, assertions: int | None, failed: int | None
+) -> list[Difference]:
+    """Where the run's own totals are not what its rows come to.
+
+    `stats.requests.failed` is left out: it counts requests that got no answer in one client of
+    Postman's and HTTP errors in another.
+    """
+    executed, asserted = rows[EXECUTIONS], rows[ASSERTIONS]
+    counts = (
+        ("requests_total", requests, len(executed)),
+        ("assertions_total", assertions, len(asserted)),
+        ("assertions_failed", failed, sum(row[_PASSED] is False for row in asserted)),
+    )
+    differing = [one for one in counts if one[1] is not None and one[1] != one[2]]
+    if not differing:
+        return []
+    repeats = _repeats(run)
+    repeated = {
+        "requests_total": len(repeats),
+        "assertions_total": sum(row[1] in repeats for row in asserted),
+        "assertions_failed": sum(row[1] in repeats and row[_PASSED] is False for row in asserted),
+    }
+    return [
+        Difference(total, announced or 0, loaded, repeated[total])
+        for total, announced, loaded in differing
+    ]
+
+
+def _repeats(run: Json) -> set[int]:
+    """Positions of executions that repeat an earlier one: same ID, iteration and assertions.
+
+    A script that calls `pm.sendRequest` makes Postman tell its execution again.
+    """
+    seen = set()
+    repeats = set()
+    for index, sent in enumerate(items(run, "executions")):
+        told = canonical({key: sent.get(key) for key in ("id", "iteration", "assertions")})
+        if told in seen:
+            repeats.add(index)
+        seen.add(told)
+    return repeats
 
 
 def _request(request: Json) -> tuple[str | None, str | None, Json | None]:

@@ -7,8 +7,8 @@ cursor names the last run seen, not an offset: what arrives on top in between mo
 
 import base64
 import threading
-from bisect import bisect_left, insort
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from typing import NamedTuple
@@ -17,7 +17,15 @@ from uuid import UUID
 import msgspec
 
 from pipelines.sandbox.limits import PostmanLimits
-from pipelines.sandbox.wire import Answer, Json, RequestError, encode, moment
+from pipelines.sandbox.wire import (
+    Answer,
+    Json,
+    ListOrder,
+    RequestError,
+    encode,
+    moment,
+    scattered,
+)
 
 SUMMARY_FIELDS = (
     "id",
@@ -47,6 +55,7 @@ class _Run(NamedTuple):
     collection: str
     status: object
     source: object
+    fields: Json
     summary: bytes
     detail: bytes
 
@@ -74,6 +83,20 @@ class PostmanApi:
         with self._lock:
             return list(self._names.values())
 
+    @property
+    def runs(self) -> list[Json]:
+        """The runs that are held now."""
+        with self._lock:
+            return [run.fields for run in self._runs.values()]
+
+    def runs_listed_at(self, path: str) -> list[Json]:
+        """The runs of the collection whose list is at `path`; none where there is no such list."""
+        match path.strip("/").split("/"):
+            case ["collections", collection, "runs"]:
+                with self._lock:
+                    return [run.fields for run in self._collections.get(_bare(collection), ())]
+        return []
+
     def put(self, run: Json) -> None:
         """Add a run, or replace the one of the same ID.
 
@@ -89,6 +112,7 @@ class PostmanApi:
             collection,
             run.get("status"),
             run.get("source"),
+            run,
             encode({field: run[field] for field in SUMMARY_FIELDS if field in run}),
             encode({"run": run}),
         )
@@ -104,14 +128,22 @@ class PostmanApi:
             self._take_out(run_id)
 
     def answer(
-        self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str]
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        headers: Mapping[str, str],
+        order: ListOrder | None = None,
     ) -> Answer:
-        """Answer one request; `path` is relative to the API's root."""
+        """Answer one request; `path` is relative to the API's root.
+
+        `order` is the list's; None: newest first.
+        """
         try:
             self._admit(headers)
             if method != "GET":
                 raise _error(405, "methodNotAllowedError", f"{method} is not supported here")
-            answer = self._route(path, query)
+            answer = self._route(path, query, order)
         except RequestError as refused:
             answer = refused.answer
         return answer._replace(headers={**self._limits.headers(), **answer.headers})
@@ -135,11 +167,11 @@ class PostmanApi:
             raise _limit_error(exhausted.reset_seconds, month=exhausted is self._limits.month)
         self._limits.spend()
 
-    def _route(self, path: str, query: Mapping[str, str]) -> Answer:
+    def _route(self, path: str, query: Mapping[str, str], order: ListOrder | None) -> Answer:
         with self._lock:
             match path.strip("/").split("/"):
                 case ["collections", collection, "runs"]:
-                    return self._list(self._known(collection), query)
+                    return self._list(self._known(collection), query, order)
                 case ["collections", collection, "runs", run_id]:
                     return self._detail(self._known(collection), run_id)
         raise _error(404, "notFound", "Requested resource not found")
@@ -156,18 +188,16 @@ class PostmanApi:
             raise _not_found("run", run_id)
         return Answer(200, run.detail)
 
-    def _list(self, collection: str, query: Mapping[str, str]) -> Answer:
+    def _list(self, collection: str, query: Mapping[str, str], order: ListOrder | None) -> Answer:
         runs = self._collections[collection]
         limit = _limit(query.get("limit"))
         filters = _filters(query)
-        older = runs
-        if "cursor" in query:
-            older = runs[: bisect_left(runs, _last_seen(query["cursor"]))]
+        behind = _behind(runs, query.get("cursor"), order)
 
         def admits(run: _Run) -> bool:
             return all(getattr(run, field) == wanted for field, wanted in filters.items())
 
-        found = list(islice(filter(admits, reversed(older)), limit + 1))
+        found = list(islice(filter(admits, behind), limit + 1))
         page, more = found[:limit], len(found) > limit
         meta: Json = {"total": sum(map(admits, runs)) if filters else len(runs)}
         if more:
@@ -191,6 +221,22 @@ def _is_uuid(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _behind(runs: list[_Run], cursor: str | None, order: ListOrder | None) -> Iterable[_Run]:
+    """Give the runs behind a cursor, None the first, in the order of the list."""
+    seen = None if cursor is None else _last_seen(cursor)
+    match order:
+        case ListOrder.OLDEST_FIRST:
+            first = 0 if seen is None else bisect_right(runs, seen, key=lambda run: run[:2])
+            return runs[first:]
+        case ListOrder.NONE:
+            place = {run.id: scattered(run.id) for run in runs}
+            after = b"" if seen is None else scattered(seen[1])
+            behind = (run for run in runs if place[run.id] > after)
+            return sorted(behind, key=lambda run: place[run.id])
+        case _:
+            return reversed(runs if seen is None else runs[: bisect_left(runs, seen)])
 
 
 def _cursor(run: _Run) -> str:

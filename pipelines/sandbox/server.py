@@ -19,6 +19,10 @@ from typing import Any, NamedTuple, Self
 from aiohttp import web
 
 from pipelines.sandbox.data import SandboxData
+from pipelines.sandbox.faults.control import PATH as FAULTS_PATH
+from pipelines.sandbox.faults.control import control
+from pipelines.sandbox.faults.fault import Exchange, Line, Strike
+from pipelines.sandbox.faults.plan import Faults
 from pipelines.sandbox.limits import Clock, PostmanLimits, Quota, minute_end
 from pipelines.sandbox.postman import PostmanApi
 from pipelines.sandbox.testmo import TestmoApi
@@ -44,7 +48,8 @@ class Sandbox:
 
     `requests_per_minute` holds for each API on its own, `monthly_limit` for Postman; `clock`
     gives epoch seconds. `testmo_list_is_bare` leaves threads, tags, fields, links and artifacts
-    out of the list, as the reference page shows it; `forbidden_projects` answer 403.
+    out of the list, as the reference page shows it; `forbidden_projects` answer 403. `faults` are
+    those of pipelines.sandbox.faults, and may be changed at any time.
     """
 
     data: SandboxData
@@ -57,6 +62,7 @@ class Sandbox:
     testmo_list_is_bare: bool = False
     forbidden_projects: frozenset[int] = frozenset()
     clock: Clock = time.time
+    faults: Faults = field(default_factory=Faults)
     requests: deque[LoggedRequest] = field(
         default_factory=lambda: deque(maxlen=_LOGGED_REQUESTS), init=False
     )
@@ -96,7 +102,7 @@ class Sandbox:
         trace: TracebackType | None,
     ) -> None:
         """Close all connections and end the thread."""
-        self._in_loop(self._runner.cleanup())
+        self._in_loop(self._stop())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -124,7 +130,19 @@ class Sandbox:
             settings["TESTMO_API_URL"] = self.testmo_url
             settings["TESTMO_API_TOKEN"] = self.testmo_api_token
             settings["TESTMO_PROJECT_IDS"] = ",".join(map(str, projects))
+            # Testmo does not announce its limit.
+            settings["TESTMO_REQUESTS_PER_MINUTE"] = str(self.requests_per_minute)
         return settings
+
+    @property
+    def postman_runs(self) -> list[Json]:
+        """The Postman runs that are held now."""
+        return self._postman.runs
+
+    @property
+    def testmo_runs(self) -> list[Json]:
+        """The Testmo runs that are held now."""
+        return self._testmo.runs
 
     def put_postman_run(self, run: Json) -> None:
         """Add or replace a run while serving, from any thread."""
@@ -143,23 +161,37 @@ class Sandbox:
         self._testmo.remove(run_id)
 
     async def _start(self, listener: socket.socket) -> None:
-        self._runner = web.ServerRunner(web.Server(self._serve, access_log=None))
+        self._ended = asyncio.Event()
+        # An answer that is held back ends when its client hangs up.
+        server = web.Server(self._serve, access_log=None, handler_cancellation=True)
+        self._runner = web.ServerRunner(server)
         await self._runner.setup()
         await web.SockSite(self._runner, listener).start()
 
+    async def _stop(self) -> None:
+        self._ended.set()
+        await self._runner.cleanup()
+
     async def _serve(self, request: web.BaseRequest) -> web.Response:
-        """Answer one request. All answers of both APIs pass here, and may be altered here."""
+        """Answer one request. All answers of both APIs pass here, and all faults strike here."""
+        if request.path == FAULTS_PATH:
+            return _response(control(self.faults, request.method, await request.read()))
         method, query = request.method, dict(request.query)
         api, path = self._addressed(request.path)
-        answer = api.answer(method, path, query, request.headers) if api else _NOWHERE
-        name = api.name if api else ""
-        self.requests.append(LoggedRequest(name, method, path, query, answer.status))
-        return web.Response(
-            status=answer.status,
-            body=answer.body,
-            headers=answer.headers,
-            content_type="application/json",
-        )
+        if api is None:
+            self.requests.append(LoggedRequest("", method, path, query, _NOWHERE.status))
+            return _response(_NOWHERE)
+        exchange = Exchange(api, path, dict(query), self.port, self.clock())
+        strikes = self.faults.strikes(f"{api.name}{path}")
+        _suffer(exchange, strikes, before_answer=True)
+        exchange.answer = api.answer(method, path, exchange.query, request.headers, exchange.order)
+        _suffer(exchange, strikes, before_answer=False)
+        self.requests.append(LoggedRequest(api.name, method, path, query, exchange.answer.status))
+        if exchange.deliver is not None:
+            await exchange.deliver(Line(request, exchange.answer, self._ended))
+            if request.transport is not None:
+                request.transport.close()
+        return _response(exchange.answer)
 
     def _addressed(self, path: str) -> tuple[PostmanApi | TestmoApi | None, str]:
         for api in (self._postman, self._testmo):
@@ -176,7 +208,20 @@ _NOWHERE = Answer(
 )
 
 
-def serve_forever(data: SandboxData, port: int, requests_per_minute: int) -> None:
+def _suffer(exchange: Exchange, strikes: list[Strike], *, before_answer: bool) -> None:
+    for strike in strikes:
+        if strike.fault.before_answer is before_answer:
+            strike.fault.change(exchange, strike)
+
+
+def _response(answer: Answer) -> web.Response:
+    headers = {"Content-Type": "application/json", **answer.headers}
+    return web.Response(status=answer.status, body=answer.body, headers=headers)
+
+
+def serve_forever(
+    data: SandboxData, port: int, requests_per_minute: int, faults: Faults | None = None
+) -> None:
     """Serve until SIGINT or SIGTERM, having printed the settings as lines ready for an .env file.
 
     For the main thread, which alone receives signals. Raises OSError with one clear line if the
@@ -189,7 +234,12 @@ def serve_forever(data: SandboxData, port: int, requests_per_minute: int) -> Non
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with Sandbox(data, port=port, requests_per_minute=requests_per_minute) as sandbox:
+        with Sandbox(
+            data,
+            port=port,
+            requests_per_minute=requests_per_minute,
+            faults=faults or Faults(),
+        ) as sandbox:
             for name, value in sandbox.settings.items():
                 sys.stdout.write(f"{name}={value}\n")
             sys.stdout.flush()

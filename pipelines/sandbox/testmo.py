@@ -15,7 +15,16 @@ from typing import NamedTuple
 from pipelines.sandbox.books import Books, References, references_of
 from pipelines.sandbox.limits import Quota
 from pipelines.sandbox.testmo_query import RunQuery, read_expands, read_run_query
-from pipelines.sandbox.wire import Answer, Json, RequestError, encode, moment, whole_number
+from pipelines.sandbox.wire import (
+    Answer,
+    Json,
+    ListOrder,
+    RequestError,
+    encode,
+    moment,
+    scattered,
+    whole_number,
+)
 
 NOT_LISTED_WHEN_BARE = ("threads", "tags", "fields", "links", "artifacts")
 
@@ -69,6 +78,21 @@ class TestmoApi:
         with self._lock:
             return sorted(self._projects)
 
+    @property
+    def runs(self) -> list[Json]:
+        """The runs that are held now."""
+        with self._lock:
+            return [run.fields for run in self._runs.values()]
+
+    def runs_listed_at(self, path: str) -> list[Json]:
+        """The runs of the project whose list is at `path`; none where there is no such list."""
+        match path.strip("/").split("/"):
+            case ["projects", project_id, "automation", "runs"]:
+                with self._lock:
+                    listed = self._projects.get(whole_number(project_id) or 0, ())
+                    return [run.fields for run in listed]
+        return []
+
     def put(self, run: Json) -> None:
         """Add a run, or replace the one of the same ID.
 
@@ -99,14 +123,22 @@ class TestmoApi:
             self._take_out(run_id)
 
     def answer(
-        self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str]
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        headers: Mapping[str, str],
+        order: ListOrder | None = None,
     ) -> Answer:
-        """Answer one request; `path` is relative to the API's root."""
+        """Answer one request; `path` is relative to the API's root.
+
+        `order` is the list's, whatever the query asks for; None: as it asks.
+        """
         try:
             self._admit(headers)
             if method != "GET":
                 raise _error(405, f"The {method} method is not supported for this route.")
-            return self._route(path, query)
+            return self._route(path, query, order)
         except RequestError as refused:
             return refused.answer
 
@@ -124,11 +156,11 @@ class TestmoApi:
             raise RequestError(429, {"message": "Too Many Attempts."}, wait)
         self._limit.spend()
 
-    def _route(self, path: str, query: Mapping[str, str]) -> Answer:
+    def _route(self, path: str, query: Mapping[str, str], order: ListOrder | None) -> Answer:
         with self._lock:
             match path.strip("/").split("/"):
                 case ["projects", project_id, "automation", "runs"]:
-                    return self._list(_number(project_id), query)
+                    return self._list(_number(project_id), query, order)
                 case ["automation", "runs", run_id]:
                     return self._detail(_number(run_id), query)
         raise _error(404, "Not found.")
@@ -141,12 +173,12 @@ class TestmoApi:
         expands = self._books.expands(read_expands(query), [run.detail_references])
         return Answer(200, b'{"result":' + run.detail + b',"expands":' + encode(expands) + b"}")
 
-    def _list(self, project_id: int, query: Mapping[str, str]) -> Answer:
+    def _list(self, project_id: int, query: Mapping[str, str], order: ListOrder | None) -> Answer:
         if project_id not in self._projects:
             raise _error(404, "The project does not exist or was deleted.")
         self._permit(project_id)
         asked = read_run_query(query)
-        found = _select(self._projects[project_id], asked)
+        found = _select(self._projects[project_id], asked, order)
         page = found[(asked.page - 1) * asked.per_page : asked.page * asked.per_page]
         expands = self._books.expands(asked.expands, (run.listed_references for run in page))
         return Answer(
@@ -168,14 +200,20 @@ class TestmoApi:
             raise _error(403, "This action is unauthorized.")
 
 
-def _select(runs: list[_Run], asked: RunQuery) -> list[_Run]:
-    """Give the runs that a query wants, in its order; both bounds of its time are exclusive."""
+def _select(runs: list[_Run], asked: RunQuery, order: ListOrder | None) -> list[_Run]:
+    """Give the runs that a query wants; both bounds of its time are exclusive.
+
+    In the query's order, unless `order` is another.
+    """
     first = bisect_right(runs, (asked.created_after, math.inf)) if asked.created_after else 0
     last = bisect_left(runs, (asked.created_before,)) if asked.created_before else len(runs)
     found = runs[first:last]
     if asked.filters_fields:
         found = [run for run in found if asked.admits(run.fields)]
-    return found if asked.order == "asc" else found[::-1]
+    if order is ListOrder.NONE:
+        return sorted(found, key=lambda run: scattered(run.id))
+    is_rising = asked.order == "asc" if order is None else order is ListOrder.OLDEST_FIRST
+    return found if is_rising else found[::-1]
 
 
 def _page_numbers(asked: RunQuery, total: int) -> Json:

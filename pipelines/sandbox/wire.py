@@ -3,6 +3,8 @@
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from enum import Enum
+from hashlib import blake2b
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -17,6 +19,19 @@ class Answer(NamedTuple):
     status: int
     body: bytes
     headers: Mapping[str, str] = MappingProxyType({})
+
+
+class ListOrder(Enum):
+    """An order of a list of runs by their beginning; NONE is no order, but always the same."""
+
+    NEWEST_FIRST = "newest first"
+    OLDEST_FIRST = "oldest first"
+    NONE = "none"
+
+
+def scattered(run_id: object) -> bytes:
+    """Give the place of a run in a list without order."""
+    return blake2b(str(run_id).encode("utf-8", "surrogatepass"), digest_size=8).digest()
 
 
 class RequestError(Exception):
@@ -37,6 +52,14 @@ def encode(value: Any) -> bytes:
         return msgspec.json.encode(value)
     except UnicodeEncodeError:
         return json.dumps(value).encode()
+
+
+def decode(body: bytes) -> Any:
+    """Read JSON of our own, whole numbers of any size and lone surrogates included."""
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return json.loads(body)
 
 
 def moment(value: Any) -> datetime | None:

@@ -22,7 +22,7 @@ from pipelines.fields import (
     text,
 )
 from pipelines.redact import Redactor
-from pipelines.source import FlatRun, Rows, as_stored
+from pipelines.source import Difference, FlatRun, Rows, as_stored
 
 RUNS = "raw_testmo.automation_runs"
 THREADS = "raw_testmo.automation_run_threads"
@@ -77,6 +77,9 @@ _ARTIFACT = frozenset({"name", "note", "url", "mime_type", "size"})
 _FIELD = frozenset({"type", "name", "value", "meta"})
 _LINK = frozenset({"name", "note", "url"})
 
+_SUMMED = ("untested_count", "success_count", "failure_count", "completed_count", "total_count")
+_IS_COMPLETED = COLUMNS[THREADS].index("is_completed")
+
 _URL_FIELD = 5
 
 
@@ -108,7 +111,7 @@ def flatten(run: Json, redactor: Redactor, digest: bytes) -> FlatRun:
             bigint(sent, "created_by"),
             instant(sent, "completed_at"),
             bigint(sent, "completed_by"),
-            leftovers(sent, _THREAD),
+            redactor.within(leftovers(sent, _THREAD)),
         )  # fmt: skip
 
     threads = each(run, "threads", thread)
@@ -134,10 +137,27 @@ def flatten(run: Json, redactor: Redactor, digest: bytes) -> FlatRun:
         bigint(run, "updated_by"),
         instant(run, "completed_at"),
         bigint(run, "completed_by"),
-        leftovers(run, _RUN),
+        redactor.within(leftovers(run, _RUN)),
     )
     rows: Rows = {RUNS: [row], THREADS: threads, TAGS: _tags(run_id, run), **hanging.rows}
-    return FlatRun(str(run_id), is_completed is not True, created_at, digest, rows)
+    differences = _differences(run, rows) if "threads" in run else []
+    return FlatRun(str(run_id), is_completed is not True, created_at, digest, rows, differences)
+
+
+def _differences(run: Json, rows: Rows) -> list[Difference]:
+    """Where the run's own totals are not what its threads come to; null counts as untold."""
+    threads = rows[THREADS]
+    loaded = {"thread_count": len(threads)}
+    if threads:
+        loaded["thread_completed_count"] = sum(row[_IS_COMPLETED] is True for row in threads)
+        for total in _SUMMED:
+            column = COLUMNS[THREADS].index(total)
+            loaded[total] = sum(row[column] or 0 for row in threads)
+    return [
+        Difference(total, announced, count)
+        for total, count in loaded.items()
+        if (announced := run.get(total)) is not None and announced != count
+    ]
 
 
 def _tags(run_id: int, run: Json) -> list[tuple[Any, ...]]:
@@ -181,20 +201,21 @@ class _Hanging:
             self._url(sent, "url"),
             text(sent, "mime_type"),
             bigint(sent, "size"),
-            leftovers(sent, _ARTIFACT),
+            self._redactor.within(leftovers(sent, _ARTIFACT)),
         )
 
     def _field(self, sent: Json) -> tuple[Any, ...]:
         kind = integer(sent, "type")
         value = self._url(sent, "value") if kind == _URL_FIELD else text(sent, "value")
-        return (kind, text(sent, "name"), value, sent.get("meta"), leftovers(sent, _FIELD))
+        extra = self._redactor.within(leftovers(sent, _FIELD))
+        return (kind, text(sent, "name"), value, sent.get("meta"), extra)
 
     def _link(self, sent: Json) -> tuple[Any, ...]:
         return (
             text(sent, "name"),
             text(sent, "note"),
             self._url(sent, "url"),
-            leftovers(sent, _LINK),
+            self._redactor.within(leftovers(sent, _LINK)),
         )
 
 

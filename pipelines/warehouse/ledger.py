@@ -176,6 +176,8 @@ class Ledger:
                 self.connection, self.source, references, self.types, self.load_id
             )
             self._save_run_states(outcomes.values())
+            if runs:
+                self._save_reconciliations(runs)
             if gone:
                 self.connection.execute(
                     self.sql["save_gone"], {"source": self.source.name, "run_ids": gone}
@@ -246,6 +248,25 @@ class Ledger:
                 "content_digests": contents,
                 "are_open": are_open,
                 "opened_at": opened_at,
+            },
+        )
+
+    def _save_reconciliations(self, runs: list[FlatRun]) -> None:
+        differing = [
+            (run.run_id, one.total, one.announced, one.loaded, one.repeated,
+             one.reason(is_open=run.is_open))
+            for run in runs
+            for one in run.differences
+        ]  # fmt: skip
+        columns = ("run_ids", "totals", "announced", "loaded", "repeated", "reasons")
+        told = zip(*differing, strict=True) if differing else ((),) * len(columns)
+        self.connection.execute(
+            self.sql["save_reconciliations"],
+            {
+                **self.key,
+                "load_id": self.load_id,
+                "met": [run.run_id for run in runs],
+                **dict(zip(columns, map(list, told), strict=True)),
             },
         )
 

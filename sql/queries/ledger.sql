@@ -100,10 +100,10 @@ on conflict (source, scope) do update
         filters = excluded.filters;
 
 -- name: run_states
--- What is held of the runs of a page.
+-- What is held of the runs of a page; one that was gone and is listed again counts as changed.
 select
     run_id,
-    listed_digest,
+    case when gone_at is null then listed_digest end as listed_digest,
     is_open,
     is_open and (next_check_at is null or next_check_at <= %(now)s) as is_due
 from ingest.run_states
@@ -176,6 +176,56 @@ on conflict (source, run_id) do update
                     interval '1 hour' * power(2, least(held.unchanged_checks, 16))
                 )
         end;
+
+-- name: save_reconciliations
+-- Where the totals that runs announce are not what their rows come to; what agrees now is settled.
+with differing as (
+    select *
+    from
+        unnest(
+            %(run_ids)s::text[],
+            %(totals)s::text[],
+            %(announced)s::bigint[],
+            %(loaded)s::bigint[],
+            %(repeated)s::bigint[],
+            %(reasons)s::text[]
+        ) as told (run_id, total, announced, loaded, repeated, reason)
+),
+
+settled as (
+    delete from ingest.reconciliations as held
+    where
+        held.source = %(source)s
+        and held.run_id = any(%(met)s)
+        and (held.run_id, held.total) not in (select run_id, total from differing)
+)
+
+insert into ingest.reconciliations as held (
+    source, scope, run_id, total, announced, loaded, repeated, reason, load_id
+)
+select
+    %(source)s,
+    %(scope)s,
+    run_id,
+    total,
+    announced,
+    loaded,
+    repeated,
+    reason,
+    %(load_id)s as load_id
+from differing
+on conflict (source, run_id, total) do update
+    set
+        scope = excluded.scope,
+        announced = excluded.announced,
+        loaded = excluded.loaded,
+        repeated = excluded.repeated,
+        reason = excluded.reason,
+        load_id = excluded.load_id,
+        checked_at = now()
+    where
+        (held.announced, held.loaded, held.repeated, held.reason)
+        is distinct from (excluded.announced, excluded.loaded, excluded.repeated, excluded.reason);
 
 -- name: save_gone
 -- Open runs that the API no longer knows are not asked for again.

@@ -1,0 +1,97 @@
+"""Other answers than the honest one: error pages, broken encodings, redirects, refusals."""
+
+import gzip as gzip_format
+from collections.abc import Callable
+
+from pipelines.sandbox.faults.fault import (
+    ANYWHERE,
+    Exchange,
+    Fault,
+    Strike,
+    description_of,
+    name_of,
+)
+from pipelines.sandbox.wire import Answer, encode
+
+FAULTS: list[Fault] = []
+
+_PAGE = b"<!doctype html><title>Just a moment</title><h1>The site is being worked on</h1>"
+
+
+def _answer(make: Callable[[Exchange], Answer]) -> Callable[[Exchange], Answer]:
+    def change(exchange: Exchange, _strike: Strike) -> None:
+        exchange.answer = make(exchange)
+
+    FAULTS.append(Fault(name_of(make), description_of(make), ANYWHERE, change))
+    return make
+
+
+@_answer
+def html(_exchange: Exchange) -> Answer:
+    """A page of HTML with status 200, as a proxy or a login page sends it."""
+    return Answer(200, _PAGE, {"Content-Type": "text/html"})
+
+
+@_answer
+def empty_body(exchange: Exchange) -> Answer:
+    """Status 200 and nothing in the body."""
+    return exchange.answer._replace(body=b"")
+
+
+@_answer
+def error_with_200(exchange: Exchange) -> Answer:
+    """Status 200 and a JSON object that tells of an error."""
+    return exchange.answer._replace(status=200, body=encode({"error": "try again later"}))
+
+
+@_answer
+def gzip(exchange: Exchange) -> Answer:
+    """The honest body, compressed as its header says."""
+    return _gzipped(exchange.answer, gzip_format.compress(exchange.answer.body))
+
+
+@_answer
+def gzip_broken(exchange: Exchange) -> Answer:
+    """A body that says it is gzip, damaged in its middle."""
+    packed = bytearray(gzip_format.compress(exchange.answer.body))
+    middle = len(packed) // 2
+    packed[middle : middle + 8] = b"\xff" * 8
+    return _gzipped(exchange.answer, bytes(packed))
+
+
+@_answer
+def redirect(exchange: Exchange) -> Answer:
+    """302 to another host (`localhost`), to a path outside of both APIs."""
+    target = f"http://localhost:{exchange.port}/elsewhere{exchange.path}"
+    return Answer(302, b"", {"Location": target})
+
+
+@_answer
+def unauthorized(_exchange: Exchange) -> Answer:
+    """401: the key is no longer taken; `:after=N` lets it happen in the middle."""
+    return Answer(401, encode({"message": "Unauthenticated."}))
+
+
+@_answer
+def forbidden(_exchange: Exchange) -> Answer:
+    """403: the key may not read this."""
+    return Answer(403, encode({"message": "This action is unauthorized."}))
+
+
+def _gzipped(answer: Answer, body: bytes) -> Answer:
+    return answer._replace(body=body, headers={**answer.headers, "Content-Encoding": "gzip"})
+
+
+def _status(status: int, reason: str) -> Fault:
+    def change(exchange: Exchange, _strike: Strike) -> None:
+        exchange.answer = Answer(status, _PAGE, {"Content-Type": "text/html"})
+
+    return Fault(f"status-{status}", f"{status} ({reason}) with a page of HTML.", ANYWHERE, change)
+
+
+FAULTS += [
+    _status(500, "internal server error"),
+    _status(502, "bad gateway"),
+    _status(503, "service unavailable"),
+    _status(504, "gateway timeout"),
+]

@@ -1,0 +1,122 @@
+"""The list as no documentation promises it: its order, its pages, its cursors."""
+
+from collections.abc import Callable
+
+from pipelines.sandbox.faults.fault import (
+    LISTS,
+    POSTMAN_LISTS,
+    TESTMO_LISTS,
+    Exchange,
+    Fault,
+    Strike,
+    description_of,
+    name_of,
+)
+from pipelines.sandbox.wire import Json, ListOrder, decode, encode
+
+FAULTS: list[Fault] = []
+
+Ask = Callable[[Exchange], None]
+Tell = Callable[[Json, dict[str, str]], None]
+
+_SMALL_PAGE = {"postman": ("limit", "10"), "testmo": ("per_page", "15")}
+
+
+def _asked(where: str) -> Callable[[Ask], Ask]:
+    """A fault that has the list asked for otherwise than it was."""
+
+    def add(ask: Ask) -> Ask:
+        def change(exchange: Exchange, _strike: Strike) -> None:
+            ask(exchange)
+
+        FAULTS.append(Fault(name_of(ask), description_of(ask), where, change, before_answer=True))
+        return ask
+
+    return add
+
+
+def _told(where: str) -> Callable[[Tell], Tell]:
+    """A fault in what a page says of itself; it gets the page and what was asked."""
+
+    def add(tell: Tell) -> Tell:
+        def change(exchange: Exchange, _strike: Strike) -> None:
+            if exchange.answer.status == 200:
+                page = decode(exchange.answer.body)
+                tell(page, exchange.query)
+                exchange.answer = exchange.answer._replace(body=encode(page))
+
+        FAULTS.append(Fault(name_of(tell), description_of(tell), where, change))
+        return tell
+
+    return add
+
+
+@_asked(LISTS)
+def newest_first(exchange: Exchange) -> None:
+    """The list stands newest first, whatever was asked for."""
+    exchange.order = ListOrder.NEWEST_FIRST
+
+
+@_asked(LISTS)
+def oldest_first(exchange: Exchange) -> None:
+    """The list stands oldest first, whatever was asked for."""
+    exchange.order = ListOrder.OLDEST_FIRST
+
+
+@_asked(LISTS)
+def no_order(exchange: Exchange) -> None:
+    """The list stands in no order, the same at every request."""
+    exchange.order = ListOrder.NONE
+
+
+@_asked(LISTS)
+def small_pages(exchange: Exchange) -> None:
+    """A page holds no more than 10 runs (Testmo: 15), however many were asked for."""
+    name, size = _SMALL_PAGE[exchange.api.name]
+    exchange.query[name] = size
+
+
+@_asked(POSTMAN_LISTS)
+def cursor_expired(exchange: Exchange) -> None:
+    """Cursors are refused as expired, with 400."""
+    if "cursor" in exchange.query:
+        exchange.query["cursor"] = "expired"
+
+
+@_told(POSTMAN_LISTS)
+def cursor_repeats(page: Json, query: dict[str, str]) -> None:
+    """The next cursor of a page is the one that led to it."""
+    if "cursor" in query:
+        page["meta"]["nextCursor"] = query["cursor"]
+
+
+@_told(POSTMAN_LISTS)
+def cursor_leads_nowhere(page: Json, query: dict[str, str]) -> None:
+    """Every cursor leads to an empty page, which is the last."""
+    if "cursor" in query:
+        page["runs"] = []
+        page["meta"].pop("nextCursor", None)
+
+
+@_told(POSTMAN_LISTS)
+def meta_without_cursor(page: Json, _query: dict[str, str]) -> None:
+    """`meta` tells no nextCursor, on whatever page."""
+    page["meta"].pop("nextCursor", None)
+
+
+@_told(POSTMAN_LISTS)
+def meta_null(page: Json, _query: dict[str, str]) -> None:
+    """`meta` is null."""
+    page["meta"] = None
+
+
+@_told(POSTMAN_LISTS)
+def meta_empty(page: Json, _query: dict[str, str]) -> None:
+    """`meta` is an empty object."""
+    page["meta"] = {}
+
+
+@_told(TESTMO_LISTS)
+def pages_never_end(page: Json, query: dict[str, str]) -> None:
+    """Every page of Testmo's says that another follows."""
+    page["next_page"] = int(query.get("page", 1)) + 1

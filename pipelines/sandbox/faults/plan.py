@@ -1,0 +1,116 @@
+"""Which faults are asked for, how often and where; may be changed while the sandbox serves.
+
+One ask is `NAME[:every=N][:after=N][:times=N][:endpoint=PATTERN][:seed=N]`: of the requests that
+fit the pattern the first N are let pass (`after`), then each Nth is struck (`every`, from the
+first on), at most N of them (`times`). The pattern is a shell's, over "API/path":
+`postman/*`, `*/runs` (all lists), `*/runs/*` (all details), `testmo/projects/2/*`.
+"""
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+
+from pipelines.sandbox.faults import CATALOGUE
+from pipelines.sandbox.faults.fault import Fault, Strike
+
+_NUMBERS = ("every", "after", "times", "seed")
+
+
+@dataclass
+class Asked:
+    """One fault as it was asked for (`ask`), and how often it has met a request, and struck."""
+
+    ask: str
+    fault: Fault
+    every: int = 1
+    after: int = 0
+    times: int | None = None
+    endpoint: str = "*"
+    seed: int = 0
+    met: int = field(default=0, init=False)
+    struck: int = field(default=0, init=False)
+
+    def meet(self, endpoint: str) -> Strike | None:
+        """Count a request that fits; the strike, if it is this one's turn."""
+        fits = fnmatchcase(endpoint, self.fault.where) and fnmatchcase(endpoint, self.endpoint)
+        if not fits:
+            return None
+        self.met += 1
+        turn = self.met - self.after - 1
+        is_over = self.times is not None and self.struck >= self.times
+        if turn < 0 or turn % self.every or is_over:
+            return None
+        self.struck += 1
+        return Strike(self.fault, self.seed, self.struck)
+
+
+def parse(ask: str) -> Asked:
+    """Read one ask. Raises ValueError, one line that names what is wrong with it."""
+    name, *options = ask.split(":")
+    if name not in CATALOGUE:
+        near = get_close_matches(name, CATALOGUE, n=1)
+        hint = f"; did you mean {near[0]}?" if near else "; --list-faults tells them"
+        raise ValueError(f"there is no fault {name!r}{hint}")
+    read: dict[str, int | str] = {}
+    for option in options:
+        key, _, value = option.partition("=")
+        if key == "endpoint" and value:
+            read[key] = value
+        elif key in _NUMBERS and value.isascii() and value.isdigit() and len(value) < 10:
+            read[key] = int(value)
+        else:
+            raise ValueError(
+                f"{ask}: {option!r} is none of every=N, after=N, times=N, seed=N, endpoint=PATTERN"
+            )
+    if read.get("every") == 0:
+        raise ValueError(f"{ask}: every=N begins with 1")
+    return Asked(ask, CATALOGUE[name], **read)  # type: ignore[arg-type]
+
+
+class Faults:
+    """The faults of a sandbox; safe to change from other threads.
+
+    `asks` as `parse` reads them. Raises ValueError for one that it cannot.
+    """
+
+    def __init__(self, *asks: str) -> None:
+        """Ask for some from the beginning."""
+        self._lock = threading.Lock()
+        self._asked: list[Asked] = []
+        self.add(*asks)
+
+    def add(self, *asks: str) -> None:
+        """Ask for more, counted from now on; all of them or, where one cannot be read, none."""
+        asked = [parse(ask) for ask in asks]
+        with self._lock:
+            self._asked += asked
+
+    def replace(self, *asks: str) -> None:
+        """Ask for these and no others."""
+        asked = [parse(ask) for ask in asks]
+        with self._lock:
+            self._asked = asked
+
+    def clear(self) -> None:
+        """Ask for none."""
+        self.replace()
+
+    @property
+    def struck(self) -> dict[str, int]:
+        """How often each has struck, by what was asked."""
+        with self._lock:
+            return {asked.ask: asked.struck for asked in self._asked}
+
+    def strikes(self, endpoint: str) -> list[Strike]:
+        """Those that strike a request now, in the order in which they were asked for."""
+        with self._lock:
+            met = [asked.meet(endpoint) for asked in self._asked]
+        return [strike for strike in met if strike is not None]
+
+
+def described(faults: Iterable[Fault]) -> list[str]:
+    """A line a fault, name and description in columns."""
+    width = max(map(len, CATALOGUE))
+    return [f"{fault.name:{width}}  {fault.description}" for fault in faults]
