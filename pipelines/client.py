@@ -38,6 +38,7 @@ from pipelines.errors import (
 )
 from pipelines.fields import Json
 from pipelines.pace import Pacer
+from pipelines.piecemeal import decode_pieces, reason
 from pipelines.redact import MASK
 
 MOST_IN_FLIGHT = 16
@@ -170,12 +171,19 @@ class Client:
         return text.replace(key, MASK).replace(json.dumps(key)[1:-1], MASK)
 
     async def get(
-        self, endpoint: str, path: str, params: Mapping[str, Any], *, member: str
+        self,
+        endpoint: str,
+        path: str,
+        params: Mapping[str, Any],
+        *,
+        member: str,
+        is_list: bool = False,
     ) -> Answer:
         """The JSON object at `path`; `endpoint` is its template, for counting and for messages.
 
         An object without `member` counts as a broken answer, so that an error page with status
-        200 never passes for an empty history.
+        200 never passes for an empty history. Of a member that is a list, a record that no decoder
+        takes is given as Undecoded.
 
         Transient failures are tried five times with growing waits (0.5, 1, 2, 4 s, each shortened
         by up to half at random), refusals after the wait that the API tells. Raises the ApiError
@@ -185,7 +193,7 @@ class Client:
         for attempt in range(_ATTEMPTS):
             try:
                 async with self.pacer.turn():
-                    outcome = await self._once(endpoint, path, params, member)
+                    outcome = await self._once(endpoint, path, params, member, is_list=is_list)
             except QuotaSpentError as spent:
                 raise QuotaSpentError(f"{self.name} {endpoint}: {spent}") from None
             if isinstance(outcome, Answer):
@@ -199,7 +207,7 @@ class Client:
         raise type(failure)(f"{failure}; tried {_ATTEMPTS} times, a later load may succeed")
 
     async def _once(
-        self, endpoint: str, path: str, params: Mapping[str, Any], member: str
+        self, endpoint: str, path: str, params: Mapping[str, Any], member: str, *, is_list: bool
     ) -> Answer | ApiError:
         where = f"{self.name} {endpoint}"
         self.traffic.requests[endpoint] += 1
@@ -219,7 +227,7 @@ class Client:
             self.pacer.unavailable(announced)
         if response.status_code != 200:
             return self._refusal(where, path, response.status_code)
-        return _decoded(where, response.content, member)
+        return _decoded(where, response.content, member, is_list=is_list)
 
     async def _send(self, request: httpx.Request) -> httpx.Response:
         response = await self._transport.handle_async_request(request)
@@ -297,14 +305,15 @@ def _trouble(error: Exception, known: tuple[tuple[type[Exception], str], ...]) -
     return next((words for kind, words in known if any(isinstance(e, kind) for e in seen)), None)
 
 
-def _decoded(where: str, body: bytes, member: str) -> Answer | ApiError:
+def _decoded(where: str, body: bytes, member: str, *, is_list: bool) -> Answer | ApiError:
     try:
         record = decode(body)
     except (json.JSONDecodeError, UnicodeDecodeError):
         return TransientError(f"{where}: HTTP 200 with a body that is not JSON")
     except (RecursionError, ValueError) as error:
-        what = "nested too deeply" if isinstance(error, RecursionError) else "a number too long"
-        return UnparsableError(f"{where}: JSON with {what}", body)
+        record = decode_pieces(body, member, decode) if is_list else None
+        if record is None:
+            return UnparsableError(f"{where}: JSON, {reason(error)}", body)
     if not isinstance(record, dict) or member not in record:
         return TransientError(f"{where}: HTTP 200 with JSON that holds no {member}")
     return Answer(record, len(body))

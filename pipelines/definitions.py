@@ -1,28 +1,51 @@
-"""What Dagster loads: the raw tables, the dbt models over them, the nightly job, its schedule."""
+"""What Dagster loads: raw tables, models, days to read again, and what runs and watches them."""
 
 import dagster as dg
 
-from pipelines.assets import raw_assets
-from pipelines.dbt_manifest import read_manifest
-from pipelines.dbt_models import dbt_models
+from pipelines.orchestration.alerts import alert_on_failure, freshness
+from pipelines.orchestration.days import GROUP, days_asset, reread_elsewhere
+from pipelines.orchestration.dbt_manifest import read_manifest
+from pipelines.orchestration.dbt_models import dbt_models
+from pipelines.orchestration.deployment import executor
+from pipelines.orchestration.policy import RUN_TAGS, Retry
+from pipelines.orchestration.raw_assets import loaded_sources, raw_assets, runs_key
+from pipelines.orchestration.raw_checks import raw_checks
 from pipelines.progress import Progress, Silence
 from pipelines.settings import Settings, load_settings
 
+_RETRY = Retry()
+
 
 def build_definitions(
-    settings: Settings, progress: Progress | None = None, *, is_quiet: bool = False
+    settings: Settings,
+    progress: Progress | None = None,
+    *,
+    is_quiet: bool = False,
+    retry: Retry = _RETRY,
 ) -> dg.Definitions:
     """All of it on these settings; needs no warehouse.
 
-    `progress` is told how loads go on, besides the run's log; `is_quiet` keeps dbt's log from
-    stdout. Raises TransformError when the dbt project cannot be parsed.
+    `progress` is told how loads go on, besides the run's log; `is_quiet` keeps Dagster's and dbt's
+    logs from the terminal. Raises TransformError when the dbt project cannot be parsed.
     """
+    level = "CRITICAL" if is_quiet else "WARNING"
     manifest = read_manifest(settings)
+    sources = loaded_sources(settings)
+    days = [days_asset(settings, source, retry) for source in sources]
+    models = dbt_models(manifest, sources, is_quiet=is_quiet)
     nightly = dg.define_asset_job(
         "nightly",
-        description="Loads what is new from both APIs, then builds and tests the dbt models.",
-        # All else that Dagster would print stands in the run's own log already.
-        config={"loggers": {"console": {"config": {"log_level": "WARNING"}}}},
+        description="Loads what is new from both APIs, checks it, builds and tests the dbt models. "
+        "A scope that fails keeps nothing else from being refreshed, and fails the run at its end.",
+        selection=dg.AssetSelection.all() - dg.AssetSelection.groups(GROUP),
+        tags=RUN_TAGS,
+    )
+    backfill = dg.define_asset_job(
+        "backfill",
+        description="Reads the chosen days again, a run for each unbroken range of them, and then "
+        "builds the dbt models. Launch it from its Partitions tab.",
+        selection=dg.AssetSelection.groups(GROUP) | dg.AssetSelection.assets(models),
+        tags=RUN_TAGS,
     )
     schedule = dg.ScheduleDefinition(
         name="nightly",
@@ -33,15 +56,19 @@ def build_definitions(
         description="TESTRUNS_NIGHTLY_CRON in the zone of TESTRUNS_TIMEZONE.",
     )
     return dg.Definitions(
-        assets=[*raw_assets(settings, manifest), dbt_models(manifest, is_quiet=is_quiet)],
-        jobs=[nightly],
+        assets=[*raw_assets(settings, manifest, retry), *days, models],
+        asset_checks=[raw_checks(source, runs_key(source)) for source in sources],
+        jobs=[nightly, backfill],
         schedules=[schedule],
-        resources={
-            "settings": settings,
-            "progress": progress or Silence(),
-        },
-        # Three steps that follow one another: a process for each would only import it all again.
-        executor=dg.in_process_executor,
+        sensors=[
+            alert_on_failure(settings, nightly),
+            freshness(settings),
+            reread_elsewhere(settings),
+        ],
+        resources={"settings": settings, "progress": progress or Silence()},
+        executor=executor(),
+        # The console would repeat each run's own log, some 300 lines a night.
+        loggers={"console": dg.colored_console_logger.configured({"log_level": level})},
     )
 
 

@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import FrameType
@@ -20,11 +21,14 @@ from urllib.request import urlopen
 import click
 from pydantic import SecretStr
 
-from pipelines.dagster_home import dagster_home
-from pipelines.dbt_manifest import read_manifest
 from pipelines.errors import TestrunsError
+from pipelines.orchestration.dbt_manifest import read_manifest
+from pipelines.orchestration.deployment import PAGE_VARIABLE, dagster_home
 from pipelines.settings import Settings
 from pipelines.warehouse.connect import open_warehouse
+
+# Dagster gives its own processes ten seconds each; what takes longer hangs.
+_LONGEST_STOP_SECONDS = 30.0
 
 # `dagster dev` recommends its successor, which takes no workspace of an installed package.
 _NO_NOISE = "ignore:Function `dev_command` is superseded"
@@ -55,6 +59,7 @@ def run_dev(
             "TESTRUNS_HOME": str(settings.testruns_home),
             "TESTRUNS_WAREHOUSE_URL": url,
             "DAGSTER_HOME": str(home),
+            PAGE_VARIABLE: f"http://{host}:{port}",
             "PYTHONWARNINGS": ",".join(filter(None, (os.environ.get("PYTHONWARNINGS"), _NO_NOISE))),
         }
         return _serve(
@@ -69,11 +74,11 @@ def run_dev(
 
 
 def _serve(command: list[str], environment: dict[str, str], folder: Path, page: str) -> int:
-    stops = 0
+    stopped_at: float | None = None
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
-        nonlocal stops
-        stops += 1
+        nonlocal stopped_at
+        stopped_at = stopped_at or time.monotonic()
 
     # Before the child: one that is born with SIGINT ignored, as in a shell's background, would
     # ignore SIGTERM as well.
@@ -88,21 +93,32 @@ def _serve(command: list[str], environment: dict[str, str], folder: Path, page: 
         is_told, is_stopping = False, False
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                return child.wait(timeout=0.2)
-            if stops > 1:
-                os.killpg(child.pid, signal.SIGKILL)
-            elif stops and not is_stopping:
+                status = child.wait(timeout=0.2)
+                # However it ended, that is what was asked for.
+                return 0 if stopped_at is not None else status
+            if stopped_at is not None and not is_stopping:
                 is_stopping = True
                 child.terminate()
-            elif not is_told and not stops and _answers(page):
+            elif stopped_at is not None and time.monotonic() > stopped_at + _LONGEST_STOP_SECONDS:
+                child.kill()
+            elif not is_told and not is_stopping and _answers(page):
                 is_told = True
                 click.echo(f"Dagster: {page} (Ctrl-C stops it)")
     finally:
-        # Its code servers would notice only after most of a minute that it has gone.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGTERM)
+        _end_group(child.pid)
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _end_group(group: int) -> None:
+    """End what a child has left behind: its code servers would notice only after a minute."""
+    for number, seconds in ((signal.SIGTERM, 5.0), (signal.SIGKILL, 1.0)):
+        until = time.monotonic() + seconds
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, number)
+            while time.monotonic() < until:
+                os.killpg(group, 0)
+                time.sleep(0.05)
 
 
 def _answers(page: str) -> bool:

@@ -32,7 +32,7 @@ class BadFieldError(Exception):
 
     def inside(self, outer: str) -> "BadFieldError":
         """The same complaint, seen from the record around it."""
-        joint = "" if self.path.startswith("[") else "."
+        joint = "" if self.path.startswith("[") or not self.path else "."
         return BadFieldError(f"{outer}{joint}{self.path}", self.problem)
 
 

@@ -30,8 +30,8 @@ _LEARNED_SECONDS = 86_400.0
 class Gauges(Structure):
     """One API's limits as they stand; times are seconds since the epoch, NOT_KNOWN is -1.
 
-    `limit`, `left` and `reset_at` are the announced window's, `month_left` what was announced of the month
-    at `month_at`. `late_seconds`, `spare` and `lowered` were learned from a refusal at
+    `limit`, `left` and `reset_at` are the announced window's, `month_left` what was announced of
+    the month at `month_at`. `late_seconds`, `spare` and `lowered` were learned from a refusal at
     `learned_at`. If `must_scout`, one request goes alone, and no other before `scout_until`.
     """
 

@@ -9,11 +9,12 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from pipelines.client import decode
+from pipelines.fields import BadFieldError
 from pipelines.load import run_source
 from pipelines.progress import Progress, ScopeReport, Silence
 from pipelines.scope import ScopeSession, Step, Todo, run_scopes
 from pipelines.settings import Settings, Source
-from pipelines.source import FlatRun, Rejected
+from pipelines.source import FlatRun, References, Rejected
 from pipelines.warehouse.retry_ledger import RejectedRecord, RetryLedger
 
 
@@ -60,10 +61,19 @@ async def _parsed(
 ) -> AsyncIterator[Todo]:
     for record in records:
         try:
-            one = session.listed(decode(record.payload.encode()))
+            sent = decode(record.payload.encode())
         except (json.JSONDecodeError, UnicodeError, RecursionError, ValueError) as error:
             outcomes[record.rejected_id] = f"not JSON that can be decoded ({type(error).__name__})"
             continue
+        member = record.endpoint.removeprefix(f"{session.api.list_endpoint} ")
+        if member.startswith("expands"):
+            try:
+                yield Step(references=References(session.api.reference(member, sent)))
+                outcomes[record.rejected_id] = "loaded"
+            except BadFieldError as bad:
+                outcomes[record.rejected_id] = str(bad.inside(member))
+            continue
+        one = session.listed(sent)
         if one.run_id is None:
             outcomes[record.rejected_id] = one.error
         elif record.endpoint == session.api.list_endpoint and not session.api.is_whole(one.record):

@@ -11,7 +11,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
@@ -33,16 +33,18 @@ from pipelines.errors import (
 )
 from pipelines.fields import BadFieldError, Json
 from pipelines.in_order import in_order
+from pipelines.piecemeal import Undecoded, readable
 from pipelines.progress import Progress, ScopeReport
 from pipelines.source import (
+    NO_REFERENCES,
     Batch,
     FlatRun,
     Gone,
     Mark,
     Outcome,
     Owed,
+    References,
     Rejected,
-    Rows,
     RunSource,
     as_stored,
     digest,
@@ -72,7 +74,7 @@ class Step:
     outcome: Outcome | None = None
     listed_digest: bytes | None = None
     size: int = 0
-    references: Rows = field(default_factory=dict)
+    references: References = NO_REFERENCES
     mark: Mark | None = None
 
 
@@ -159,6 +161,8 @@ class ScopeSession(Generic[AnyLedger]):
 
     def listed(self, sent: Any) -> Listed:
         """A run of a list, or a detail, with its ID if it has one."""
+        if isinstance(sent, Undecoded):
+            return Listed(sent, {}, b"", None, sent.reason)
         if not isinstance(sent, dict):
             return Listed(sent, {}, b"", None, "expected an object")
         record: Json = {}
@@ -174,7 +178,7 @@ class ScopeSession(Generic[AnyLedger]):
 
     def rejected(self, one: Listed) -> Step:
         """A listed run without an ID: nothing more can be asked about it."""
-        payload = json.dumps(one.sent)
+        payload = str(one.sent) if isinstance(one.sent, Undecoded) else json.dumps(one.sent)
         return Step(self._rejected(self.api.list_endpoint, None, payload, one.error))
 
     def flat(self, one: Listed) -> Step:
@@ -192,8 +196,8 @@ class ScopeSession(Generic[AnyLedger]):
         except NotFoundError:
             return Step(Gone(run_id))
         except UnparsableError as error:
-            body = error.body.decode("utf-8", "backslashreplace").replace("\0", "\\u0000")
-            return Step(self._rejected(endpoint, run_id, body, str(error)), listed_digest)
+            rejected = self._rejected(endpoint, run_id, readable(error.body), str(error))
+            return Step(rejected, listed_digest)
         except ApiError as error:
             return Step(Owed(run_id, str(error), isinstance(error, TransientError)))
         outcome = self._flat(endpoint, run_id, self.listed(sent))
@@ -231,7 +235,12 @@ class ScopeSession(Generic[AnyLedger]):
         await self._committed()
 
     def _add(self, step: Step, batch: Batch) -> None:
-        batch.add(step.outcome, step.listed_digest, step.size, step.references, step.mark)
+        for bad in step.references.bad:
+            rejected = self._rejected(
+                f"{self.api.list_endpoint} {bad.member}", None, json.dumps(bad.sent), bad.error
+            )
+            batch.add(replace(rejected, is_run=False), None, 0, {}, None)
+        batch.add(step.outcome, step.listed_digest, step.size, step.references.rows, step.mark)
         match step.outcome:
             case Owed(run_id=run_id, error=error, is_transient=is_transient_error):
                 self.met_open.add(run_id)

@@ -43,15 +43,32 @@ class Mark:
 
 
 @dataclass(frozen=True)
-class Page:
-    """Runs as listed, the mark that holds once they are loaded, and what they refer to.
+class BadReference:
+    """An object that could not be parsed: `member` that held it, as sent, `error` naming it."""
 
-    `references` maps a table to its rows by ID.
-    """
+    member: str
+    sent: Any
+    error: str
+
+
+@dataclass(frozen=True)
+class References:
+    """What runs refer to: `rows` maps a table to its rows by ID, `bad` are objects set aside."""
+
+    rows: Rows = field(default_factory=dict)
+    bad: Sequence[BadReference] = ()
+
+
+NO_REFERENCES = References()
+
+
+@dataclass(frozen=True)
+class Page:
+    """Runs as listed, the mark that holds once they are loaded, and what they refer to."""
 
     runs: list[Any]
     mark: Mark
-    references: Rows = field(default_factory=dict)
+    references: References = NO_REFERENCES
 
 
 @dataclass(frozen=True)
@@ -93,12 +110,16 @@ class FlatRun:
 
 @dataclass(frozen=True)
 class Rejected:
-    """A record that could not be parsed: `payload` as sent, `error` naming the field."""
+    """A record that could not be parsed: `payload` as sent, `error` naming the field.
+
+    `is_run` is False for an object that runs only refer to.
+    """
 
     endpoint: str
     run_id: str | None
     payload: str
     error: str
+    is_run: bool = True
 
 
 @dataclass(frozen=True)
@@ -230,8 +251,12 @@ class RunSource(Protocol):
         """Whether the list already tells all there is, so that no detail is asked for."""
         ...
 
-    async def fetch(self, scope: str, run_id: str) -> tuple[Any, Rows, int]:
-        """One run's detail as sent, the rows of what it refers to, the bytes of the answer."""
+    async def fetch(self, scope: str, run_id: str) -> tuple[Any, References, int]:
+        """One run's detail as sent, what it refers to, the bytes of the answer."""
+        ...
+
+    def reference(self, member: str, sent: Any) -> Rows:
+        """The row of an object that `member` held. Raises BadFieldError."""
         ...
 
     def flatten(self, run: Json, spelled: bytes) -> FlatRun:

@@ -15,12 +15,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from psycopg import Connection, pq
 from psycopg import Error as PsycopgError
-from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.errors import LockNotAvailable
+from psycopg.rows import scalar_row
 
 from pipelines.bundled import bundled
-from pipelines.errors import TestrunsError
+from pipelines.errors import TestrunsError, WarehouseError
+from pipelines.warehouse.connect import connect
+from pipelines.warehouse.queries import queries
+
+_LOCK_WAIT = "600s"
 
 # What profiles.yml asks for by name; libpq takes the rest from variables of its own.
 _PROFILE = {
@@ -91,6 +97,32 @@ def dbt_environment(url: str, timezone: str) -> dict[str, str]:
     return environment
 
 
+@contextmanager
+def alone(url: str) -> Iterator[Connection]:
+    """The warehouse for one build: two at once would replace each other's tables half-way.
+
+    Gives the session that holds the lock. Waits ten minutes for another build; raises
+    TransformError naming who holds the lock, or when the warehouse does not answer.
+    """
+    sql, lock = queries("ledger"), {"lock_name": "testruns dbt build"}
+    try:
+        session = connect(url, role="testruns build")
+    except WarehouseError as error:
+        raise TransformError(str(error)) from None
+    with session:
+        scalar = session.cursor(row_factory=scalar_row)
+        if not scalar.execute(sql["take_lock"], lock).fetchone():
+            session.execute(f"set lock_timeout = '{_LOCK_WAIT}'".encode())
+            try:
+                session.execute(sql["wait_for_lock"], lock)
+            except LockNotAvailable:
+                holder = scalar.execute(sql["lock_holder"], lock).fetchone() or "another build"
+                message = f"the models are being built by {holder}; waited {_LOCK_WAIT} for it"
+                raise TransformError(message) from None
+            session.execute("set lock_timeout = 0")
+        yield session
+
+
 def transform(
     url: str, *, timezone: str, target_path: Path, full_refresh: bool = False
 ) -> TransformReport:
@@ -115,12 +147,12 @@ def transform(
     if full_refresh:
         arguments.append("--full-refresh")
     started = time.monotonic()
-    with _variables(dbt_environment(url, timezone)):
+    with alone(url), variables(dbt_environment(url, timezone)):
         answer: Any = dbtRunner().invoke(arguments)
     if isinstance(answer.exception, KeyboardInterrupt):
         raise answer.exception  # dbt keeps it back; it has cancelled its queries
     if answer.exception is not None:
-        message = f"dbt: {_one_line(str(answer.exception))}"
+        message = f"dbt: {one_line(str(answer.exception))}"
         raise TransformError(message) from answer.exception
     return _report(answer.result.results, seconds=time.monotonic() - started)
 
@@ -134,7 +166,7 @@ def _report(results: Sequence[Any], *, seconds: float) -> TransformReport:
         is_model = result.node.resource_type == "model"
         models += is_model and status == "success"
         tests += not is_model and status in {"pass", "warn", "fail"}
-        message = name if status == "skipped" else f"{name}: {_one_line(result.message or status)}"
+        message = name if status == "skipped" else f"{name}: {one_line(result.message or status)}"
         by_status.setdefault(status, []).append(message)
     return TransformReport(
         seconds=seconds,
@@ -147,15 +179,15 @@ def _report(results: Sequence[Any], *, seconds: float) -> TransformReport:
     )
 
 
-def _one_line(message: str) -> str:
-    """The line that says what is wrong, without dbt's headings ("Database Error in model …")."""
+def one_line(message: str) -> str:
+    """What is wrong by dbt's message, without its headings ("Database Error in model …")."""
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     told = (line for line in lines if not re.match(r"[A-Z]\w+ Error( in .*)?$", line))
     return next(told, "; ".join(lines))
 
 
 @contextmanager
-def _variables(values: Mapping[str, str]) -> Iterator[None]:
+def variables(values: Mapping[str, str]) -> Iterator[None]:
     """Sets environment variables for a while; afterwards they are what they were."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)

@@ -603,7 +603,7 @@ def test_what_a_strict_decoder_refuses_is_read_all_the_same(sent: bytes, decoded
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        (b'{"runs": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nested too deeply"),
+        (b'{"runs": {"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}}", "nested too deeply"),
         (b'{"runs": ' + b"9" * 5000 + b"}", "a number too long"),
     ],
 )

@@ -12,10 +12,10 @@ import pytest
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 from dagster._utils.schedules import schedule_execution_time_iterator
 
-from pipelines.dagster_home import dagster_home
-from pipelines.dbt_manifest import read_manifest
 from pipelines.definitions import build_definitions, defs
 from pipelines.errors import SettingsError
+from pipelines.orchestration.dbt_manifest import read_manifest
+from pipelines.orchestration.deployment import dagster_home
 from pipelines.postman import rows as postman
 from pipelines.settings import Settings, load_settings
 from pipelines.testmo import rows as testmo
@@ -109,12 +109,12 @@ def test_every_mart_leads_back_through_staging_to_the_raw_tables(
     groups = {graph.get(one).group_name for one in upstream}
     assert groups >= {"postman", "staging", "marts"}
     parents = graph.get(dg.AssetKey(["staging", "stg_postman__collection_runs"])).parent_keys
-    assert parents == {key(postman.RUNS)}
+    assert parents == {key(postman.RUNS), dg.AssetKey(["backfill", "postman_days"])}
 
 
 def test_no_asset_is_left_in_a_group_without_a_name(graph: AssetGraph) -> None:
     groups = {graph.get(one).group_name for one in graph.get_all_asset_keys()}
-    assert groups == {"postman", "testmo", "staging", "marts"}
+    assert groups == {"postman", "testmo", "staging", "marts", "backfill"}
 
 
 def test_the_tests_of_dbt_are_checks_on_their_models_that_say_what_they_ask(
@@ -130,10 +130,28 @@ def test_the_tests_of_dbt_are_checks_on_their_models_that_say_what_they_ask(
     assert all(told.values())
 
 
-def test_the_job_takes_in_everything(definitions: dg.Definitions, graph: AssetGraph) -> None:
-    job = definitions.resolve_job_def("nightly")
-    assert set(job.asset_layer.executable_asset_keys) == set(graph.executable_asset_keys)
-    assert {node.name for node in job.nodes} == {"load_postman", "load_testmo", "dbt_build"}
+def test_the_nightly_job_takes_in_everything_but_days_and_the_backfill_days_and_models(
+    definitions: dg.Definitions, graph: AssetGraph
+) -> None:
+    nightly = definitions.resolve_job_def("nightly")
+    days = {dg.AssetKey(["backfill", f"{source}_days"]) for source in ("postman", "testmo")}
+    assert set(nightly.asset_layer.executable_asset_keys) == set(graph.executable_asset_keys) - days
+    assert {node.name for node in nightly.nodes} == {
+        *("load_postman", "check_postman", "load_testmo", "check_testmo", "dbt_build"),
+    }
+    backfill = definitions.resolve_job_def("backfill")
+    assert {node.name for node in backfill.nodes} == {
+        *("backfill__postman_days", "backfill__testmo_days", "dbt_build"),
+    }
+    assert backfill.partitions_def is not None
+
+
+def test_no_run_is_tried_again_as_a_whole_because_a_step_failed(
+    definitions: dg.Definitions,
+) -> None:
+    for name in ("nightly", "backfill"):
+        tags = definitions.resolve_job_def(name).tags
+        assert tags["dagster/retry_on_asset_or_op_failure"] == "false"
 
 
 def test_the_schedule_ticks_by_the_wall_clock_of_its_zone_and_runs_by_default(
@@ -157,7 +175,7 @@ def test_the_schedule_ticks_by_the_wall_clock_of_its_zone_and_runs_by_default(
 def test_a_source_without_a_key_stands_in_the_graph_and_has_no_step(settings: MakeSettings) -> None:
     only_postman = build_definitions(settings(POSTMAN_API_KEY="key", POSTMAN_COLLECTION_IDS="c1"))
     steps = {node.name for node in only_postman.resolve_job_def("nightly").nodes}
-    assert steps == {"load_postman", "dbt_build"}
+    assert steps == {"load_postman", "check_postman", "dbt_build"}
     unloaded = only_postman.resolve_asset_graph().get(key(testmo.RUNS))
     assert not unloaded.is_materializable
     assert unloaded.child_keys

@@ -16,9 +16,10 @@ from reading import query, tables
 
 from pipelines.load import load_source
 from pipelines.progress import ScopeReport, Silence
+from pipelines.retry import retry_rejected
 from pipelines.sandbox.data import SandboxData
 from pipelines.sandbox.server import Sandbox
-from pipelines.settings import Source
+from pipelines.settings import Settings, Source
 
 Json = dict[str, Any]
 Load = Callable[..., list[ScopeReport]]
@@ -780,3 +781,98 @@ def test_references_are_all_there_in_spite_of_a_rejected_run(
 
     counts = [query(warehouse_url, f"select count(*) from {table}")[0][0] for table in REFERENCES]
     assert counts == [1] * 5
+
+
+def test_a_listed_record_that_no_decoder_holds_costs_no_other_record(
+    load: Load, warehouse_url: str, sandbox: Tampered
+) -> None:
+    too_deep = b'{"id": "deep", "note": ' + b"[" * 3000 + b"]" * 3000 + b"}"
+    too_long = b'{"id": "long", "a\\"],[": ' + b"9" * 5000 + b"}"
+
+    def with_items(body: bytes) -> bytes:
+        member, items = body.split(b"[", 1)
+        return member + b"[" + too_deep + b" , " + too_long + b"," + items
+
+    sandbox.changes["/runs"] = with_items
+    reports = load(sandbox.settings)
+
+    assert [(report.error, report.rejected) for report in reports] == [(None, 2), (None, 2)]
+    assert_loaded(warehouse_url, ALL_POSTMAN, ALL_TESTMO)
+    assert [(row[3].strip().encode(), row[4]) for row in rejected(warehouse_url)] == [
+        (too_deep, "nested too deeply"),
+        (too_long, "a number too long"),
+    ] * 2
+
+
+def test_a_reference_that_cannot_be_parsed_is_set_aside_and_parsed_again(
+    load: Load,
+    make_settings: Callable[[dict[str, str]], Settings],
+    warehouse_url: str,
+    sandbox: Tampered,
+) -> None:
+    def changed(body: bytes) -> bytes:
+        page = json.loads(body)
+        if "expands" in page:
+            page["expands"]["users"] = [{"id": 2, "name": 5}, {"id": 3, "name": "Bo"}]
+        return json.dumps(page).encode()
+
+    sandbox.changes["/runs"] = changed
+    assert [report.rejected for report in load(sandbox.settings)] == [0, 1]
+    assert query(warehouse_url, "select name from raw_testmo.users") == [("Bo",)]
+    [row] = rejected(warehouse_url)
+    assert row == (
+        "testmo",
+        "GET projects/{id}/automation/runs expands.users",
+        None,
+        '{"id": 2, "name": 5}',
+        "expands.users[0].name: expected text, got a number",
+    )
+
+    settings = make_settings(sandbox.settings)
+    _, [retried] = retry_rejected(settings, "testmo", warehouse_url)
+    assert retried.outcome == "expands.users.name: expected text, got a number"
+    # As if a later version took what this one refuses.
+    query(
+        warehouse_url,
+        "update ingest.rejected_records set payload = replace(payload, '5', '\"Ada\"') returning 1",
+    )
+    _, [retried] = retry_rejected(settings, "testmo", warehouse_url)
+    assert retried.outcome == "loaded"
+    assert query(warehouse_url, "select name from raw_testmo.users order by id") == [
+        ("Ada",),
+        ("Bo",),
+    ]
+
+
+def test_secrets_in_urls_are_masked_wherever_a_field_without_a_column_holds_one(
+    load: Load, warehouse_url: str, sandbox: Tampered
+) -> None:
+    run = postman_run(3, origin="https://u:p@ci.test/a?token=s3cret", note="a token=visible text")
+    run["executions"][0]["request"]["proxied"] = {"via": ["http://p.test/?sig=s3cret&b=1"]}
+    sandbox.put_postman_run(run)
+    load(sandbox.settings)
+
+    assert query(warehouse_url, f"select extra from {RUNS} where run_id = 'run-3'") == [
+        ({"origin": "https://REDACTED:REDACTED@ci.test/a?token=REDACTED",
+          "note": "a token=visible text"},)
+    ]  # fmt: skip
+    [(extra,)] = query(
+        warehouse_url, "select extra from raw_postman.executions where extra is not null"
+    )
+    assert extra == {"request": {"proxied": {"via": ["http://p.test/?sig=REDACTED&b=1"]}}}
+
+
+def test_a_run_that_was_gone_and_is_listed_again_as_it_was_is_no_longer_gone(
+    load: Load, warehouse_url: str, sandbox: Tampered
+) -> None:
+    running = testmo_run(9, is_completed=False, completed_at=None)
+    sandbox.put_testmo_run(running)
+    load(sandbox.settings)
+    sandbox.remove_testmo_run(9)
+    load(sandbox.settings)
+    gone = "select gone_at is not null from ingest.run_states where run_id = '9'"
+    assert query(warehouse_url, gone) == [(True,)]
+
+    sandbox.put_testmo_run(running)
+    load(sandbox.settings)
+    assert query(warehouse_url, gone) == [(False,)]

@@ -17,7 +17,7 @@ from pipelines.pace import Pacer
 from pipelines.postman.source import PostmanRuns
 from pipelines.settings import Settings
 from pipelines.source import FlatRun, RunSource, as_stored
-from pipelines.testmo.rows import reference_rows
+from pipelines.testmo.rows import references
 from pipelines.testmo.source import TestmoRuns
 from pipelines.warehouse.connect import connect
 from pipelines.warehouse.merge import (
@@ -216,7 +216,7 @@ def merge_expands(
     with connection.transaction():
         return dict(
             merge_references(
-                connection, source, reference_rows(expands), column_types(connection), load_id
+                connection, source, references(expands).rows, column_types(connection), load_id
             )
         )
 
@@ -257,9 +257,9 @@ def test_every_column_of_a_reference_is_kept(
     expands["statuses"][0]["position"] = 3
     merge_expands(connection, testmo, expands, 1)
 
-    expected = reference_rows(json.loads(json.dumps(expands)))
+    expected = references(json.loads(json.dumps(expands))).rows
     assert tables(warehouse_url, testmo.reference_columns) == {
-        table: in_one_order(rows) for table, rows in expected.items()
+        table: in_one_order(expected.get(table, [])) for table in testmo.reference_columns
     }
 
 

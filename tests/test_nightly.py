@@ -11,11 +11,13 @@ from typing import Any
 import dagster as dg
 import psycopg
 import pytest
+from dagster._core.execution.stats import StepEventStatus
 from psycopg.conninfo import conninfo_to_dict
 
 from pipelines.definitions import build_definitions
 from pipelines.errors import SettingsError
 from pipelines.nightly import NightlyReport, run_nightly
+from pipelines.orchestration.policy import Retry
 from pipelines.progress import Silence
 from pipelines.sandbox.data import SandboxData
 from pipelines.sandbox.history import seeded_history
@@ -187,28 +189,52 @@ def test_a_second_night_asks_for_lists_and_open_runs_and_moves_no_loaded_at(nigh
     assert asked_by_id <= open_runs
 
 
-def test_a_scope_that_fails_is_named_and_the_others_are_loaded(nights: Nights) -> None:
-    report = run_nightly(nights.settings(POSTMAN_API_KEY="", TESTMO_PROJECT_IDS="1,99"))
+def test_a_scope_that_fails_is_named_and_keeps_neither_the_rest_nor_the_models_from_the_run(
+    nights: Nights,
+) -> None:
+    report = run_nightly(nights.settings(POSTMAN_API_KEY="wrong", TESTMO_PROJECT_IDS="1,99"))
     assert not report.succeeded
-    count, why, skipped = report.failures
-    assert count == "load_testmo: 1 of 2 scopes failed:"
-    assert why.startswith("load_testmo: testmo 99: ")
-    assert "HTTP 404" in why
-    assert skipped == "dbt_build: not run, since a step before it failed"
+    *postman, testmo = report.failures
+    assert [line.split(": ")[:2] for line in postman] == [
+        ["check_postman", f"postman {scope}"] for scope in nights.settings().postman_collection_ids
+    ]
+    assert "HTTP 401, the key is not accepted; see POSTMAN_API_KEY" in postman[0]
+    assert testmo.startswith("check_testmo: testmo 99: ")
+    assert "HTTP 404" in testmo
+    assert (report.models, report.checks) == (nights.first.models, nights.first.checks)
+    assert report.failed_checks == []
     with nights.instance() as instance:
         run = instance.get_run_by_id(report.run_id)
+        stats = {one.step_key: one.status for one in instance.get_run_step_stats(report.run_id)}
         events = instance.all_logs(report.run_id)
     assert run is not None
     assert run.is_failure
-    messages = [event.user_message for event in events]
-    assert "postman is not loaded: POSTMAN_API_KEY is not set" in messages
-    assert any(message.startswith("testmo 1: nothing new") for message in messages)
-    materialized = {
-        event.asset_materialization.asset_key.path[0]
-        for event in events
-        if event.asset_materialization is not None
+    assert run.tags["dagster/retry_on_asset_or_op_failure"] == "false"
+    failed, green = StepEventStatus.FAILURE, StepEventStatus.SUCCESS
+    assert stats == {
+        "load_postman": green,
+        "load_testmo": green,
+        "check_postman": failed,
+        "check_testmo": failed,
+        "dbt_build": green,
     }
-    assert materialized == {"raw_testmo"}
+    assert any(event.user_message.startswith("testmo 1: nothing new") for event in events)
+
+
+@pytest.mark.slow
+def test_a_server_that_is_away_is_tried_again_and_then_left_to_the_next_night(
+    nights: Nights,
+) -> None:
+    nowhere = nights.settings(POSTMAN_API_KEY="", TESTMO_API_URL="http://127.0.0.1:9/api/v1")
+    definitions = build_definitions(nowhere, is_quiet=True, retry=Retry(times=1, seconds=0))
+    with nights.instance() as instance:
+        result = definitions.resolve_job_def("nightly").execute_in_process(
+            instance=instance, raise_on_error=False
+        )
+    told = [event.event_type for event in result.all_events if event.step_key == "load_testmo"]
+    assert told.count(dg.DagsterEventType.STEP_UP_FOR_RETRY) == 1
+    assert told[-1] is dg.DagsterEventType.STEP_SUCCESS
+    assert [event.step_key for event in result.get_step_failure_events()] == ["check_testmo"]
 
 
 class Interrupting(Silence):

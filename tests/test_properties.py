@@ -285,7 +285,7 @@ def test_any_json_becomes_rows_or_one_complaint_that_names_a_field(run: Json) ->
 @given(st.one_of(anything, documents))
 def test_any_expands_become_rows_and_never_a_complaint(expands: Any) -> None:
     named = {"users": expands, "statuses": expands} if isinstance(expands, list) else expands
-    for table, rows in testmo.reference_rows(named).items():
+    for table, rows in testmo.references(named).rows.items():
         assert {len(row) for row in rows} <= {len(testmo.REFERENCE_COLUMNS[table])}
         ids = [row[0] for row in rows]
         assert len(ids) == len(set(ids))

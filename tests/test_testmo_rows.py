@@ -13,7 +13,7 @@ from expected import in_one_order
 
 from pipelines.fields import BadFieldError
 from pipelines.redact import Redactor
-from pipelines.source import FlatRun
+from pipelines.source import FlatRun, References
 from pipelines.testmo import rows
 from pipelines.testmo.rows import (
     ARTIFACTS,
@@ -24,7 +24,7 @@ from pipelines.testmo.rows import (
     RUNS,
     TAGS,
     THREADS,
-    reference_rows,
+    references,
 )
 
 Json = dict[str, Any]
@@ -342,12 +342,12 @@ def test_a_value_of_the_wrong_kind_is_named_by_its_path(payload: Payload) -> Non
 
 
 def test_every_kind_of_reference_becomes_rows(payload: Payload) -> None:
-    tables = reference_rows(payload("testmo_expands"))
+    found = references(payload("testmo_expands"))
 
-    assert tables == {
+    assert not found.bad
+    assert found.rows == {
         "raw_testmo.automation_sources": [(1, "unit", None), (2, "Unit", {"is_retired": True})],
         "raw_testmo.configs": [(7, "Firefox, Ubuntu 24.04", None)],
-        "raw_testmo.milestones": [],
         "raw_testmo.users": [(2, "Old CI (deactivated)", None)],
         "raw_testmo.statuses": [
             (3, "Failed", "status2", "#e53935", True, False, False, True, ["failed", "fail"], None)
@@ -356,13 +356,29 @@ def test_every_kind_of_reference_becomes_rows(payload: Payload) -> None:
 
 
 @pytest.mark.parametrize(
-    "expands", [None, [], {}, "", 7, [{"id": 1}], {"users": None}, {"users": {}}]
+    "expands", [None, [], {}, {"users": None}, {"users": []}, {"users": {}}, {"nobody": [1]}]
 )
 def test_expands_that_hold_nothing_give_no_rows(expands: Any) -> None:
-    assert not any(reference_rows(expands).values())
+    assert references(expands) == References({}, [])
 
 
-def test_an_unusable_reference_falls_away_and_its_neighbours_stay() -> None:
+@pytest.mark.parametrize(
+    ("expands", "error"),
+    [
+        ("x", "expands: expected an object"),
+        (7, "expands: expected an object"),
+        ([{"id": 1}], "expands: expected an object"),
+        ({"users": {"id": 1}}, "expands.users: expected a list"),
+        ({"users": "x"}, "expands.users: expected a list"),
+    ],
+)
+def test_expands_of_another_shape_are_set_aside(expands: Any, error: str) -> None:
+    found = references(expands)
+    assert not found.rows
+    assert [bad.error for bad in found.bad] == [error]
+
+
+def test_an_unusable_reference_is_set_aside_and_its_neighbours_stay() -> None:
     users = [
         {"id": 1, "name": "Ada"},
         {"id": "2", "name": "Bo"},
@@ -373,12 +389,19 @@ def test_an_unusable_reference_falls_away_and_its_neighbours_stay() -> None:
         {"id": 6, "name": ["Flo"]},
         {"id": 7, "name": None},
     ]
-    assert reference_rows({"users": users})["raw_testmo.users"] == [
-        (1, "Ada", None),
-        (7, None, None),
+    found = references({"users": users})
+    assert found.rows == {"raw_testmo.users": [(1, "Ada", None), (7, None, None)]}
+    assert [bad.sent for bad in found.bad] == users[1:7]
+    assert [bad.error for bad in found.bad] == [
+        "expands.users[1].id: expected a whole number, got text",
+        "expands.users[2].id: is missing",
+        "expands.users[3]: expected an object",
+        "expands.users[4]: expected an object",
+        "expands.users[5].id: a whole number beyond 64 bits",
+        "expands.users[6].name: expected text, got a list",
     ]
 
 
 def test_a_reference_told_twice_counts_as_told_last() -> None:
     users = [{"id": 1, "name": "old"}, {"id": 1, "name": "new"}]
-    assert reference_rows({"users": users})["raw_testmo.users"] == [(1, "new", None)]
+    assert references({"users": users}).rows["raw_testmo.users"] == [(1, "new", None)]

@@ -40,7 +40,7 @@ async def run_page(
     asked = {"limit": limit, "cursor": cursor, "status": status, "source": source}
     params = {name: value for name, value in asked.items() if value is not None}
     path = f"collections/{quote(collection_id)}/runs"
-    answer = await client.get(LIST_ENDPOINT, path, params, member="runs")
+    answer = await client.get(LIST_ENDPOINT, path, params, member="runs", is_list=True)
     meta = answer.body.get("meta") or {}
     next_cursor = meta.get("nextCursor") if isinstance(meta, dict) else None
     total = meta.get("total") if isinstance(meta, dict) else None

@@ -5,13 +5,22 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from pipelines.client import Client
-from pipelines.fields import Json, instant, required
+from pipelines.fields import BadFieldError, Json, instant, required
 from pipelines.pace import Pacer
 from pipelines.postman import api, rows
 from pipelines.postman.walk import walk
 from pipelines.redact import Redactor
 from pipelines.settings import Settings, Source
-from pipelines.source import FlatRun, Mark, Page, Rows, digest, redaction_salt
+from pipelines.source import (
+    NO_REFERENCES,
+    FlatRun,
+    Mark,
+    Page,
+    References,
+    Rows,
+    digest,
+    redaction_salt,
+)
 
 
 class PostmanRuns:
@@ -88,10 +97,14 @@ class PostmanRuns:
         """Never: executions stand in the detail alone."""
         return False
 
-    async def fetch(self, scope: str, run_id: str) -> tuple[Any, Rows, int]:
+    async def fetch(self, scope: str, run_id: str) -> tuple[Any, References, int]:
         """One run's detail as sent, and the bytes of the answer; it refers to nothing."""
         run, length = await api.run_detail(self.client, scope, run_id)
-        return run, {}, length
+        return run, NO_REFERENCES, length
+
+    def reference(self, member: str, sent: Any) -> Rows:  # noqa: ARG002 - there is none
+        """Never: runs refer to nothing."""
+        raise BadFieldError(member, "is nothing that Postman sends")
 
     def flatten(self, run: Json, spelled: bytes) -> FlatRun:
         """The run as rows; `spelled` is its one spelling. Raises BadFieldError."""

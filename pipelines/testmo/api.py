@@ -74,7 +74,7 @@ async def run_page(
     if created_before is not None:
         params["created_before"] = iso_seconds(created_before)
     path = f"projects/{project_id}/automation/runs"
-    answer = await client.get(LIST_ENDPOINT, path, params, member="result")
+    answer = await client.get(LIST_ENDPOINT, path, params, member="result", is_list=True)
     try:
         runs = items(answer.body, "result")
     except BadFieldError as bad:

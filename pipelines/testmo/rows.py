@@ -22,7 +22,7 @@ from pipelines.fields import (
     text,
 )
 from pipelines.redact import Redactor
-from pipelines.source import Difference, FlatRun, Rows, as_stored
+from pipelines.source import BadReference, Difference, FlatRun, References, Rows, as_stored
 
 RUNS = "raw_testmo.automation_runs"
 THREADS = "raw_testmo.automation_run_threads"
@@ -66,6 +66,8 @@ REFERENCE_COLUMNS: dict[str, tuple[str, ...]] = {
     ),
     "raw_testmo.users": ("id", "name", "extra"),
 }  # fmt: skip
+
+_EXPANDS = [table.removeprefix("raw_testmo.") for table in REFERENCE_COLUMNS]
 
 LISTS = frozenset({"threads", "tags", "fields", "links", "artifacts"})
 _THREAD_LISTS = frozenset({"fields", "links", "artifacts"})
@@ -219,32 +221,44 @@ class _Hanging:
         )
 
 
-def reference_rows(expands: object) -> Rows:
-    """The rows of `expands`: the objects that a page's runs refer to, by table.
+def references(expands: object) -> References:
+    """What `expands` holds: the objects that a page's runs refer to, by table.
 
-    `expands` is a list where it is empty. An object without a usable ID or name falls away: it
-    serves only to name things, and the run that refers to it keeps the ID.
+    It is a list where it is empty. An object that cannot be parsed is set aside; the run that
+    refers to it keeps the ID.
     """
-    rows: Rows = {}
+    rows: dict[str, dict[Any, tuple[Any, ...]]] = {}
+    bad: list[BadReference] = []
     if not isinstance(expands, dict):
-        return rows
-    for table, columns in REFERENCE_COLUMNS.items():
-        listed = expands.get(table.removeprefix("raw_testmo."))
-        by_id: dict[int, tuple[Any, ...]] = {}
-        for sent in listed if isinstance(listed, list) else ():
-            if not isinstance(sent, dict):
-                continue
+        if expands:
+            bad.append(BadReference("expands", expands, "expands: expected an object"))
+        return References({}, bad)
+    for member in _EXPANDS:
+        listed = expands.get(member) or []
+        path = f"expands.{member}"
+        if not isinstance(listed, list):
+            bad.append(BadReference(path, listed, f"{path}: expected a list"))
+            continue
+        for position, sent in enumerate(listed):
             try:
-                record, _ = as_stored(sent)
-                reference_id = bigint(record, "id")
-                values = [_reference_value(record, column) for column in columns[1:-1]]
-            except BadFieldError:
-                continue
-            if reference_id is not None:
-                extra = leftovers(record, frozenset(columns))
-                by_id[reference_id] = (reference_id, *values, extra)
-        rows[table] = list(by_id.values())
-    return rows
+                for table, (row,) in reference(member, sent).items():
+                    rows.setdefault(table, {})[row[0]] = row
+            except BadFieldError as error:
+                told = str(error.inside(f"{path}[{position}]"))
+                bad.append(BadReference(path, sent, told))
+    return References({table: [*by_id.values()] for table, by_id in rows.items()}, bad)
+
+
+def reference(member: str, sent: Any) -> Rows:
+    """The row of one object of `expands.{member}`, by its table. Raises BadFieldError."""
+    table = f"raw_testmo.{member}"
+    if not isinstance(sent, dict) or table not in REFERENCE_COLUMNS:
+        raise BadFieldError("", "expected an object")
+    record, _ = as_stored(sent)
+    columns = REFERENCE_COLUMNS[table]
+    reference_id = required(bigint(record, "id"), "id")
+    values = [_reference_value(record, column) for column in columns[1:-1]]
+    return {table: [(reference_id, *values, leftovers(record, frozenset(columns)))]}
 
 
 def _reference_value(sent: Json, column: str) -> Any:

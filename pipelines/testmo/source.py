@@ -9,7 +9,7 @@ from pipelines.fields import Json, bigint, instant, required
 from pipelines.pace import Pacer
 from pipelines.redact import Redactor
 from pipelines.settings import Settings, Source
-from pipelines.source import FlatRun, Mark, Page, Rows, digest, redaction_salt
+from pipelines.source import FlatRun, Mark, Page, References, Rows, digest, redaction_salt
 from pipelines.testmo import api, rows
 from pipelines.testmo.walk import walk
 
@@ -101,10 +101,14 @@ class TestmoRuns:
         """Whether the list carries threads, tags, fields, links and artifacts (it may or not)."""
         return listed.keys() >= rows.LISTS
 
-    async def fetch(self, scope: str, run_id: str) -> tuple[Any, Rows, int]:  # noqa: ARG002 - IDs are global
-        """One run as sent, the rows of what it refers to, and the bytes of the answer."""
+    async def fetch(self, scope: str, run_id: str) -> tuple[Any, References, int]:  # noqa: ARG002 - IDs are global
+        """One run as sent, what it refers to, and the bytes of the answer."""
         run, expands, length = await api.run_by_id(self.client, run_id)
-        return run, rows.reference_rows(expands), length
+        return run, rows.references(expands), length
+
+    def reference(self, member: str, sent: Any) -> Rows:
+        """The row of an object of `expands`. Raises BadFieldError."""
+        return rows.reference(member.removeprefix("expands."), sent)
 
     def flatten(self, run: Json, spelled: bytes) -> FlatRun:
         """The run as rows; `spelled` is its one spelling. Raises BadFieldError."""

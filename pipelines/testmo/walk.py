@@ -14,7 +14,7 @@ from pipelines.errors import PermanentError
 from pipelines.fields import BadFieldError, bigint, instant
 from pipelines.source import Mark, Page, dated
 from pipelines.testmo.api import RunPage
-from pipelines.testmo.rows import reference_rows
+from pipelines.testmo.rows import references
 
 Fetch = Callable[[datetime | None, int], Awaitable[RunPage]]
 
@@ -55,7 +55,7 @@ async def walk(
                 seen = {key: at for key, at in seen.items() if at is None or at >= horizon}
                 reached = min(position, now)
                 mark = Mark(max(mark.high_water or reached, reached))
-            yield Page(unseen, mark, reference_rows(page.expands))
+            yield Page(unseen, mark, references(page.expands))
             if not page.has_next:
                 return
             after = _just_before(position)

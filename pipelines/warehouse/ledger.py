@@ -48,7 +48,8 @@ class Held:
 class Tally:
     """What a load has done.
 
-    Rows written by table; records set aside, and how many of them have no readable ID; runs still
+    Rows written by table; records set aside, and how many of them are runs without a
+    readable ID; runs still
     owed with the reason; runs found deleted.
     """
 
@@ -205,7 +206,7 @@ class Ledger:
             self._sent(table).update((row[0], row) for row in rows)
         self.tally.rows += written
         self.tally.rejected += len(rejected)
-        self.tally.nameless += sum(one.run_id is None for one in rejected)
+        self.tally.nameless += sum(one.run_id is None and one.is_run for one in rejected)
         self.tally.owed |= owed
         for run in runs:
             self.tally.owed.pop(run.run_id, None)

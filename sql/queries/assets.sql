@@ -16,3 +16,49 @@ where
     and attributes.attnum > 0
     and not attributes.attisdropped
 order by classes.oid, attributes.attnum;
+
+-- name: last_written
+-- The last load that wrote to each table of a source.
+select
+    written.table_name,
+    max(loads.load_id) as load_id
+from ingest.loads as loads
+cross join lateral jsonb_each_text(loads.rows_written) as written (table_name, rows_written)
+where loads.source = %(source)s and written.rows_written <> '0' -- noqa: RF02
+group by written.table_name;
+
+-- name: runs_by_day
+-- Runs of each of the last 30 days (UTC) by when they were opened.
+with opened as (
+    select
+        opened_at::date as day,
+        count(*) as runs
+    from ingest.run_states
+    where source = %(source)s and opened_at >= current_date - 29
+    group by opened_at::date
+)
+
+select
+    days.day::date as day,
+    coalesce(opened.runs, 0) as runs
+from generate_series(current_date - 29, current_date, interval '1 day') as days (day)
+left join opened on days.day::date = opened.day
+order by days.day;
+
+-- name: windows_read_again
+-- Windows that backfills have read, each with its scopes; those not settled for a minute are left
+-- for later, since Dagster tells of its own ones within seconds.
+select
+    loads.source,
+    loads.window_from,
+    coalesce(loads.window_to, min(loads.started_at)) as window_until,
+    array_agg(distinct loads.scope) as scopes,
+    max(loads.finished_at) as read_at
+from ingest.loads as loads
+where
+    loads.kind = 'backfill'
+    and loads.outcome = 'succeeded'
+    and loads.finished_at < now() - interval '1 minute'
+group by loads.source, loads.window_from, loads.window_to
+having max(loads.finished_at) > %(after)s::timestamptz
+order by read_at;

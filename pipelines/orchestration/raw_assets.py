@@ -1,0 +1,136 @@
+"""The raw tables as Dagster assets: one step a source, thin over `load_source`.
+
+A scope that fails does not fail its step, or the models would be skipped for its sake: the step
+materializes what is there and names the failure in its metadata, the models follow, and the check
+`every_scope_is_loaded` (raw_checks.py), a step of its own beside them, fails the run.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import dagster as dg
+
+from pipelines.errors import TestrunsError
+from pipelines.load import load_source
+from pipelines.orchestration.in_thread import in_thread
+from pipelines.orchestration.pages import (
+    RUNS,
+    data_versions,
+    load_metadata,
+    raw_page,
+    table_metadata,
+)
+from pipelines.orchestration.policy import Retry, failure, is_worth_a_retry, pool, told
+from pipelines.orchestration.run_log import Everyone, RunLog
+from pipelines.progress import Progress, ScopeReport
+from pipelines.settings import SOURCES, Settings, Source
+from pipelines.warehouse.connect import connect, open_warehouse
+
+OWNERS = ["team:testruns"]
+
+_KEYS: dict[Source, str] = {"postman": "POSTMAN_API_KEY", "testmo": "TESTMO_API_TOKEN"}
+_REFERENCES: dict[Source, str] = {
+    "postman": "https://learning.postman.com/docs/developer/postman-api/intro-api/",
+    "testmo": "https://docs.testmo.com/api/reference/automation-runs",
+}
+
+
+def runs_key(source: Source) -> dg.AssetKey:
+    """The asset of the source's runs: its page is where a load is told."""
+    return dg.AssetKey(RUNS[source].split("."))
+
+
+def raw_assets(
+    settings: Settings, manifest: dict[str, Any], retry: Retry
+) -> list[dg.AssetsDefinition | dg.AssetSpec]:
+    """An asset for each raw table that dbt names as a source; `manifest` is dbt's.
+
+    A source whose key is unset has no step that could load it, so that no run fails for its sake or
+    skips the models; its tables stand in the graph none the less. Where no key is set at all, the
+    steps are there and say so when they run.
+    """
+    loaded = loaded_sources(settings)
+    assets: list[dg.AssetsDefinition | dg.AssetSpec] = []
+    for source in SOURCES:
+        specs = [
+            _spec(source, table)
+            for table in manifest["sources"].values()
+            if table["source_name"] == source
+        ]
+        assets += [_load_asset(source, specs, retry)] if source in loaded else specs
+    return assets
+
+
+def loaded_sources(settings: Settings) -> Sequence[Source]:
+    """Sources that have a step."""
+    return settings.configured_sources or SOURCES
+
+
+def _spec(source: Source, table: dict[str, Any]) -> dg.AssetSpec:
+    name = f"{table['schema']}.{table['identifier']}"
+    columns = [
+        dg.TableColumn(column["name"], column["data_type"] or "", column["description"])
+        for column in table["columns"].values()
+    ]
+    return dg.AssetSpec(
+        key=name.split("."),
+        description=table["description"],
+        group_name=source,
+        kinds={"python", "postgres", source},
+        owners=OWNERS,
+        tags={"layer": "raw", "source": source},
+        metadata={
+            "dagster/table_name": f"{table['database']}.{name}",
+            "dagster/column_schema": dg.TableSchema(columns),
+            "api_reference": dg.MetadataValue.url(_REFERENCES[source]),
+        },
+    )
+
+
+def _load_asset(source: Source, specs: Sequence[dg.AssetSpec], retry: Retry) -> dg.AssetsDefinition:
+    """All tables of a source: what is new in every scope, as one step."""
+    tables = [".".join(spec.key.path) for spec in specs]
+
+    @dg.multi_asset(name=f"load_{source}", specs=specs, pool=pool(source))
+    def load(
+        context: dg.AssetExecutionContext,
+        settings: dg.ResourceParam[Settings],
+        progress: dg.ResourceParam[Progress],
+    ) -> Iterator[dg.MaterializeResult[None]]:
+        try:
+            for other in set(SOURCES).difference(settings.require_source()):
+                context.log.info("%s is not loaded: %s is not set", other, _KEYS[other])
+            url = open_warehouse(settings)
+            everyone = Everyone(RunLog(context.log), progress)
+            reports = in_thread(lambda: load_source(settings, source, url, everyone)).result()
+            yield from _materializations(source, tables, url, reports)
+        except TestrunsError as error:
+            raise failure(error, retry, context.retry_number) from None
+        failed = [report for report in reports if report.error is not None]
+        if retry.is_left(context.retry_number) and is_worth_a_retry(settings, failed):
+            raise retry.of(dg.Failure(told(failed)), context.retry_number)
+
+    return load
+
+
+def _materializations(
+    source: Source, tables: list[str], url: str, reports: list[ScopeReport]
+) -> Iterator[dg.MaterializeResult[None]]:
+    of_load = load_metadata(reports)
+    with connect(url, role="testruns dagster") as connection:
+        of_tables = table_metadata(connection, tables)
+        page = raw_page(connection, source, reports)
+        versions = data_versions(connection, source)
+    for table in tables:
+        rows = sum(report.rows.get(table, 0) for report in reports)
+        yield dg.MaterializeResult(
+            asset_key=table.split("."),
+            metadata={
+                "rows_written": rows,
+                **of_tables[table],
+                **of_load,
+                **(page if table == RUNS[source] else {}),
+            },
+            # A night without news leaves the models up to date, and so does one that failed.
+            data_version=dg.DataVersion(str(versions.get(table, 0))),
+        )

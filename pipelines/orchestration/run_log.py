@@ -1,0 +1,54 @@
+"""Who hears how a load goes on, besides the terminal: the run's log in Dagster."""
+
+import dagster as dg
+
+from pipelines.console import scope_line
+from pipelines.progress import Progress, ScopeReport, Silence
+from pipelines.settings import Source
+
+
+class Everyone:
+    """A progress that several are told of."""
+
+    def __init__(self, *told: Progress) -> None:
+        self._told = told
+
+    def scope_begins(self, source: Source, scope: str) -> None:
+        """Tell everyone."""
+        for one in self._told:
+            one.scope_begins(source, scope)
+
+    def runs_fetched(self, source: Source, scope: str, runs: int) -> None:
+        """Tell everyone."""
+        for one in self._told:
+            one.runs_fetched(source, scope, runs)
+
+    def waits(self, source: Source, seconds: float) -> None:
+        """Tell everyone."""
+        for one in self._told:
+            one.waits(source, seconds)
+
+    def scope_ends(self, report: ScopeReport) -> None:
+        """Tell everyone."""
+        for one in self._told:
+            one.scope_ends(report)
+
+
+class RunLog(Silence):
+    """Progress as lines in the run's log."""
+
+    def __init__(self, log: dg.DagsterLogManager) -> None:
+        self._log = log
+
+    def scope_begins(self, source: Source, scope: str) -> None:
+        """Say so."""
+        self._log.info(f"{source} {scope}: begins")
+
+    def waits(self, source: Source, seconds: float) -> None:
+        """Say why nothing happens."""
+        self._log.info(f"{source}: waiting {seconds:.0f} s for the rate limit")
+
+    def scope_ends(self, report: ScopeReport) -> None:
+        """Say what came of it; a failure as an error."""
+        tell = self._log.info if report.error is None else self._log.error
+        tell(scope_line(report))
