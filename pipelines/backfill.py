@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from zoneinfo import ZoneInfo
 
 from pipelines.errors import SettingsError, TestrunsError
@@ -157,7 +158,8 @@ async def _unlisted(
     session: ScopeSession[BackfillLedger], since: datetime, until: datetime
 ) -> AsyncIterator[Todo]:
     """Runs that are held here and were not listed."""
-    for run_id in await session.in_thread(session.ledger.unmet, since, until):
+    unmet = partial(session.ledger.unmet, reaches_now=until >= session.started_at)
+    for run_id in await session.in_thread(unmet, since, until):
         yield session.fetch(run_id, None)
 
 

@@ -165,7 +165,11 @@ def indexable(value: str, key: str) -> str:
 
     An index of Postgres takes 2,704 bytes a row.
     """
-    if len(value) > _LONGEST_KEY_BYTES or len(value.encode()) > _LONGEST_KEY_BYTES:
+    # Half a character counts as what it is replaced by: three bytes as well.
+    if (
+        len(value) > _LONGEST_KEY_BYTES
+        or len(value.encode(errors="surrogatepass")) > _LONGEST_KEY_BYTES
+    ):
         raise BadFieldError(key, f"longer than the {_LONGEST_KEY_BYTES:,} bytes of a key")
     return value
 

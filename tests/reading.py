@@ -36,3 +36,16 @@ def everything(url: str) -> Tables:
         for table, columns in {**POSTMAN, **TESTMO, **REFERENCES}.items()
     }
     return tables(url, stamped)
+
+
+def empty(url: str) -> str:
+    """The same warehouse without a row."""
+    [(tables,)] = query(
+        url,
+        "select array_agg(oid::regclass::text) from pg_class where relkind = 'r'"
+        " and relnamespace::regnamespace::text in ('ingest', 'raw_postman', 'raw_testmo')"
+        " and relname <> 'schema_versions'",
+    )
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("; ".join(f"delete from {table}" for table in tables).encode())
+    return url

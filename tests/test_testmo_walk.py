@@ -408,7 +408,7 @@ def test_what_a_page_refers_to_comes_with_it() -> None:
         return [page.references async for page in walking]
 
     [references] = asyncio.run(through())
-    assert references["raw_testmo.users"] == [(4, "Ada", None)]
+    assert references.rows == {"raw_testmo.users": [(4, "Ada", None)]}
 
 
 @given(

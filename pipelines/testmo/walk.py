@@ -31,12 +31,14 @@ async def walk(
 
     `fetch(created_after, page)` gives one page of the list. The high water of each page's mark is
     the last creation seen, capped at `now`, never behind `mark`'s. Raises PermanentError for a
-    list in another order than asked for or not filtered, and whatever `fetch` raises.
+    list in another order than asked for, not filtered or without an end, and whatever `fetch` raises.
     """
     position = since
     after = _just_before(position)
     number = 1
     seen: dict[object, datetime | None] = {}
+    # Pages in a row that brought nothing new: one that comes again is a list without an end.
+    told: set[tuple[object, ...]] = set()
     while True:
         page = await fetch(after, number)
         keyed = [(_key(run), _created(run), run) for run in page.runs]
@@ -47,6 +49,7 @@ async def walk(
             if key not in seen and not (created and after and created < after)
         ]
         if unseen:
+            told.clear()
             seen |= {key: created for key, created, _ in keyed}
             position = max((created for _, created, _ in keyed if created), default=position)
             if position is not None:
@@ -61,6 +64,13 @@ async def walk(
             after = _just_before(position)
             number = 1
         elif page.has_next:
+            keys = tuple(key for key, _, _ in keyed)
+            if keys in told:
+                raise PermanentError(
+                    f"testmo: page {number} of the list shows what a page before it showed, and "
+                    "tells of a next one; the list never ends, so it is left here"
+                )
+            told.add(keys)
             number += 1
         else:
             return

@@ -39,10 +39,14 @@ class BackfillLedger(Ledger):
         )
         return {run_id for (run_id,) in rows}
 
-    def unmet(self, since: datetime, until: datetime) -> list[str]:
-        """Runs of the window that are held here and have not been met: gone, perhaps."""
+    def unmet(self, since: datetime, until: datetime, *, reaches_now: bool) -> list[str]:
+        """Runs of the window that are held here and have not been met: gone, perhaps.
+
+        Those that never started count where the window reaches up to now.
+        """
+        window = {"since": since, "until": until, "reaches_now": reaches_now}
         rows = self.connection.execute(
-            self.sql["unmet_runs"], {**self.key, **self._backfill, "since": since, "until": until}
+            self.sql["unmet_runs"], {**self.key, **self._backfill, **window}
         )
         return [run_id for (run_id,) in rows]
 

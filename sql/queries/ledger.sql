@@ -197,7 +197,10 @@ settled as (
     where
         held.source = %(source)s
         and held.run_id = any(%(met)s)
-        and (held.run_id, held.total) not in (select run_id, total from differing)
+        and not exists (
+            select from differing
+            where differing.run_id = held.run_id and differing.total = held.total
+        )
 )
 
 insert into ingest.reconciliations as held (
@@ -206,13 +209,13 @@ insert into ingest.reconciliations as held (
 select
     %(source)s,
     %(scope)s,
-    run_id,
-    total,
-    announced,
-    loaded,
-    repeated,
-    reason,
-    %(load_id)s as load_id
+    differing.run_id,
+    differing.total,
+    differing.announced,
+    differing.loaded,
+    differing.repeated,
+    differing.reason,
+    %(load_id)s as comparing_load_id
 from differing
 on conflict (source, run_id, total) do update
     set
@@ -224,8 +227,10 @@ on conflict (source, run_id, total) do update
         load_id = excluded.load_id,
         checked_at = now()
     where
-        (held.announced, held.loaded, held.repeated, held.reason)
-        is distinct from (excluded.announced, excluded.loaded, excluded.repeated, excluded.reason);
+    held.announced <> excluded.announced
+    or held.loaded <> excluded.loaded
+    or held.repeated <> excluded.repeated
+    or held.reason <> excluded.reason;
 
 -- name: save_gone
 -- Open runs that the API no longer knows are not asked for again.
@@ -333,14 +338,17 @@ set backfill_id = %(backfill_id)s
 where source = %(source)s and run_id = any(%(run_ids)s);
 
 -- name: unmet_runs
--- Runs of the window that the backfill has not met: they may be gone at the source.
+-- Runs of the window that the backfill has not met: they may be gone at the source. A run that
+-- never started belongs to every window that reaches up to now.
 select run_id
 from ingest.run_states
 where
     source = %(source)s
     and scope = %(scope)s
-    and opened_at >= %(since)s
-    and opened_at < %(until)s
+    and (
+        (opened_at >= %(since)s and opened_at < %(until)s)
+        or (opened_at is null and %(reaches_now)s)
+    )
     and backfill_id is distinct from %(backfill_id)s
     and (gone_at is null or is_open)
 order by opened_at, run_id;
