@@ -28,7 +28,9 @@ def build_definitions(
     `progress` is told how loads go on, besides the run's log; `is_quiet` keeps Dagster's and dbt's
     logs from the terminal. Raises TransformError when the dbt project cannot be parsed.
     """
+    # The console would repeat each run's own log, some 300 lines a night.
     level = "CRITICAL" if is_quiet else "WARNING"
+    console = {"loggers": {"console": {"config": {"log_level": level}}}}
     manifest = read_manifest(settings)
     sources = loaded_sources(settings)
     days = [days_asset(settings, source, retry) for source in sources]
@@ -38,6 +40,7 @@ def build_definitions(
         description="Loads what is new from both APIs, checks it, builds and tests the dbt models. "
         "A scope that fails keeps nothing else from being refreshed, and fails the run at its end.",
         selection=dg.AssetSelection.all() - dg.AssetSelection.groups(GROUP),
+        config=console,
         tags=RUN_TAGS,
     )
     backfill = dg.define_asset_job(
@@ -45,6 +48,7 @@ def build_definitions(
         description="Reads the chosen days again, a run for each unbroken range of them, and then "
         "builds the dbt models. Launch it from its Partitions tab.",
         selection=dg.AssetSelection.groups(GROUP) | dg.AssetSelection.assets(models),
+        config=console,
         tags=RUN_TAGS,
     )
     schedule = dg.ScheduleDefinition(
@@ -67,8 +71,6 @@ def build_definitions(
         ],
         resources={"settings": settings, "progress": progress or Silence()},
         executor=executor(),
-        # The console would repeat each run's own log, some 300 lines a night.
-        loggers={"console": dg.colored_console_logger.configured({"log_level": level})},
     )
 
 

@@ -17,6 +17,7 @@ from pipelines.errors import TestrunsError
 from pipelines.orchestration.alerts import failure_text, post
 from pipelines.orchestration.deployment import dagster_home
 from pipelines.orchestration.failures import failure_lines
+from pipelines.orchestration.quick_history import quick_history
 from pipelines.orchestration.raw_assets import runs_key
 from pipelines.orchestration.run_log import Everyone
 from pipelines.progress import Progress, ScopeReport, Silence
@@ -96,7 +97,7 @@ def _run(settings: Settings, progress: Progress) -> NightlyReport:
     scopes = _Reports()
     definitions = build_definitions(settings, Everyone(scopes, progress), is_quiet=True)
     home = InstanceRef.from_dir(str(dagster_home(settings)), overrides=_NO_CAPTURE)
-    with dg.DagsterInstance.from_ref(home) as instance:
+    with quick_history(), dg.DagsterInstance.from_ref(home) as instance:
         result = definitions.resolve_job_def("nightly").execute_in_process(
             instance=instance,
             raise_on_error=False,
