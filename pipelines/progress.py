@@ -43,7 +43,8 @@ class Silence:
 class ScopeReport:
     """What a load did in one scope (a row of `ingest.loads`, where it came to have one).
 
-    `error` is None if all of it loaded, else one line; `is_transient`: trying again can help.
+    `error` is None if all of it loaded, else one line; `is_transient`: trying again can help,
+    but not before the API's budget resumes where `is_quota_spent`.
     `rows` are rows written by table, `requests` sent by endpoint, retries included; `quota` is
     what the API announced last (see pace.Quota); `deleted` are runs found gone by a backfill.
     High waters are UTC.
@@ -54,6 +55,7 @@ class ScopeReport:
     load_id: int | None = None
     error: str | None = None
     is_transient: bool = False
+    is_quota_spent: bool = False
     rows: dict[str, int] = field(default_factory=dict)
     rejected: int = 0
     deleted: int = 0

@@ -286,6 +286,7 @@ class ScopeSession(Generic[AnyLedger]):
             load_id=ledger.load_id or None,
             error=message,
             is_transient=message is not None and (failure is None or is_transient(failure)),
+            is_quota_spent=isinstance(failure, QuotaSpentError),
             rows=dict(ledger.tally.rows),
             rejected=ledger.tally.rejected,
             deleted=ledger.tally.deleted,
@@ -332,6 +333,7 @@ async def _run_scopes(
                     scope,
                     error=api.client.masked(f"not tried: {stopped}"),
                     is_transient=is_transient(stopped),
+                    is_quota_spent=isinstance(stopped, QuotaSpentError),
                 )
             else:
                 progress.scope_begins(api.name, scope)

@@ -32,6 +32,7 @@ class Status:
     open_runs: list[Row]
     rejected_records: list[Row]
     unknown_fields: list[Row]
+    reconciliations: list[Row]
 
     def as_json(self) -> dict[str, Any]:
         """Everything, times as ISO 8601 text."""
@@ -56,6 +57,7 @@ def read_status(settings: Settings, url: str) -> Status:
             open_runs=read("open_runs"),
             rejected_records=read("rejected"),
             unknown_fields=read("unknown_fields"),
+            reconciliations=read("reconciliations"),
         )
 
 
@@ -123,6 +125,10 @@ def status_lines(status: Status, psql: str) -> list[str]:
             "fields without a column (kept in extra)",
             [f"{row['table_name']}: {row['field']}" for row in status.unknown_fields],
         ),
+        (
+            "runs whose totals are not what their rows come to (ingest.reconciliations)",
+            [_differing(row) for row in status.reconciliations],
+        ),
     ):
         lines += _section(title, entries)
     return lines
@@ -136,6 +142,19 @@ def _open_run(row: Row) -> str:
 def _rejected(row: Row) -> str:
     run = row["run_id"] or "without a readable ID"
     return f"{row['rejected_id']}: {row['source']} {row['scope']} run {run}: {row['error']}"
+
+
+_REASONS = {
+    "repeated": "the API repeats rows",
+    "open": "not ended yet",
+    "missing": "rows are missing",
+    "surplus": "more rows than announced",
+}
+
+
+def _differing(row: Row) -> str:
+    latest = f"the latest is {row['latest_run_id']}"
+    return f"{row['source']} {row['scope']}: {row['runs']:,}, {_REASONS[row['reason']]}; {latest}"
 
 
 def _section(title: str, entries: list[str]) -> list[str]:

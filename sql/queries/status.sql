@@ -88,3 +88,15 @@ select
     first_seen_at
 from ingest.unknown_fields
 order by source, table_name, field;
+
+-- name: reconciliations
+-- Runs whose announced totals differ from their rows, by reason, with the one compared last.
+select
+    source,
+    scope,
+    reason,
+    count(distinct run_id) as runs,
+    (array_agg(run_id order by checked_at desc, run_id asc))[1] as latest_run_id
+from ingest.reconciliations
+group by source, scope, reason
+order by source, scope, reason;
