@@ -49,7 +49,7 @@ from pipelines.source import (
     as_stored,
     digest,
 )
-from pipelines.warehouse.connect import connect
+from pipelines.warehouse.connect import connect, reason
 from pipelines.warehouse.ledger import Ledger
 
 Result = TypeVar("Result")
@@ -156,8 +156,7 @@ class ScopeSession(Generic[AnyLedger]):
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, call, *args)
         except psycopg.Error as error:
-            reason = (error.diag.message_primary or str(error) or type(error).__name__).strip()
-            raise WarehouseError(f"the warehouse failed: {reason.splitlines()[0]}") from error
+            raise WarehouseError(f"the warehouse failed: {reason(error)}") from error
 
     def listed(self, sent: Any) -> Listed:
         """A run of a list, or a detail, with its ID if it has one."""

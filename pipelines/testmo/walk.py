@@ -31,7 +31,7 @@ async def walk(
 
     `fetch(created_after, page)` gives one page of the list. The high water of each page's mark is
     the last creation seen, capped at `now`, never behind `mark`'s. Raises PermanentError for a
-    list in another order than asked for, not filtered or without an end, and whatever `fetch` raises.
+    list in another order than asked for, not filtered or without an end, and what `fetch` raises.
     """
     position = since
     after = _just_before(position)

@@ -50,6 +50,13 @@ def open_warehouse(settings: Settings) -> str:
         try:
             migrate(connection)
         except psycopg.Error as error:
-            reason = (error.diag.message_primary or str(error)).splitlines()[0]
-            raise WarehouseError(f"the warehouse's schema cannot be applied: {reason}") from None
+            raise WarehouseError(
+                f"the warehouse's schema cannot be applied: {reason(error)}"
+            ) from None
     return url
+
+
+def reason(error: psycopg.Error) -> str:
+    """What Postgres says, in one line."""
+    told = error.diag.message_primary or str(error) or type(error).__name__
+    return told.strip().splitlines()[0]

@@ -29,10 +29,13 @@ from pipelines.source import (
     RunSource,
     Walk,
 )
+from pipelines.warehouse.connect import reason
 from pipelines.warehouse.merge import column_types, merge_references, merge_runs, unknown_fields
 from pipelines.warehouse.queries import queries
 
 _LOCK_WAIT = "60s"
+# What a run holds is checked before it comes here; should a check be wrong, one run pays for it.
+_REFUSES_A_VALUE = (psycopg.DataError, psycopg.ProgrammingError)
 
 
 @dataclass(frozen=True)
@@ -140,20 +143,32 @@ class Ledger:
     def commit(self, batch: Batch, client: Client) -> None:
         """Write a batch, its mark and the load's row, all or nothing.
 
-        Raises WarehouseError when Postgres refuses it.
+        Should Postgres refuse what a run holds, that run is owed and the others are written one by
+        one. Raises WarehouseError when it refuses the batch for another reason.
         """
         try:
-            self._commit(batch, client)
+            try:
+                self._commit(batch, client)
+            except _REFUSES_A_VALUE:
+                self._commit_one_by_one(batch, client)
         except psycopg.Error as error:
-            reason = (error.diag.message_primary or str(error) or type(error).__name__).strip()
-            raise WarehouseError(
-                f"the warehouse refused a batch: {reason.splitlines()[0]}"
-            ) from error
+            raise WarehouseError(f"the warehouse refused a batch: {reason(error)}") from error
+
+    def _commit_one_by_one(self, batch: Batch, client: Client) -> None:
+        for one, listed_digest in batch.outcomes:
+            try:
+                self._commit(Batch([(one, listed_digest)]), client)
+            except _REFUSES_A_VALUE as error:
+                if not isinstance(one, FlatRun):
+                    raise
+                told = client.masked(f"the warehouse refuses the run: {reason(error)}")
+                self._commit(Batch([(Owed(one.run_id, told, is_transient=False), None)]), client)
+        self._commit(Batch(references=batch.references, mark=batch.mark), client)
 
     def _commit(self, batch: Batch, client: Client) -> None:
         # A run met twice counts as it was met last.
         outcomes = {
-            one.payload if isinstance(one, Rejected) else one.run_id: (one, listed_digest)
+            (one.run_id, one.payload if isinstance(one, Rejected) else None): (one, listed_digest)
             for one, listed_digest in batch.outcomes
         }
         runs = [one for one, _ in outcomes.values() if isinstance(one, FlatRun)]

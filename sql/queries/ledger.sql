@@ -261,7 +261,7 @@ from
         %(payload_digests)s::bytea[],
         %(errors)s::text[]
     ) as record (endpoint, run_id, payload, payload_digest, error)
-on conflict (source, scope, endpoint, payload_digest) do update
+on conflict (source, scope, endpoint, run_id, payload_digest) do update
     set last_load_id = excluded.last_load_id, error = excluded.error;
 
 -- name: save_unknown_fields

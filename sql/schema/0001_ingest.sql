@@ -154,12 +154,12 @@ create table ingest.rejected_records (
     last_load_id bigint not null,
     retried_at timestamptz,
     retry_outcome text,
-    unique (source, scope, endpoint, payload_digest)
+    unique nulls not distinct (source, scope, endpoint, run_id, payload_digest)
 );
 create index rejected_records_by_run on ingest.rejected_records (source, run_id)
 where retry_outcome is null or retry_outcome not in ('loaded', 'superseded');
 comment on table ingest.rejected_records is
-'Records that could not be parsed, as they were sent; a row a different payload.';
+'Records that could not be parsed, as they were sent; a row a run and different payload.';
 comment on column ingest.rejected_records.rejected_id is 'Counts up.';
 comment on column ingest.rejected_records.source is 'postman or testmo.';
 comment on column ingest.rejected_records.scope is
