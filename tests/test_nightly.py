@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from dagster._core.execution.stats import StepEventStatus
 from psycopg.conninfo import conninfo_to_dict
+from receiving import receiving
 
 from pipelines.definitions import build_definitions
 from pipelines.errors import SettingsError
@@ -192,7 +193,13 @@ def test_a_second_night_asks_for_lists_and_open_runs_and_moves_no_loaded_at(nigh
 def test_a_scope_that_fails_is_named_and_keeps_neither_the_rest_nor_the_models_from_the_run(
     nights: Nights,
 ) -> None:
-    report = run_nightly(nights.settings(POSTMAN_API_KEY="wrong", TESTMO_PROJECT_IDS="1,99"))
+    wrong = {"POSTMAN_API_KEY": "wrong", "TESTMO_PROJECT_IDS": "1,99"}
+    with receiving() as webhook:
+        report = run_nightly(nights.settings(**wrong, TESTRUNS_ALERT_WEBHOOK=webhook.url))
+    # Nobody watches a command without a terminal.
+    (alert,) = webhook.texts
+    assert "• check_testmo: testmo 99: " in alert
+    assert report.run_id in alert
     assert not report.succeeded
     *postman, testmo = report.failures
     assert [line.split(": ")[:2] for line in postman] == [

@@ -1,101 +1,29 @@
 """Each fault of the sandbox, seen on the wire by a plain client."""
 
-import re
 from collections.abc import Callable, Iterator
 from email.utils import parsedate_to_datetime
-from itertools import pairwise
 from typing import Any
 
 import httpx
 import pytest
-from invented import BOOKS, COLLECTION, PROJECT, postman_run, testmo_run
+from invented import PROJECT, postman_run
+from wire import APIS, POSTMAN_IDS, TESTMO_IDS, Json, Wire, as_in_the_beginning, wire_of_histories
 
-from pipelines.sandbox.data import SandboxData
 from pipelines.sandbox.faults import CATALOGUE
-from pipelines.sandbox.faults.plan import Faults, described, parse
-from pipelines.sandbox.server import Sandbox
-
-Json = dict[str, Any]
-
-POSTMAN_IDS = [f"run-{number}" for number in range(25)]  # newest first
-TESTMO_IDS = list(range(1, 31))  # newest first
-# Of these, some are struck by the faults in records and some are not.
-BOTH_LISTS = ["postman", "testmo"]
-
-
-class Wire:
-    """A plain client of a sandbox in which one fault holds."""
-
-    def __init__(self, sandbox: Sandbox) -> None:
-        self.sandbox = sandbox
-        self.lists = {
-            "postman": f"{sandbox.postman_url}/collections/{COLLECTION}/runs?limit=100",
-            "testmo": f"{sandbox.testmo_url}/projects/{PROJECT}/automation/runs",
-        }
-        self.details = {
-            "postman": f"{sandbox.postman_url}/collections/{COLLECTION}/runs/",
-            "testmo": f"{sandbox.testmo_url}/automation/runs/",
-        }
-        self.http = httpx.Client(
-            headers={
-                "x-api-key": sandbox.postman_api_key,
-                "Authorization": f"Bearer {sandbox.testmo_api_token}",
-            },
-            timeout=5,
-        )
-
-    def ask(self, api: str = "postman", **params: Any) -> httpx.Response:
-        return self.http.get(httpx.URL(self.lists[api]).copy_merge_params(params))
-
-    def page(self, api: str, **params: Any) -> tuple[list[Json], Json]:
-        page = self.ask(api, **params).json()
-        return page["runs" if api == "postman" else "result"], page
-
-    def detail(self, api: str, run_id: object) -> Json:
-        body = self.http.get(f"{self.details[api]}{run_id}").json()
-        run: Json = body["run" if api == "postman" else "result"]
-        return run
-
-    def whole(self, api: str) -> list[Json]:
-        """All runs of a list, page after page."""
-        runs: list[Json] = []
-        params: Json = {}
-        while True:
-            listed, page = self.page(api, **params)
-            runs += listed
-            number, cursor = page.get("next_page"), page.get("meta", {}).get("nextCursor")
-            if not (number or cursor):
-                return runs
-            params = {"cursor": cursor} if cursor else {"page": number}
+from pipelines.sandbox.faults.plan import described
 
 
 @pytest.fixture(scope="module")
 def serving() -> Iterator[Wire]:
-    data = SandboxData(
-        [postman_run(number) for number in range(25)],
-        [testmo_run(number) for number in range(1, 31)],
-        BOOKS,
-    )
-    with Sandbox(data) as sandbox:
-        wire = Wire(sandbox)
-        with wire.http:
-            yield wire
+    with wire_of_histories() as wire:
+        yield wire
 
 
 @pytest.fixture
 def wire(serving: Wire) -> Iterator[Wire]:
     """What the module shares, as it was in the beginning."""
-    sandbox = serving.sandbox
     yield serving
-    sandbox.faults.clear()
-    for run in sandbox.postman_runs:
-        sandbox.remove_postman_run(run["id"])
-    for run in sandbox.testmo_runs:
-        sandbox.remove_testmo_run(run["id"])
-    for run in sandbox.data.postman_runs:
-        sandbox.put_postman_run(run)
-    for run in sandbox.data.testmo_runs:
-        sandbox.put_testmo_run(run)
+    as_in_the_beginning(serving.sandbox)
 
 
 Check = Callable[[Wire], None]
@@ -205,8 +133,8 @@ def lists(postman: list[str] | None, testmo: list[int] | None) -> Check:
 
 
 def pages_are_small(wire: Wire) -> None:
-    assert [len(wire.page(api)[0]) for api in BOTH_LISTS] == [10, 15]
-    assert [len(wire.whole(api)) for api in BOTH_LISTS] == [25, 30]
+    assert [len(wire.page(api)[0]) for api in APIS] == [10, 15]
+    assert [len(wire.whole(api)) for api in APIS] == [25, 30]
 
 
 def first_cursor(wire: Wire) -> str:
@@ -277,7 +205,7 @@ def strikes(is_struck: Callable[[Json], bool]) -> Check:
     """Some runs of each list and not all, the same in detail, and none once it has ended."""
 
     def check(wire: Wire) -> None:
-        for api in BOTH_LISTS:
+        for api in APIS:
             runs, _ = wire.page(api)
             struck = [run for run in runs if is_struck(run)]
             assert 0 < len(struck) < len(runs)
@@ -285,7 +213,7 @@ def strikes(is_struck: Callable[[Json], bool]) -> Check:
                 if "id" in run:
                     assert is_struck(wire.detail(api, run["id"])) == is_struck(run)
         wire.sandbox.faults.clear()
-        assert not any(is_struck(run) for api in BOTH_LISTS for run in wire.page(api)[0])
+        assert not any(is_struck(run) for api in APIS for run in wire.page(api)[0])
 
     return check
 
@@ -407,7 +335,7 @@ def test_a_fault_is_on_the_wire_as_it_is_described_and_gone_once_it_is_cleared(
     CHECKS[name](wire)
 
     wire.sandbox.faults.clear()
-    for api in BOTH_LISTS:
+    for api in APIS:
         runs, _ = wire.page(api)
         assert wire.detail(api, runs[-1]["id"])["id"] == runs[-1]["id"]
 
@@ -418,120 +346,3 @@ def test_a_fault_has_a_description_of_one_line(name: str) -> None:
     assert line.startswith(name)
     assert line.endswith(".")
     assert len(line) < 110
-
-
-# When a fault strikes
-
-
-def statuses(wire: Wire, api: str, requests: int) -> list[int]:
-    return [wire.ask(api).status_code for _ in range(requests)]
-
-
-@pytest.mark.parametrize(
-    ("options", "struck"),
-    [
-        ("", [1, 2, 3, 4, 5, 6, 7, 8]),
-        (":times=2", [1, 2]),
-        (":every=3", [1, 4, 7]),
-        (":after=5", [6, 7, 8]),
-        (":after=1:every=2:times=2", [2, 4]),
-        (":times=0", []),
-        (":endpoint=postman/*", [1, 2, 3, 4, 5, 6, 7, 8]),
-        (":endpoint=*/runs", [1, 2, 3, 4, 5, 6, 7, 8]),
-        (":endpoint=*/runs/*", []),
-        (":endpoint=testmo/*", []),
-    ],
-)
-def test_a_fault_strikes_where_and_as_often_as_it_was_asked_for(
-    wire: Wire, options: str, struck: list[int]
-) -> None:
-    ask = f"status-503{options}"
-    wire.sandbox.faults.replace(ask)
-    found = statuses(wire, "postman", 8)
-    assert [place for place, status in enumerate(found, start=1) if status == 503] == struck
-    assert wire.sandbox.faults.struck == {ask: len(struck)}
-
-
-def test_several_faults_hold_at_once_each_with_its_own_count(wire: Wire) -> None:
-    wire.sandbox.faults.replace("status-500:times=1", "status-502:after=1:times=1", "gzip")
-    assert statuses(wire, "testmo", 3) == [500, 502, 200]
-    assert wire.ask("testmo").headers["content-encoding"] == "gzip"
-
-
-def test_an_added_fault_is_counted_from_then_on(wire: Wire) -> None:
-    wire.sandbox.faults.replace("status-500:times=1")
-    assert statuses(wire, "postman", 2) == [500, 200]
-    wire.sandbox.faults.add("status-500:times=1")
-    assert statuses(wire, "postman", 2) == [500, 200]
-
-
-def test_the_same_seed_damages_the_same_runs_and_another_seed_others(wire: Wire) -> None:
-    def damaged(seed: int) -> list[bytes]:
-        wire.sandbox.faults.replace(f"wrong-types:seed={seed}")
-        return [wire.ask(api).content for api in BOTH_LISTS]
-
-    assert damaged(4) == damaged(4)
-    assert all(one != other for one, other in pairwise([damaged(4), damaged(5)]))
-
-
-def test_faults_from_the_beginning_are_asked_for_with_the_sandbox() -> None:
-    data = SandboxData([postman_run(1)], [], {})
-    with Sandbox(data, faults=Faults("forbidden:times=1")) as sandbox:
-        wire = Wire(sandbox)
-        with wire.http:
-            assert statuses(wire, "postman", 2) == [403, 200]
-
-
-@pytest.mark.parametrize(
-    ("ask", "complaint"),
-    [
-        ("status-530", "there is no fault 'status-530'; did you mean status-5"),
-        ("", "there is no fault ''"),
-        ("reset:often", "'often' is none of every=N"),
-        ("reset:times=-1", "'times=-1' is none of"),
-        ("reset:every=0", "every=N begins with 1"),
-        ("reset:endpoint=", "'endpoint=' is none of"),
-    ],
-)
-def test_a_fault_that_cannot_be_read_is_one_line_that_says_why(ask: str, complaint: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(complaint)) as caught:
-        parse(ask)
-    assert "\n" not in str(caught.value)
-
-
-def test_one_bad_fault_among_good_ones_changes_nothing(wire: Wire) -> None:
-    wire.sandbox.faults.replace("gzip")
-    with pytest.raises(ValueError, match="no fault"):
-        wire.sandbox.faults.replace("html", "nonsense")
-    assert list(wire.sandbox.faults.struck) == ["gzip"]
-
-
-# Over HTTP
-
-
-def test_faults_are_asked_for_counted_and_cleared_over_http(wire: Wire) -> None:
-    url = f"http://127.0.0.1:{wire.sandbox.port}/faults"
-    asked = httpx.put(url, json=["status-504:times=1", "gzip"])
-    assert (asked.status_code, asked.json()) == (200, {"status-504:times=1": 0, "gzip": 0})
-    assert statuses(wire, "postman", 2) == [504, 200]
-    assert httpx.get(url).json() == {"status-504:times=1": 1, "gzip": 2}
-    assert httpx.delete(url).json() == {}
-    assert "content-encoding" not in wire.ask().headers
-
-
-@pytest.mark.parametrize(
-    ("method", "body", "status", "complaint"),
-    [
-        ("PUT", b'["nonsense"]', 400, "no fault 'nonsense'"),
-        ("PUT", b'{"gzip": 1}', 400, "a JSON list of faults"),
-        ("PUT", b"[1]", 400, "a JSON list of faults"),
-        ("PUT", b"\xff", 400, "a JSON list of faults"),
-        ("POST", b"[]", 405, "GET, PUT and DELETE"),
-    ],
-)
-def test_what_is_wrong_with_faults_over_http_is_told(
-    wire: Wire, method: str, body: bytes, status: int, complaint: str
-) -> None:
-    answer = httpx.request(method, f"http://127.0.0.1:{wire.sandbox.port}/faults", content=body)
-    assert answer.status_code == status
-    assert complaint in answer.json()["message"]

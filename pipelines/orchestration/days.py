@@ -83,7 +83,7 @@ def days_asset(settings: Settings, source: Source, retry: Retry) -> dg.AssetsDef
             failed = [report for report in reports if report.error is not None]
             if failed:
                 why = dg.Failure(told(failed), allow_retries=False)
-                is_worth_it = is_worth_a_retry(settings, failed)
+                is_worth_it = is_worth_a_retry(failed)
                 raise retry.of(why, context.retry_number) if is_worth_it else why
             metadata = {
                 "read_again": f"{since:%F %T} … {min(end, datetime.now(UTC)):%F %T} UTC",

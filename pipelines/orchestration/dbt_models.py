@@ -20,6 +20,7 @@ from pipelines.orchestration.days import days_key
 from pipelines.orchestration.dbt_manifest import Manifest, dbt_arguments
 from pipelines.orchestration.in_thread import in_thread
 from pipelines.orchestration.pages import Metadata, table_metadata
+from pipelines.orchestration.quick_history import quick_history
 from pipelines.orchestration.raw_assets import OWNERS
 from pipelines.orchestration.raw_checks import FRESH_HOURS
 from pipelines.settings import Settings, Source
@@ -115,6 +116,7 @@ def dbt_models(
         try:
             url = open_warehouse(settings)
             with (
+                quick_history(),
                 alone(url) as session,
                 variables(dbt_environment(url, settings.testruns_timezone)),
             ):

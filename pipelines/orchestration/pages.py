@@ -30,7 +30,8 @@ _PREVIEWED: dict[Source, tuple[str, ...]] = {
     "testmo": ("run_id", "name", "status", "created_at", "total_count", "failure_count"),
 }
 _PREVIEW_ROWS = 5
-_LONGEST_TEXT = 100
+# Errors of scopes are read from these tables again: they are not to be cut.
+_LONGEST_TEXT = 500
 
 
 def load_metadata(reports: Iterable[ScopeReport]) -> Metadata:

@@ -19,7 +19,7 @@ from dagster._core.storage.tags import RETRY_ON_ASSET_OR_OP_FAILURE_TAG
 
 from pipelines.errors import TestrunsError, TransientError, WarehouseError
 from pipelines.progress import ScopeReport
-from pipelines.settings import Settings, Source
+from pipelines.settings import Source
 
 RUN_TAGS = {RETRY_ON_ASSET_OR_OP_FAILURE_TAG: "false"}
 
@@ -57,14 +57,9 @@ def failure(error: TestrunsError, retry: Retry, attempt: int) -> dg.Failure | dg
     return retry.of(why, attempt) if is_transient else why
 
 
-def is_worth_a_retry(settings: Settings, failed: Iterable[ScopeReport]) -> bool:
+def is_worth_a_retry(failed: Iterable[ScopeReport]) -> bool:
     """Whether any of these scopes may well load within minutes."""
-    return any(report.is_transient and not _is_month_spent(settings, report) for report in failed)
-
-
-def _is_month_spent(settings: Settings, report: ScopeReport) -> bool:
-    left = report.quota.get("month_remaining")
-    return left is not None and left <= settings.postman_monthly_reserve
+    return any(report.is_transient and not report.is_quota_spent for report in failed)
 
 
 def told(failed: Iterable[ScopeReport]) -> str:
