@@ -1,110 +1,22 @@
 """The dbt project on a real Postgres: what the marts say of rows whose answers are known."""
 
-import datetime as dt
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from psycopg import sql
-from psycopg.types.json import Jsonb
+from building import Connection, at, day, dbt, insert, load_postman, marts, rows
 
-from pipelines.bundled import bundled
-from pipelines.transform import dbt_environment, transform
+from pipelines.transform import transform
 
-Connection = psycopg.Connection[tuple[Any, ...]]
-MARTS = ("fct_test_runs", "fct_request_executions", "fct_assertion_results", "fct_daily_run_health")
-ACCUMULATING = MARTS[:3]
-SKIPPED = Jsonb({"skipped": True})
+ACCUMULATING = ("fct_request_executions", "fct_assertion_results")
 
 
 @pytest.fixture
 def warehouse(dbt_warehouse_url: str) -> Iterator[Connection]:
     with psycopg.connect(dbt_warehouse_url, autocommit=True) as connection:
         yield connection
-
-
-def insert(warehouse: Connection, table: str, *rows: dict[str, Any]) -> None:
-    for row in rows:
-        warehouse.execute(
-            sql.SQL("insert into {} ({}) values ({})").format(
-                sql.Identifier(*table.split(".")),
-                sql.SQL(", ").join(map(sql.Identifier, row)),
-                sql.SQL(", ").join(sql.Placeholder() * len(row)),
-            ),
-            list(row.values()),
-        )
-
-
-def load_postman(warehouse: Connection, run_id: str, items: list[str], **run: Any) -> None:
-    """A run as the loader writes it; an item of "pf" sent a request with two assertions.
-
-    p passed, f failed, s skipped, u untold; "!" heads an item that got no answer.
-    """
-    warehouse.execute("delete from raw_postman.collection_runs where run_id = %s", [run_id])
-    for table in ("executions", "assertions"):
-        statement = sql.SQL("delete from raw_postman.{} where run_id = %s")
-        warehouse.execute(statement.format(sql.Identifier(table)), [run_id])
-    defaults = {"collection_id": "c1", "status": "finished", "source": "newman", "load_id": 1}
-    insert(warehouse, "raw_postman.collection_runs", {"run_id": run_id, **defaults, **run})
-    for index, item in enumerate(items):
-        key = {"run_id": run_id, "execution_index": index}
-        answer = {} if item.startswith("!") else {"response_status_code": 200}
-        name = {"item_name": f"item {index}"}
-        insert(warehouse, "raw_postman.executions", key | name | answer)
-        for position, letter in enumerate(item.strip("!")):
-            told: dict[str, dict[str, Any]] = {
-                "p": {"passed": True},
-                "f": {"passed": False, "error": "expected 200"},
-                "s": {"passed": True, "extra": SKIPPED},
-                "u": {},
-            }
-            insert(
-                warehouse,
-                "raw_postman.assertions",
-                key | {"assertion_index": position, "name": letter} | told[letter],
-            )
-
-
-def rows(warehouse: Connection, query: str) -> list[tuple[Any, ...]]:
-    return warehouse.execute(query).fetchall()
-
-
-def marts(warehouse: Connection) -> dict[str, list[str]]:
-    """Every row of every mart as text, in an order of its own."""
-    return {
-        mart: sorted(row for (row,) in rows(warehouse, f"select m::text from marts.{mart} as m"))
-        for mart in MARTS
-    }
-
-
-def dbt(url: str, target: Path, *arguments: str, timezone: str = "UTC", **given: Any) -> Any:
-    """dbt's own answer, for what `transform` does not offer: its other commands, its events."""
-    from dbt.cli.main import dbtRunner  # noqa: PLC0415 - a second, for these tests alone
-
-    project = str(bundled("dbt_project"))
-    with pytest.MonkeyPatch.context() as environment:
-        for name, value in dbt_environment(url, timezone).items():
-            environment.setenv(name, value)
-        answer = dbtRunner(**given).invoke(
-            [
-                *("--no-version-check", "--quiet", "--no-write-json"),
-                *("--log-level", "none", "--log-level-file", "none"),
-                *(*arguments, "--project-dir", project, "--profiles-dir", project),
-                *("--target-path", str(target), "--log-path", str(target)),
-            ]
-        )
-    assert answer.success, answer
-    return answer.result
-
-
-def at(text: str) -> dt.datetime:
-    return dt.datetime.fromisoformat(text)
-
-
-def day(text: str) -> dt.date:
-    return dt.date.fromisoformat(text)
 
 
 def test_the_marts_say_what_was_computed_by_hand(
@@ -145,10 +57,20 @@ def test_the_marts_say_what_was_computed_by_hand(
         },
     )
 
+    difference = {"source": "postman", "total": "requests_total", "announced": 2, "load_id": 1}
+    insert(
+        warehouse,
+        "ingest.reconciliations",
+        difference
+        | {"scope": "c1", "run_id": "b", "loaded": 1, "repeated": 0, "reason": "missing"},
+        difference
+        | {"scope": "c1", "run_id": "gone", "loaded": 3, "repeated": 1, "reason": "repeated"},
+    )
+
     report = transform(dbt_warehouse_url, timezone="Europe/Berlin", target_path=dbt_target)
 
     assert report.succeeded, report
-    assert (report.models, report.warned_tests, report.skipped) == (20, [], [])
+    assert (report.warned_tests, report.skipped) == ([], [])
     assert rows(
         warehouse,
         """
@@ -197,22 +119,36 @@ def test_the_marts_say_what_was_computed_by_hand(
         select collection_or_project_id, business_date, runs_total, runs_open, runs_finished,
                runs_passed, runs_failed, success_rate, tests_decided, pass_rate,
                duration_median_ms, duration_p95_ms
-        from marts.fct_daily_run_health order by system, business_date
+        from marts.fct_daily_run_health where runs_total > 0 order by system, business_date
         """,
     ) == [
         ("c1", day("2026-10-25"), 4, 1, 3, 1, 2, 1 / 3, 6, 4 / 6, 1500, 1950),
         ("c1", day("2026-10-26"), 1, 0, 1, 1, 0, 1.0, 1, 1.0, 70, 70),
         ("7", day("2026-10-25"), 1, 0, 1, 0, 1, 0.0, 8, 0.75, 291_600_011.423, 291_600_011.423),
     ]
+    # Red from b's end, 22:59:59 UTC (cut, at 12:00, had turned it red before), to c's, 23:00.
+    assert rows(
+        warehouse,
+        """
+        select business_date, red_minutes, recoveries, recovery_minutes
+        from marts.fct_daily_run_health where system = 'postman' order by 1
+        """,
+    ) == [(day("2026-10-25"), 660, 0, 0), (day("2026-10-26"), 0, 1, 660)]
+    assert rows(
+        warehouse, "select run_id, total_name, difference, reason from marts.fct_reconciliation"
+    ) == [("b", "requests_total", -1, "missing")]
 
 
 def test_builds_touch_changed_runs_alone_and_end_as_a_full_refresh_would(
     dbt_warehouse_url: str, warehouse: Connection, dbt_target: Path
 ) -> None:
     def built(*options: str, timezone: str = "UTC") -> dict[str, list[str]]:
-        select = ("--select", "int_test_runs", "marts")
+        select = ("--select", "int_test_runs+", "int_test_run_counts", "int_test_changes")
         dbt(dbt_warehouse_url, dbt_target, "run", *select, *options, timezone=timezone)
         return marts(warehouse)
+
+    def counts(held: dict[str, list[str]]) -> list[int]:
+        return [len(held[mart]) for mart in ("fct_test_runs", *ACCUMULATING)]
 
     def written(run_id: str) -> list[tuple[Any, ...]]:
         """Which transaction wrote each row of a run, and where it lies."""
@@ -227,8 +163,10 @@ def test_builds_touch_changed_runs_alone_and_end_as_a_full_refresh_would(
         ]
 
     night = at("2026-07-01T23:30Z")
-    for run_id in ("fewer", "none", "gone", "same"):
-        load_postman(warehouse, run_id, ["pf", "p"], started_at=night, loaded_at=night)
+    for run_id in ("fewer", "gone", "lost", "none", "same", "zero"):
+        told: dict[str, Any] = {"started_at": night, "finished_at": night, "loaded_at": night}
+        load_postman(warehouse, run_id, ["pf", "p"], times=[100, 20], **told)
+    load_postman(warehouse, "slow", ["p"], times=[901], started_at=at("2026-07-11T23:30Z"))
     testmo = {"run_id": 1, "project_id": 7, "source_id": 5, "status": 4, "is_completed": False}
     insert(warehouse, "raw_testmo.automation_sources", {"id": 5, "name": "old", "load_id": 1})
     insert(
@@ -237,36 +175,54 @@ def test_builds_touch_changed_runs_alone_and_end_as_a_full_refresh_would(
         testmo | {"created_at": night, "loaded_at": night, "load_id": 1},
     )
     dbt(dbt_warehouse_url, dbt_target, "run")
-    assert [len(held) for held in marts(warehouse).values()] == [5, 8, 12, 2]
+    assert counts(marts(warehouse)) == [8, 13, 19]
 
     untouched = written("same")
-    assert len(untouched) == 1 + 2 + 3
+    assert len(untouched) == 2 + 3
 
-    # A changed run with fewer rows, one that has lost all, one deleted, one whose load began before
-    # the others' and committed after them, a source that was renamed.
+    # A changed run with fewer rows, one that has lost all, one deleted, one whose row is gone, one
+    # whose load began before the others' and committed after them, a source that was renamed; and
+    # one of the day before, which changes what is usual and what slow's latency is compared with.
     later = at("2026-07-02T23:30Z")
-    load_postman(warehouse, "fewer", ["f"], started_at=night, loaded_at=later)
+    load_postman(warehouse, "fewer", ["f"], times=[900], started_at=night, loaded_at=later)
     load_postman(warehouse, "none", [], started_at=night, loaded_at=later)
-    load_postman(warehouse, "late", ["sp"], started_at=night, loaded_at=at("2026-06-30T23:30Z"))
+    early = {"started_at": night, "loaded_at": at("2026-06-30T23:30Z")}
+    load_postman(warehouse, "late", ["sp", "=sp"], times=[300, 300], **early)
+    load_postman(warehouse, "before", ["p"] * 9, times=[500] * 9, started_at=at("2026-06-30T01Z"))
     warehouse.execute(
         "update raw_postman.collection_runs set deleted_at = now() where run_id = 'gone'"
     )
+    warehouse.execute("delete from raw_postman.collection_runs where run_id = 'lost'")
     warehouse.execute("update raw_testmo.automation_sources set name = 'new'")
     changed = built()
-    assert [len(held) for held in changed.values()] == [5, 4, 6, 2]
+    assert counts(changed) == [8, 17, 21]
     assert written("same") == untouched
+    # before 500; fewer 900, late 300 (its repeat does not count), same and zero 100; slow: 901
+    assert rows(
+        warehouse,
+        "select business_date, requests_answered, p50_ms, baseline_median_ms, is_regression"
+        " from marts.fct_request_latency_daily where item_name = 'item 0' order by 1",
+    ) == [
+        (day("2026-06-30"), 1, 500, None, False),
+        (day("2026-07-01"), 4, 200, None, False),
+        (day("2026-07-11"), 1, 901, 300, True),
+    ]
+    # in the order of start and key: before 9, fewer 1, late 1 (again without its repeat)
+    assert rows(
+        warehouse,
+        "select run_id, completeness from marts.fct_test_runs"
+        " where run_id in ('before', 'fewer', 'late') order by 1",
+    ) == [("before", None), ("fewer", 1 / 9), ("late", 1 / 5)]
     assert changed == built("--full-refresh")
     assert not set(written("same")) & set(untouched)
 
     # Tables as another version of this project built them.
-    warehouse.execute("alter table marts.fct_test_runs drop column is_open")
+    warehouse.execute("alter table marts.fct_request_executions drop column is_answered")
     warehouse.execute("alter table marts.fct_assertion_results add column was_flaky boolean")
-    assert built() == changed
-
     # The deleted run returns with its old loaded_at, and the business day is redefined.
     warehouse.execute("update raw_postman.collection_runs set deleted_at = null")
     returned = built(timezone="Europe/Berlin")
-    assert [len(held) for held in returned.values()] == [6, 6, 9, 2]
+    assert counts(returned) == [9, 19, 24]
     assert returned == built("--full-refresh", timezone="Europe/Berlin")
 
 
@@ -281,7 +237,7 @@ def test_an_empty_warehouse_builds_without_a_complaint_and_every_column_is_descr
 
     results = dbt(dbt_warehouse_url, dbt_target, "build", callbacks=[listen])
 
-    assert {str(result.status) for result in results} == {"success", "pass"}
+    assert {str(result.status) for result in results} == {"success", "pass", "no-op"}  # exposures
     assert complaints == []
     manifest = dbt(dbt_warehouse_url, dbt_target, "parse")
     columns: dict[tuple[str, str], set[str]] = {}
@@ -290,6 +246,7 @@ def test_an_empty_warehouse_builds_without_a_complaint_and_every_column_is_descr
         """
         select table_schema, table_name, column_name from information_schema.columns
         where table_schema in ('raw_postman', 'raw_testmo', 'staging', 'marts')
+        or (table_schema, table_name) = ('ingest', 'reconciliations')
         """,
     ):
         columns.setdefault((schema, table), set()).add(column)

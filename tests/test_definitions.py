@@ -114,7 +114,7 @@ def test_every_mart_leads_back_through_staging_to_the_raw_tables(
 
 def test_no_asset_is_left_in_a_group_without_a_name(graph: AssetGraph) -> None:
     groups = {graph.get(one).group_name for one in graph.get_all_asset_keys()}
-    assert groups == {"postman", "testmo", "staging", "marts", "backfill"}
+    assert groups == {"postman", "testmo", "staging", "marts", "backfill", "ingest"}
 
 
 def test_the_tests_of_dbt_are_checks_on_their_models_that_say_what_they_ask(

@@ -1,4 +1,4 @@
-{#- One status for both systems: queued, running, passed, failed or unknown.
+{#- One status for both systems: queued, running, passed, failed, neutral or unknown.
 
     Postman's own status says whether the RUN worked, not whether its tests passed: `finished` is
     said of a run with failed assertions too, and `failed` of one that was cut short. Here, as in
@@ -17,6 +17,7 @@
             else 'unknown'
         end
         when {{ system }} = 'testmo' then case {{ source_status }}
+            when '1' then 'neutral'
             when '2' then 'passed'
             when '3' then 'failed'
             when '4' then 'running'

@@ -31,4 +31,4 @@ select
     runs.runs_held
 from daily
 full outer join runs using (system, business_date)
-where daily.runs_counted is distinct from runs.runs_held
+where coalesce(daily.runs_counted, 0) != coalesce(runs.runs_held, 0)

@@ -11,8 +11,8 @@ with runs as (
     select
         every_run.test_run_key,
         kept.loaded_at,
-        coalesce(kept.requests_total, 0) as requests_total,
-        coalesce(kept.tests_total, 0) as tests_total
+        coalesce(kept.requests_total + kept.requests_repeated, 0) as requests_total,
+        coalesce(kept.tests_total + kept.tests_repeated, 0) as tests_total
     from {{ ref('stg_postman__collection_runs') }} as every_run
     left join {{ ref('fct_test_runs') }} as kept
         on every_run.test_run_key = kept.test_run_key

@@ -6,9 +6,11 @@ with postman as (
         'postman' as system,
         run_id,
         collection_id as collection_or_project_id,
+        collection_name,
         null as run_name,
         run_source,
         environment_id as environment,
+        null::bigint as milestone_id,
         status as source_status,
         case
             when status in ('queued', 'running') then true
@@ -25,6 +27,7 @@ with postman as (
         assertions_announced as tests_announced,
         null::bigint as tests_passed_announced,
         assertions_failed_announced as tests_failed_announced,
+        null::bigint as tests_completed_announced,
         loaded_at,
         deleted_at
     from {{ ref('stg_postman__collection_runs') }}
@@ -38,9 +41,11 @@ testmo as (
         'testmo' as system,
         runs.run_id::text as run_id,
         runs.project_id::text as collection_or_project_id,
+        null as collection_name,
         runs.run_name,
         coalesce(sources.automation_source_name, runs.automation_source_id::text) as run_source,
         coalesce(configs.config_name, runs.config_id::text) as environment,
+        runs.milestone_id,
         runs.status::text as source_status,
         not coalesce(runs.is_completed, runs.completed_at is not null) as is_open,
         runs.created_at as started_at,
@@ -51,6 +56,7 @@ testmo as (
         runs.total_count as tests_announced,
         runs.success_count as tests_passed_announced,
         runs.failure_count as tests_failed_announced,
+        runs.completed_count as tests_completed_announced,
         runs.loaded_at,
         runs.deleted_at
     from {{ ref('stg_testmo__automation_runs') }} as runs

@@ -10,14 +10,12 @@
             }
         ],
         pre_hook="{{ delete_outdated_runs(
-            all_runs=ref('stg_postman__collection_runs'),
+            all_runs=keys_by_index(this, 'test_run_key'),
             current=ref('fct_test_runs'),
             version=['loaded_at', 'business_date']
         ) }}",
     )
 }}
-
--- depends_on: {{ ref('stg_postman__collection_runs') }}
 
 with runs as (
 
@@ -37,7 +35,9 @@ select
     runs.collection_or_project_id as collection_id,
     runs.environment as environment_id,
     runs.run_source,
+    results.request_key,
     results.item_name,
+    results.is_repeat,
     results.assertion_name,
     results.outcome,
     results.error_message,
@@ -50,11 +50,13 @@ cross join
     lateral (
         select
             assertions.*,
-            executions.item_name
+            executions.item_name,
+            executions.request_key,
+            executions.is_repeat
         from {{ ref('stg_postman__assertions') }} as assertions
-        inner join {{ ref('stg_postman__executions') }} as executions
+        inner join {{ ref('fct_request_executions') }} as executions
             on
-                assertions.run_id = executions.run_id
+                runs.test_run_key = executions.test_run_key
                 and assertions.execution_index = executions.execution_index
         where assertions.run_id = runs.run_id
         order by assertions.execution_index, assertions.assertion_index

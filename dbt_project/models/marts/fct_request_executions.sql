@@ -3,16 +3,17 @@
         materialized='incremental',
         incremental_strategy='append',
         on_schema_change='fail',
-        indexes=[{'columns': ['test_run_key', 'execution_index'], 'unique': true}],
+        indexes=[
+            {'columns': ['test_run_key', 'execution_index'], 'unique': true},
+            {'columns': ['request_key', 'business_date']},
+        ],
         pre_hook="{{ delete_outdated_runs(
-            all_runs=ref('stg_postman__collection_runs'),
+            all_runs=keys_by_index(this, 'test_run_key'),
             current=ref('fct_test_runs'),
             version=['loaded_at', 'business_date']
         ) }}",
     )
 }}
-
--- depends_on: {{ ref('stg_postman__collection_runs') }}
 
 with runs as (
 
@@ -32,13 +33,30 @@ select
     runs.collection_or_project_id as collection_id,
     runs.environment as environment_id,
     runs.run_source,
+    executions.iteration,
     executions.item_name,
+    executions.item_occurrence,
+    {{
+        request_key(
+            'runs.collection_or_project_id', 'executions.item_name', 'executions.item_occurrence'
+        )
+    }} as request_key,
+    executions.is_repeat,
     executions.request_method,
     executions.request_url,
     executions.is_answered,
     executions.response_status_code,
     executions.response_time_ms,
+    -- what enters a latency
+    case
+        when
+            executions.is_answered
+            and not executions.is_repeat
+            and executions.response_time_ms >= 0
+            then executions.response_time_ms
+    end as latency_ms,
     executions.response_size_bytes,
+    executions.script_errors,
     runs.started_at as run_started_at,
     runs.business_date,
     runs.loaded_at
@@ -47,7 +65,7 @@ cross join
     -- sorted run by run, and so looked up by key: one new run must not cost a scan of all history
     lateral (
         select sent.*
-        from {{ ref('stg_postman__executions') }} as sent
+        from {{ ref('int_request_executions') }} as sent
         where sent.run_id = runs.run_id
         order by sent.execution_index
     ) as executions

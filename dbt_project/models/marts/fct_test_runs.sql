@@ -1,60 +1,10 @@
-{{
-    config(
-        materialized='incremental',
-        incremental_strategy='append',
-        on_schema_change='fail',
-        indexes=[{'columns': ['test_run_key'], 'unique': true}],
-        pre_hook="{{ delete_outdated_runs(
-            all_runs=this,
-            current=ref('int_test_runs'),
-            version=['loaded_at', 'deleted_at', 'business_date', 'run_source', 'environment']
-        ) }}",
-    )
-}}
+-- A table, not incremental: a run is judged by those before it, so that one that lands late changes
+-- its successors; what is dear to count is kept in int_test_run_counts, and the rest is a moment.
+{{ config(indexes=[{'columns': ['test_run_key'], 'unique': true}]) }}
 
 with runs as (
 
-    select *
-    from {{ ref('int_test_runs') }} as runs
-    where {{ run_is_not_held('runs') }}
-
-),
-
--- Lateral: a few new runs are looked up by key and the history is left alone.
-loaded_requests as (
-
-    select
-        runs.test_run_key,
-        requests.*
-    from runs
-    cross join
-        lateral (
-            select
-                count(*) as requests_total,
-                count(*) filter (where not executions.is_answered) as requests_failed
-            from {{ ref('stg_postman__executions') }} as executions
-            where executions.run_id = runs.run_id
-        ) as requests
-    where runs.system = 'postman'
-
-),
-
-loaded_assertions as (
-
-    select
-        runs.test_run_key,
-        assertions.*
-    from runs
-    cross join
-        lateral (
-            select
-                count(*) as tests_total,
-                count(*) filter (where results.outcome = 'passed') as tests_passed,
-                count(*) filter (where results.outcome = 'failed') as tests_failed
-            from {{ ref('stg_postman__assertions') }} as results
-            where results.run_id = runs.run_id
-        ) as assertions
-    where runs.system = 'postman'
+    select * from {{ ref('int_test_runs') }}
 
 ),
 
@@ -63,16 +13,81 @@ counted as (
 
     select
         runs.*,
-        loaded_requests.requests_total,
-        loaded_requests.requests_failed,
-        coalesce(loaded_assertions.tests_total, runs.tests_announced) as tests_total,
-        coalesce(loaded_assertions.tests_passed, runs.tests_passed_announced) as tests_passed,
-        coalesce(loaded_assertions.tests_failed, runs.tests_failed_announced) as tests_failed
+        counts.requests_total,
+        counts.requests_repeated,
+        counts.requests_failed,
+        counts.script_errors,
+        counts.tests_repeated,
+        coalesce(counts.tests_total, runs.tests_announced) as tests_total,
+        coalesce(counts.tests_passed, runs.tests_passed_announced) as tests_passed,
+        coalesce(counts.tests_failed, runs.tests_failed_announced) as tests_failed,
+        coalesce(
+            counts.tests_skipped,
+            runs.tests_completed_announced
+            - runs.tests_passed_announced
+            - runs.tests_failed_announced
+        ) as tests_skipped,
+        coalesce(
+            counts.tests_untested, runs.tests_announced - runs.tests_completed_announced
+        ) as tests_untested,
+        {{
+            test_run_status(
+                'runs.system',
+                'runs.source_status',
+                'greatest('
+                'counts.tests_failed, runs.tests_failed_announced, '
+                'counts.requests_failed, runs.requests_failed_announced)'
+            )
+        }} as status
     from runs
-    left join loaded_requests
-        on runs.test_run_key = loaded_requests.test_run_key
-    left join loaded_assertions
-        on runs.test_run_key = loaded_assertions.test_run_key
+    left join {{ ref('int_test_run_counts') }} as counts
+        on runs.test_run_key = counts.test_run_key
+
+),
+
+predecessors as (
+
+    select
+        test_run_key,
+        array_agg(requests_total) over last_runs as requests_before
+    from counted
+    where system = 'postman' and not is_open and started_at is not null
+    window
+        last_runs as (
+            partition by collection_or_project_id, environment
+            order by started_at, test_run_key
+            rows between {{ var('completeness_runs') }} preceding and 1 preceding
+        )
+
+),
+
+compared as (
+
+    select
+        counted.*,
+        cardinality(predecessors.requests_before) as runs_before,
+        case counted.system
+            when 'postman' then (
+                select percentile_cont(0.5) within group (order by usual.requests)
+                from unnest(predecessors.requests_before) as usual (requests)
+            )
+        end as requests_usual
+    from counted
+    left join predecessors
+        on counted.test_run_key = predecessors.test_run_key
+
+),
+
+measured as (
+
+    select
+        *,
+        case system
+            when 'postman' then requests_total / nullif(requests_usual, 0)
+            when 'testmo'
+                then tests_completed_announced / nullif(tests_announced, 0)::double precision
+        end as completeness
+    from compared
 
 )
 
@@ -81,34 +96,44 @@ select
     system,
     run_id,
     collection_or_project_id,
+    collection_name,
     run_name,
     run_source,
     environment,
-    {{
-        test_run_status(
-            'system',
-            'source_status',
-            'greatest('
-            'tests_failed, tests_failed_announced, requests_failed, requests_failed_announced)'
-        )
-    }} as status,
+    milestone_id,
+    status,
     source_status,
+    case status when 'passed' then true when 'failed' then false end as is_success,
     is_open,
     started_at,
     finished_at,
     business_date,
     duration_ms,
     requests_total,
+    requests_repeated,
     requests_failed,
     requests_announced,
     requests_failed_announced,
     tests_total,
+    tests_repeated,
     tests_passed,
     tests_failed,
+    tests_skipped,
+    tests_untested,
     tests_total - tests_passed - tests_failed as tests_undecided,
-    tests_passed / nullif(tests_passed + tests_failed, 0)::double precision as pass_rate,
+    case
+        when least(tests_passed, tests_failed) >= 0
+            then tests_passed / nullif(tests_passed + tests_failed, 0)::double precision
+    end as pass_rate,
     tests_announced,
     tests_failed_announced,
+    requests_usual,
+    completeness,
+    status = 'passed'
+    and coalesce(completeness < {{ var('truncated_below') }}, false)
+    and (system = 'testmo' or runs_before >= {{ var('truncated_min_runs') }}) as is_truncated,
+    script_errors,
+    coalesce(script_errors > 0, false) as is_suspect,
     loaded_at,
     deleted_at
-from counted
+from measured

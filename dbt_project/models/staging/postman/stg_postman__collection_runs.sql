@@ -18,6 +18,8 @@ renamed as (
         -- text
         status,
         source as run_source,
+        -- newman's; the API itself names collections by ID alone
+        nullif(extra ->> 'collectionName', '') as collection_name,
 
         -- numerics
         duration_ms,

@@ -21,6 +21,15 @@ renamed as (
         response_status_code,
         response_time_ms,
         response_size_bytes,
+        -- newman's number of the pass over the collection; anything but a whole number is no number
+        case
+            when extra ->> 'iteration' ~ '^[0-9]{1,9}$' then (extra ->> 'iteration')::integer
+        end as iteration,
+        case
+            when jsonb_typeof(extra -> 'scriptErrors') = 'array'
+                then jsonb_array_length(extra -> 'scriptErrors')
+            else 0
+        end as script_errors,
 
         -- booleans
         response_status_code is not null as is_answered,

@@ -1,0 +1,47 @@
+with health as (
+
+    {{ run_health('collection_or_project_id', 'postman') }}
+
+),
+
+-- a collection may have been renamed, and not every client tells a name
+names as (
+
+    select distinct on (collection_or_project_id)
+        collection_or_project_id,
+        collection_name
+    from {{ ref('fct_test_runs') }}
+    where system = 'postman' and collection_name is not null
+    order by collection_or_project_id asc, started_at desc nulls last, test_run_key desc
+
+),
+
+red_now as (
+
+    select
+        collection_or_project_id,
+        max(red_from) as red_since
+    from {{ ref('int_red_periods') }}
+    where system = 'postman' and recovered_at is null
+    group by collection_or_project_id
+
+)
+
+select
+    health.health_key as collection_id,
+    names.collection_name,
+    health.first_seen_at,
+    health.last_seen_at,
+    health.current_health,
+    red_now.red_since,
+    health.last_success_at,
+    health.runs_total,
+    health.runs_open,
+    health.recent_runs,
+    health.recent_success_rate,
+    health.recent_pass_rate
+from health
+left join red_now
+    on health.health_key = red_now.collection_or_project_id
+left join names
+    on health.health_key = names.collection_or_project_id

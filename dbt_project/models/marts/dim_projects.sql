@@ -1,0 +1,32 @@
+with health as (
+
+    {{ run_health('collection_or_project_id', 'testmo') }}
+
+),
+
+red_now as (
+
+    select
+        collection_or_project_id,
+        max(red_from) as red_since
+    from {{ ref('int_red_periods') }}
+    where system = 'testmo' and recovered_at is null
+    group by collection_or_project_id
+
+)
+
+select
+    health.health_key as project_id,
+    health.first_seen_at,
+    health.last_seen_at,
+    health.current_health,
+    red_now.red_since,
+    health.last_success_at,
+    health.runs_total,
+    health.runs_open,
+    health.recent_runs,
+    health.recent_success_rate,
+    health.recent_pass_rate
+from health
+left join red_now
+    on health.health_key = red_now.collection_or_project_id

@@ -1,0 +1,174 @@
+-- Looked up request by request: the first day, the last days, the last run, each by index. So it
+-- costs by requests, not by their history.
+with requests as (
+
+    select every_key.request_key
+    from {{ keys_by_index(ref('fct_request_executions'), 'request_key') }} as every_key
+
+),
+
+latest as (
+
+    select max(business_date) as business_date
+    from {{ ref('fct_test_runs') }}
+
+),
+
+seen as (
+
+    select
+        requests.request_key,
+        bounds.first_day,
+        bounds.last_day
+    from requests
+    cross join
+        lateral (
+            select
+                min(executions.business_date) as first_day,
+                max(executions.business_date) as last_day
+            from {{ ref('fct_request_executions') }} as executions
+            where executions.request_key = requests.request_key
+        ) as bounds
+
+),
+
+first_seen as (
+
+    select
+        seen.request_key,
+        min(coalesce(runs.started_at, runs.finished_at)) as first_seen_at
+    from seen
+    inner join {{ ref('fct_request_executions') }} as executions
+        on
+            seen.request_key = executions.request_key
+            and seen.first_day = executions.business_date
+    inner join {{ ref('fct_test_runs') }} as runs
+        on executions.test_run_key = runs.test_run_key
+    group by seen.request_key
+
+),
+
+-- two looks into the index, as none serves "equal or both null"
+sent_on_last_day as (
+
+    select executions.*
+    from seen
+    inner join {{ ref('fct_request_executions') }} as executions
+        on
+            seen.request_key = executions.request_key
+            and seen.last_day = executions.business_date
+    union all
+    select executions.*
+    from seen
+    inner join {{ ref('fct_request_executions') }} as executions
+        on seen.request_key = executions.request_key
+    where seen.last_day is null and executions.business_date is null
+
+),
+
+last_sent as (
+
+    select distinct on (sent.request_key)
+        sent.request_key,
+        sent.collection_id,
+        sent.item_name,
+        sent.item_occurrence,
+        sent.request_method,
+        sent.is_answered,
+        sent.test_run_key,
+        sent.execution_index,
+        coalesce(runs.started_at, runs.finished_at) as last_seen_at
+    from sent_on_last_day as sent
+    inner join {{ ref('fct_test_runs') }} as runs
+        on sent.test_run_key = runs.test_run_key
+    where not sent.is_repeat
+    order by
+        sent.request_key asc,
+        coalesce(runs.started_at, runs.finished_at) desc nulls last,
+        sent.test_run_key desc,
+        sent.execution_index desc
+
+),
+
+last_asserted as (
+
+    select
+        last_sent.request_key,
+        bool_or(results.outcome = 'failed') as has_failed
+    from last_sent
+    inner join {{ ref('fct_assertion_results') }} as results
+        on
+            last_sent.test_run_key = results.test_run_key
+            and last_sent.execution_index = results.execution_index
+    group by last_sent.request_key
+
+),
+
+recent as (
+
+    select
+        seen.request_key,
+        sent.*
+    from seen
+    cross join latest
+    cross join
+        lateral (
+            select
+                count(*) as recent_requests,
+                avg(executions.is_answered::integer)::double precision as recent_answered_rate,
+                percentile_cont(array[0.5, 0.95]) within group (order by executions.latency_ms)
+                    as percentiles
+            from {{ ref('fct_request_executions') }} as executions
+            where
+                executions.request_key = seen.request_key
+                and executions.business_date
+                > latest.business_date - {{ var('health_days') }}
+                and not executions.is_repeat
+        ) as sent
+
+),
+
+last_latency as (
+
+    select
+        seen.request_key,
+        last_day.*
+    from seen
+    cross join
+        lateral (
+            select
+                latencies.is_regression,
+                latencies.slowdown_ratio
+            from {{ ref('fct_request_latency_daily') }} as latencies
+            where latencies.request_key = seen.request_key
+            order by latencies.business_date desc
+            limit 1
+        ) as last_day
+
+)
+
+select
+    request_key,
+    last_sent.collection_id,
+    last_sent.item_name,
+    last_sent.item_occurrence,
+    last_sent.request_method,
+    first_seen.first_seen_at,
+    last_sent.last_seen_at,
+    last_sent.test_run_key as last_test_run_key,
+    case
+        when not last_sent.is_answered then 'unanswered'
+        when last_asserted.has_failed then 'failing'
+        when last_latency.is_regression then 'slow'
+        else 'healthy'
+    end as current_health,
+    last_latency.slowdown_ratio,
+    coalesce(recent.recent_requests, 0) as recent_requests,
+    recent.recent_answered_rate,
+    recent.percentiles[1] as recent_p50_ms,
+    recent.percentiles[2] as recent_p95_ms
+from last_sent
+left join first_seen using (request_key)
+left join last_asserted using (request_key)
+left join recent using (request_key)
+left join last_latency using (request_key)
