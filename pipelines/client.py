@@ -16,13 +16,10 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import httpx
 import msgspec
-from httpx_aiohttp import AiohttpTransport
 from pydantic import SecretStr
 
 from pipelines.errors import (
@@ -40,16 +37,12 @@ from pipelines.fields import Json
 from pipelines.pace import Pacer
 from pipelines.piecemeal import decode_pieces, reason
 from pipelines.redact import MASK
-
-MOST_IN_FLIGHT = 16
+from pipelines.transport import transport
 
 _ATTEMPTS = 5
 _FIRST_BACKOFF_SECONDS = 0.5
 _TIMEOUT = httpx.Timeout(connect=10.0, read=30.0, write=30.0, pool=None)
 _ANSWER_SECONDS = 120.0
-# Many servers hang up on what is idle for five seconds.
-_KEEPALIVE_SECONDS = 4.0
-_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _TRANSIENT_STATUSES = frozenset({408, 425, 429, *range(500, 600)})
 _REFUSALS: dict[int, tuple[type[PermanentError], str]] = {
     400: (BadRequestError, "the API does not take {path}"),
@@ -128,7 +121,7 @@ class Client:
         self._key, self._answer_seconds = key, answer_seconds
         self._ever_connected = False
         self._waited_before = 0.0
-        self._transport = _transport(root)
+        self._transport = transport(root)
         headers = httpx.Headers(
             {
                 header_name: prefix + key.get_secret_value(),
@@ -254,41 +247,6 @@ class Client:
             reason = f"a redirect, which is not followed with a key; see {self._url_setting}"
         told = reason.format(path=path, key_setting=self._key_setting)
         return kind(f"{where}: HTTP {status}{told and ', '}{told}")
-
-
-def _transport(root: str) -> AiohttpTransport:
-    """Connections to one API, through the environment's proxy unless it is on loopback."""
-    parts = urlsplit(root)
-    is_near = parts.hostname in _LOOPBACK or proxy_bypass(parts.netloc)
-    proxies = {} if is_near else getproxies()
-    proxy = proxies.get(parts.scheme) or proxies.get("all")
-    if proxy and "://" not in proxy:
-        proxy = f"http://{proxy}"
-
-    def session() -> aiohttp.ClientSession:
-        # Reading the certificates takes 50 ms; only TLS needs them.
-        tls = True if parts.scheme == "http" else httpx.create_ssl_context()
-        connector = aiohttp.TCPConnector(
-            limit=MOST_IN_FLIGHT, ssl=tls, keepalive_timeout=_KEEPALIVE_SECONDS
-        )
-        return aiohttp.ClientSession(connector=connector, middlewares=(_once_only,))
-
-    # The session brings its own TLS; this class would read the certificates a second time.
-    return AiohttpTransport(
-        verify=False, client=session, proxy=httpx.Proxy(proxy) if proxy else None
-    )
-
-
-async def _once_only(
-    request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
-) -> aiohttp.ClientResponse:
-    """Keep aiohttp from repeating a lost request by itself, neither paced nor counted."""
-    try:
-        return await send(request)
-    except aiohttp.ClientConnectorError:
-        raise
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        raise aiohttp.ClientConnectionError from error
 
 
 def _announced(response: httpx.Response) -> dict[str, str]:

@@ -18,7 +18,6 @@ from typing import Any, Generic, TypeVar
 import psycopg
 import uvloop
 
-from pipelines.client import MOST_IN_FLIGHT
 from pipelines.errors import (
     ApiError,
     NotFoundError,
@@ -49,6 +48,7 @@ from pipelines.source import (
     as_stored,
     digest,
 )
+from pipelines.transport import MOST_IN_FLIGHT
 from pipelines.warehouse.connect import connect, reason
 from pipelines.warehouse.ledger import Ledger
 

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from pipelines.client import MOST_IN_FLIGHT, Answer, Client, decode
+from pipelines.client import Answer, Client, decode
 from pipelines.errors import (
     ApiError,
     BadRequestError,
@@ -33,6 +33,7 @@ from pipelines.errors import (
 )
 from pipelines.in_order import in_order
 from pipelines.pace import Pacer
+from pipelines.transport import MOST_IN_FLIGHT
 
 KEY = "PMAK-not-to-be-told"
 CURSOR = "opaque-cursor"
