@@ -1,12 +1,15 @@
 """From two run histories to a Postgres warehouse; read it in the order in which the data flows.
 
-settings  client  pace              what is asked for, and how politely
+settings                            what is asked for
+client  transport  piecemeal        one polite request, decoded
+pace  gauges  announced             when it may go, for all processes of a machine
 postman/  testmo/                   api (fetch) → walk (which runs) → rows (flatten)
 fields  redact                      one value at a time
 warehouse/                          connect, schema, merge (COPY), ledger (watermarks, loads)
-load                                all of it in order, for each scope
+scope  load  backfill  retry        all of it in order, for each scope
 transform  nightly                  dbt; both under Dagster
-assets  definitions                 what Dagster loads
+orchestration/  definitions         what Dagster loads: assets, checks, days, alerts
+report/                             the marts as one HTML page
 cli  status  summary  demo  dev     what a person types and sees
 sandbox/                            both APIs on loopback
 """
