@@ -1,9 +1,9 @@
 """One polite request at a time to one API: its key, its pace, bounded retries, decoded JSON.
 
-All that the package knows of HTTP is here and in `transport`; httpx keeps the interface and aiohttp moves the bytes
-(less than half the CPU of httpx's own transport at 16 in flight). The transport is used without
-httpx's client around it: cookies, redirects and login flows, which it is there for, are what this
-one must not do, and they cost as much again as the request.
+All that the package knows of HTTP is here and in `transport`; httpx keeps the interface and aiohttp
+moves the bytes (less than half the CPU of httpx's own transport at 16 in flight). The transport is
+used without httpx's client around it: cookies, redirects and login flows, which it is there for,
+are what this one must not do, and they cost as much again as the request.
 """
 
 import asyncio
