@@ -19,7 +19,9 @@ from pipelines.settings import load_settings
 Rows = list[dict[str, Any]]
 
 TEXT = (Path(__file__).resolve().parent.parent / "docs" / "bi.md").read_text(encoding="utf-8")
-QUESTIONS = dict(re.findall(r"^### (\d+\. .*?)$.*?```sql\n(.*?)```", TEXT, re.DOTALL | re.MULTILINE))
+QUESTIONS = dict(
+    re.findall(r"^### (\d+\. .*?)$.*?```sql\n(.*?)```", TEXT, re.DOTALL | re.MULTILINE)
+)
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,12 @@ def test_the_marts_say_what_was_computed_by_hand(
     dbt_warehouse_url: str, warehouse: Connection, dbt_target: Path
 ) -> None:
     # Berlin left summer time on 25 October at 01:00 UTC: that day lasted from 22:00 to 23:00 UTC.
-    told = {"duration_ms": 1000, "requests_total": 2, "assertions_total": 3, "assertions_failed": 0}
+    told: dict[str, Any] = {
+        "duration_ms": 1000,
+        "requests_total": 2,
+        "assertions_total": 3,
+        "assertions_failed": 0,
+    }
     load_postman(warehouse, "a", ["pps", "p"], started_at=at("2026-10-24T22:00Z"), **told)
     told["duration_ms"] = 2000
     load_postman(warehouse, "b", ["pf", "!fu"], started_at=at("2026-10-25T22:59:59Z"), **told)

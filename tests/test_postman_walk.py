@@ -455,6 +455,34 @@ def test_a_cursor_that_leads_back_is_named_and_not_followed_for_ever(back_to: in
     assert ended.mark == Mark()
 
 
+@pytest.mark.parametrize("read", [1, 3])
+def test_a_list_that_ends_long_before_its_total_is_not_taken_for_whole(read: int) -> None:
+    class Cut(RunList):
+        async def fetch(self, cursor: str | None) -> RunPage:
+            page = await super().fetch(cursor)
+            return replace(page, next_cursor=None) if len(self.asked) == read else page
+
+    runs = Cut.of(history(45))
+    ended = put_down(runs)
+    assert isinstance(ended.error, TransientError)
+    assert f"ended after {read * 10} runs and tells of 45" in str(ended.error)
+    assert len(ended.ids) == read * 10
+    # Nothing was proven: the next load reads the list from its top.
+    assert ended.mark == Mark()
+    assert set(walked(RunList(runs.places), ended.mark).ids) == runs.ids
+
+
+def test_a_list_that_is_short_by_less_than_a_page_is_whole() -> None:
+    # Runs vanish while it is read.
+    class Churning(RunList):
+        async def fetch(self, cursor: str | None) -> RunPage:
+            page = await super().fetch(cursor)
+            return replace(page, total=(page.total or 0) + 9)
+
+    runs = Churning.of(history(45))
+    assert set(walked(runs).ids) == runs.ids
+
+
 def test_a_circle_that_is_met_on_resuming_is_named_as_well() -> None:
     async def fetch(cursor: str | None) -> RunPage:
         await asyncio.sleep(0)

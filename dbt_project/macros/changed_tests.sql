@@ -24,8 +24,8 @@
 {%- endmacro %}
 
 
-{#- Pre-hook: the rows of changed tests that are computed anew leave. They are looked up test by test,
-    by index: a join would scan all of the table for one night.
+{#- Pre-hook: the rows of changed tests that are computed anew leave. They are looked up test by
+    test, by index: a join would scan all of the table for one night.
 
     outdated  condition on a row (`held`) of a test that changed (`changed`) -#}
 {% macro delete_changed_rows(outdated) -%}

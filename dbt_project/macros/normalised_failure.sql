@@ -9,25 +9,30 @@
     {%- set month = '(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*' -%}
     {%- set clock = '\\d\\d?:\\d\\d(:\\d\\d([.,]\\d+)?)?' -%}
     {%- set zone = '(z|( ?(gmt|utc))?( ?[+-]\\d\\d:?\\d\\d)?)' -%}
+    {%- set stack_line = [
+        '[ \\t]+at .*',
+        'at .*(\\.\\w+:\\d+(:\\d+)?\\)?|\\(native[^)]*\\))[ \\t\\r]*',
+        '[ \\t]*file ".*", line \\d+.*',
+        'traceback \\(most recent call last\\):',
+        '[ \\t]*\\.\\.\\. \\d+ more[ \\t\\r]*',
+    ] | join('|') -%}
+    {%- set time = [
+        '\\m\\d{4}-\\d\\d-\\d\\d([t ]' ~ clock ~ zone ~ ')?(?!\\w)',
+        '(\\m(mon|tue|wed|thu|fri|sat|sun)[a-z]*,? )?\\m(\\d\\d? )?' ~ month
+        ~ ' (\\d\\d?,? )?\\d{4}( ' ~ clock ~ zone ~ ')?(?!\\w)',
+        '\\m' ~ clock ~ zone ~ '(?!\\w)',
+    ] | join('|') -%}
     {%- set steps = [
-        ('^[ \\t]+at .*$', 'n', ''),
-        ('^at .*(\\.\\w+:\\d+(:\\d+)?\\)?|\\(native[^)]*\\))[ \\t\\r]*$', 'in', ''),
-        ('^[ \\t]*file ".*", line \\d+.*$', 'in', ''),
-        ('^traceback \\(most recent call last\\):', 'in', ''),
-        ('^[ \\t]*\\.\\.\\. \\d+ more[ \\t\\r]*$', 'n', ''),
+        ('^(' ~ stack_line ~ ')$', 'in', ''),
         ('\\m[a-z][a-z0-9+.-]*://[^\\s\\u0027"`<>]+', 'i', '<url>'),
         ('\\m[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\\M', 'i', '<uuid>'),
-        ('\\m\\d{4}-\\d\\d-\\d\\d([t ]' ~ clock ~ zone ~ ')?(?!\\w)', 'i', '<time>'),
-        (
-            '(\\m(mon|tue|wed|thu|fri|sat|sun)[a-z]*,? )?\\m(\\d\\d? )?' ~ month
-            ~ ' (\\d\\d?,? )?\\d{4}( ' ~ clock ~ zone ~ ')?(?!\\w)',
-            'i',
-            '<time>'
-        ),
-        ('\\m' ~ clock ~ zone ~ '(?!\\w)', 'i', '<time>'),
+        (time, 'i', '<time>'),
         ('(?<!\\w)("[^"\\n]*"|\\u0027[^\\u0027\\n]*\\u0027|`[^`\\n]*`)(?!\\w)', '', '<value>'),
-        ('\\m0x[0-9a-f]+\\M', 'i', '<hex>'),
-        ('\\m(?=[a-f]*\\d)(?=\\d*[a-f])[0-9a-f]{7,}\\M', 'i', '<hex>'),
+        (
+            '\\m0x[0-9a-f]+\\M|\\m(?=[a-f]*\\d)(?=\\d*[a-f])[0-9a-f]{7,}\\M',
+            'i',
+            '<hex>'
+        ),
         ('\\d+([.,]\\d+)*', '', '<number>'),
         ('\\s+', '', ' '),
     ] -%}

@@ -13,7 +13,9 @@
 {#- Pre-hook: deletes every row of a run whose `version` columns differ from those in `current`,
     or that `current` no longer has.
 
-    all_runs  relation with the test_run_key of every run ever loaded
+    all_runs  relation with the test_run_key of every run that the model may hold; keys_by_index
+              finds them in the model itself, so that rows of a run leave even if its raw row was
+              deleted by hand
     current   relation with a row for each run that belongs into the model
     version   columns of both, equal in all rows of a run, that tell an outdated row -#}
 {% macro delete_outdated_runs(all_runs, current, version) -%}

@@ -61,6 +61,18 @@
 {%- endmacro %}
 
 
+{#- Condition on `runs`: their results enter int_test_results. The pre-hook has just looked at every
+    run, so that here only those that it noted are asked whether they are held. -#}
+{% macro results_enter(changes, runs) -%}
+    {%- if is_incremental() -%}
+    {{ runs }}.test_run_key in (select noted.test_run_key from {{ changes }} as noted)
+    and {{ run_is_not_held(runs) }}
+    {%- else -%}
+    {{ has_results(runs) }}
+    {%- endif -%}
+{%- endmacro %}
+
+
 {#- Post-hook of a reader: its entries are done with. -#}
 {% macro forget_test_changes(changes) -%}
     delete from {{ changes }}

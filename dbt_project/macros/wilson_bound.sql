@@ -3,15 +3,15 @@
     is wide where there is little to go by: 0 of 5 is 0 to 0.43. Its confidence is the var wilson_z.
     (E. B. Wilson, Probable Inference, the Law of Succession, and Statistical Inference, 1927.) -#}
 {% macro wilson_bound(hits, trials, side) -%}
-    {%- set z = var('wilson_z') -%}
+    {%- set z = var('wilson_z') ~ '::double precision' -%}
     case
         when {{ trials }} > 0
             then {{ 'greatest(0,' if side == '-' else 'least(1,' }} (
-                {{ hits }} + {{ z * z / 2 }}::double precision
-                {{ side }} {{ z }}::double precision * sqrt(
+                {{ hits }} + {{ z }} ^ 2 / 2
+                {{ side }} {{ z }} * sqrt(
                     {{ hits }}::double precision * ({{ trials }} - {{ hits }}) / {{ trials }}
-                    + {{ z * z / 4 }}::double precision
+                    + {{ z }} ^ 2 / 4
                 )
-            ) / ({{ trials }} + {{ z * z }}::double precision))
+            ) / ({{ trials }} + {{ z }} ^ 2))
     end
 {%- endmacro %}

@@ -11,9 +11,9 @@ select
 from {{ ref('dim_tests') }} as tests
 cross join
     lateral (
-        select max(days.business_date) as business_date
-        from {{ ref('fct_test_flakiness') }} as days
-        where days.test_key = tests.test_key
+        select max(held.business_date) as business_date
+        from {{ ref('fct_test_flakiness') }} as held
+        where held.test_key = tests.test_key
     ) as latest
 where
     latest.business_date is distinct from tests.last_seen_date

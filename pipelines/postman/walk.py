@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from pipelines.errors import BadRequestError, PermanentError
+from pipelines.errors import BadRequestError, PermanentError, TransientError
 from pipelines.fields import BadFieldError, instant
 from pipelines.postman.api import RunPage
 from pipelines.source import Mark, Page, Walk, dated
@@ -25,7 +25,8 @@ async def walk(
 
     `fetch(cursor)` gives one page of the list. An interrupted walk is closed first, from its
     cursor; then what has arrived on top since is walked. Raises PermanentError for a cursor that
-    comes back, and whatever `fetch` raises.
+    comes back, TransientError for a list that ends long before the total it tells, and whatever
+    `fetch` raises.
     """
     while True:
         resumed = mark.walk is not None
@@ -48,6 +49,7 @@ async def _one_walk(
     asked: set[str] = set()
     # Pages read: their cursors and latest starts.
     read: list[tuple[str | None, datetime | None]] = []
+    count = _Count()
     while True:
         try:
             page = await fetch(cursor)
@@ -59,11 +61,19 @@ async def _one_walk(
             resumed, from_top = False, True
             asked.clear()
             read.clear()
+            count = _Count()
             continue
         earliest, latest = _span(page.runs)
         state = _seen(state, earliest, latest, lookback)
         read.append((cursor, latest))
         following = page.next_cursor
+        count.add(page)
+        if following is None and from_top and not resumed and count.is_cut_short:
+            yield Page(page.runs, replace(mark, cursor=None, walk=None))
+            raise TransientError(
+                f"postman: the list ended after {count.runs:,} runs and tells of {count.total:,}; "
+                "what it showed is loaded, and a later load starts at its top again"
+            )
         if following is not None and following in asked:
             # The next load starts at the top again, where new runs are.
             yield Page(page.runs, replace(mark, cursor=None, walk=None))
@@ -81,6 +91,29 @@ async def _one_walk(
         cursor = following
         mark = replace(mark, cursor=cursor, walk=state)
         yield Page(page.runs, mark)
+
+
+class _Count:
+    """Runs shown so far against the total that the list tells, where it tells one.
+
+    Runs appear and vanish while a list is read: only what is short by a page counts as cut.
+    """
+
+    def __init__(self) -> None:
+        self.runs = self._longest_page = 0
+        self.total: int | None = None
+
+    def add(self, page: RunPage) -> None:
+        """One page more; of the totals told the lowest counts."""
+        self.runs += len(page.runs)
+        self._longest_page = max(self._longest_page, len(page.runs))
+        if page.total is not None:
+            self.total = page.total if self.total is None else min(self.total, page.total)
+
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether the list ended a page or more too early."""
+        return self.total is not None and self.total - self.runs >= max(1, self._longest_page)
 
 
 def _span(runs: list[Any]) -> tuple[datetime | None, datetime | None]:

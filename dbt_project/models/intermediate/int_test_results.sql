@@ -33,17 +33,7 @@ with runs as (
 
     select runs.*
     from {{ ref('fct_test_runs') }} as runs
-    where
-    {% if is_incremental() %}
-        -- the pre-hook has just looked at every run: only those that it noted can be missing
-        runs.test_run_key in (
-            select noted.test_run_key
-            from {{ ref('int_test_changes') }} as noted
-        )
-        and {{ run_is_not_held('runs') }}
-    {% else %}
-        {{ has_results('runs') }}
-    {% endif %}
+    where {{ results_enter(changes=ref('int_test_changes'), runs='runs') }}
 
 ),
 
@@ -77,7 +67,7 @@ postman as (
             from {{ ref('stg_postman__assertions') }} as assertions
             inner join {{ ref('fct_request_executions') }} as executions
                 on
-                    executions.test_run_key = runs.test_run_key
+                    runs.test_run_key = executions.test_run_key
                     and assertions.execution_index = executions.execution_index
             where assertions.run_id = runs.run_id and not executions.is_repeat
             window
@@ -173,8 +163,9 @@ select
             then md5({{ normalised_failure('results.error_message') }})
     end as failure_key,
     runs.started_at as run_started_at,
+    -- the same order in any warehouse, and as numbers where they are
     case runs.system when 'testmo' then lpad(runs.run_id, 20, '0') else runs.run_id end
-    collate "C" as run_sort_key,
+    collate "C" as run_sort_key,  -- noqa: RF02
     runs.business_date,
     runs.loaded_at
 from both_systems as results

@@ -9,6 +9,8 @@
     )
 }}
 
+{%- set worst_first = "array['broken', 'flaky', 'regressing', 'recovering', 'healthy', 'new']" %}
+
 -- depends_on: {{ ref('int_test_changes') }}
 
 with tests as (
@@ -69,33 +71,36 @@ seen as (
 
 ),
 
--- The latest verdict of each environment in which it still runs; the worst of them is the test's.
-health as (
+-- The latest verdict in each environment in which the test still runs.
+verdicts as (
 
     select
         seen.test_key,
-        latest.*
+        latest.health
     from seen
     cross join
         lateral (
-            select
-                count(*) as environments,
-                (array_agg(by_environment.health order by by_environment.severity))[1] as health
-            from (
-                select distinct on (verdicts.test_environment_key)
-                    verdicts.health,
-                    array_position(
-                        array['broken', 'flaky', 'regressing', 'recovering', 'healthy', 'new'],
-                        verdicts.health
-                    ) as severity
-                from {{ ref('fct_test_health') }} as verdicts
-                where
-                    verdicts.test_key = seen.test_key
-                    and verdicts.business_date
-                    > seen.last_seen_date - {{ var('current_health_days') }}
-                order by verdicts.test_environment_key, verdicts.business_date desc
-            ) as by_environment
+            select distinct on (judged.test_environment_key)
+                judged.test_environment_key,
+                judged.health
+            from {{ ref('fct_test_health') }} as judged
+            where
+                judged.test_key = seen.test_key
+                and judged.business_date > seen.last_seen_date - {{ var('current_health_days') }}
+            order by judged.test_environment_key asc, judged.business_date desc
         ) as latest
+
+),
+
+-- The worst of them is the test's.
+health as (
+
+    select
+        test_key,
+        count(*) as environments,
+        min(array_position({{ worst_first }}, health)) as worst
+    from verdicts
+    group by test_key
 
 )
 
@@ -117,10 +122,10 @@ select
     seen.last_seen_date,
     seen.last_test_run_key,
     seen.results_not_started,
-    coalesce(health.health, 'new') as health,
-    health.environments
+    coalesce(({{ worst_first }})[health.worst], 'new') as health,
+    coalesce(health.environments, 0) as environments
 from seen
-inner join health
+left join health
     on seen.test_key = health.test_key
 inner join {{ ref('fct_test_runs') }} as runs
     on seen.last_test_run_key = runs.test_run_key
@@ -133,6 +138,7 @@ left join
             runs.system = 'postman'
             and sent.run_id = runs.run_id
             and sent.execution_index = seen.execution_index
+        order by sent.execution_index
         limit 1
     ) as executions
     on true
@@ -145,6 +151,7 @@ left join
             and told.run_id = runs.run_id
             and told.execution_index = seen.execution_index
             and told.assertion_index = seen.assertion_index
+        order by told.assertion_index
         limit 1
     ) as assertions
     on true
@@ -161,6 +168,7 @@ left join
         where
             reported.run_id = case when runs.system = 'testmo' then runs.run_id::bigint end
             and told.automation_test_id = seen.automation_test_id
+        order by told.automation_test_id
         limit 1
     ) as testmo_tests
     on true

@@ -12,11 +12,17 @@ failures as (
         count(*) as failed_results,
         count(*) filter (where flakiness.is_flaky) as flaky_results
     from {{ ref('int_test_results') }} as results
-    left join {{ ref('fct_test_flakiness') }} as flakiness
-        on
-            results.test_environment_key = flakiness.test_environment_key
-            and results.business_date = flakiness.business_date
-    where results.outcome = 'failed'
+    cross join
+        -- found one by one, as an aggregate is: few of all tests and days failed
+        lateral (
+            select bool_or(that_day.is_flaky) as is_flaky
+            from {{ ref('fct_test_flakiness') }} as that_day
+            where
+                that_day.test_environment_key = results.test_environment_key
+                and that_day.business_date = results.business_date
+        ) as flakiness
+    -- failed results alone have one, and an index knows where they are: most results passed
+    where results.failure_key is not null
     group by results.test_run_key
 
 ),

@@ -93,6 +93,7 @@ left join
             told.run_id = examples.run_id
             and told.execution_index = examples.execution_index
             and told.assertion_index = examples.assertion_index
+        order by told.assertion_index
         limit 1
     ) as assertions
     on true

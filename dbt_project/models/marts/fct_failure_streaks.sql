@@ -136,48 +136,60 @@ followed as (
         ) as previous_recovered_at
     from streaks
 
-)
+),
+
+{% if is_incremental() %}
+    -- Streaks that had recovered before what changed are held already; the last of them is what
+    -- the first one here comes after.
+    entering as (
+
+        select
+            followed.*,
+            coalesce(followed.previous_recovered_at, held.recovered_at) as recovery_before
+        from followed
+        inner join changed
+            on followed.test_environment_key = changed.test_environment_key
+        cross join
+            lateral (
+                select max(kept.recovered_at) as recovered_at
+                from {{ this }} as kept
+                where
+                    kept.test_environment_key = followed.test_environment_key
+                    and followed.previous_recovered_at is null
+            ) as held
+        where followed.recovered_date is null or followed.recovered_date >= changed.changed_from
+
+    )
+{% else %}
+    entering as (
+
+        select
+            *,
+            previous_recovered_at as recovery_before
+        from followed
+
+    )
+{% endif %}
 
 select
-    streaks.test_environment_key,
-    streaks.test_key,
-    streaks.system,
-    streaks.collection_or_project_id,
-    streaks.environment_id,
-    streaks.first_failed_run_key,
-    streaks.first_failed_result_number,
-    streaks.recovered_at is null as is_open,
-    streaks.failures,
-    streaks.last_passed_at,
-    streaks.first_failed_at,
-    streaks.last_failed_at,
-    streaks.recovered_at,
-    streaks.first_failed_date,
-    streaks.last_failed_date,
-    streaks.recovered_date,
-    streaks.recovered_run_key,
-    extract(epoch from streaks.recovered_at - streaks.first_failed_at)::double precision
-        as duration_seconds,
-    {% if is_incremental() %}
-        extract(
-            epoch from streaks.first_failed_at
-            - coalesce(streaks.previous_recovered_at, held.previous_recovered_at)
-        )::double precision as seconds_since_recovery
-    from followed as streaks
-    inner join changed
-        on streaks.test_environment_key = changed.test_environment_key
-    cross join
-        lateral (
-            select max(kept.recovered_at) as previous_recovered_at
-            from {{ this }} as kept
-            where
-                kept.test_environment_key = streaks.test_environment_key
-                and streaks.previous_recovered_at is null
-        ) as held
-    where streaks.recovered_date is null or streaks.recovered_date >= changed.changed_from
-    {% else %}
-        extract(
-            epoch from streaks.first_failed_at - streaks.previous_recovered_at
-        )::double precision as seconds_since_recovery
-    from followed as streaks
-    {% endif %}
+    test_environment_key,
+    test_key,
+    system,
+    collection_or_project_id,
+    environment_id,
+    first_failed_run_key,
+    first_failed_result_number,
+    recovered_at is null as is_open,
+    failures,
+    last_passed_at,
+    first_failed_at,
+    last_failed_at,
+    recovered_at,
+    first_failed_date,
+    last_failed_date,
+    recovered_date,
+    recovered_run_key,
+    extract(epoch from recovered_at - first_failed_at)::double precision as duration_seconds,
+    extract(epoch from first_failed_at - recovery_before)::double precision
+        as seconds_since_recovery
+from entering

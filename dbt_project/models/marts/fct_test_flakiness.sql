@@ -12,15 +12,16 @@
         post_hook="{{ forget_test_changes(ref('int_test_changes')) }}",
     )
 }}
-{%- set recent = var('flakiness_recent_window') -%}
-{%- set long = var('flakiness_long_window') -%}
-{%- set minimum = var('minimum_results') -%}
-{%- set broken_after = var('broken_after') -%}
+{#- whole numbers, also where --vars tells them as text -#}
+{%- set recent = var('flakiness_recent_window') | int(50) -%}
+{%- set long = var('flakiness_long_window') | int(50) -%}
+{%- set minimum = var('minimum_results') | int(50) -%}
+{%- set broken_after = var('broken_after') | int(50) -%}
 {%- set figures = [
     'recent_results', 'recent_passed', 'recent_broken', 'recent_transitions',
     'long_results', 'long_passed', 'long_transitions',
 ] -%}
-{%- if not (2 <= recent <= long and minimum <= long and recent + broken_after <= long) -%}
+{%- if not (2 <= recent and [minimum, recent + broken_after] | max <= long) and flags.WHICH -%}
     {{ exceptions.raise_compiler_error(
         'flakiness_long_window must be at least minimum_results and at least'
         ' flakiness_recent_window (2 or more) + broken_after'
@@ -114,7 +115,7 @@ compared as (
         row_number() over in_order as number_in_order,
         (is_passed != lag(is_passed) over in_order)::integer as is_transition,
         count(*) filter (where not is_passed) over last_results = {{ broken_after }} as is_broken,
-        lead(business_date) over in_order is distinct from business_date as ends_day
+        coalesce(lead(business_date) over in_order != business_date, true) as ends_day
     from results
     window
         in_order as (
@@ -193,12 +194,10 @@ counted as (
         stood.results_total::integer as results_total,
         stood.results_passed::integer as results_passed,
         stood.results_failed::integer as results_failed,
-        coalesce(as_of.failures_in_a_row, 0)::integer as failures_in_a_row,
         {% for figure in figures %}
             coalesce(as_of.{{ figure }}, 0)::integer as {{ figure }},
         {% endfor %}
-        greatest(as_of.recent_results - 1, 0) as recent_pairs,
-        greatest(as_of.long_results - 1, 0) as long_pairs
+        coalesce(as_of.failures_in_a_row, 0)::integer as failures_in_a_row
     from stood
     left join days as as_of
         on
@@ -208,12 +207,19 @@ counted as (
 
 ),
 
+counted_tests as (
+
+    select distinct test_environment_key
+    from counted
+
+),
+
 tests as (
 
     select
-        keys.test_environment_key,
+        counted_tests.test_environment_key,
         latest.*
-    from (select distinct test_environment_key from days) as keys
+    from counted_tests
     cross join
         lateral (
             select
@@ -222,7 +228,7 @@ tests as (
                 results.collection_or_project_id,
                 results.environment_id
             from {{ ref('int_test_results') }} as results
-            where results.test_environment_key = keys.test_environment_key
+            where results.test_environment_key = counted_tests.test_environment_key
             order by
                 results.is_decided desc,
                 results.business_date desc,
@@ -249,23 +255,8 @@ select
     end as is_flaky,
     counted.failures_in_a_row,
     counted.recent_broken > 0 as recent_was_broken,
-    {% for window in ['recent', 'long'] %}
-        {%- set transitions = 'counted.' ~ window ~ '_transitions' -%}
-        {%- set pairs = 'counted.' ~ window ~ '_pairs' -%}
-        {%- set passed = 'counted.' ~ window ~ '_passed' -%}
-        {%- set results = 'counted.' ~ window ~ '_results' %}
-        {{ results }},
-        {{ transitions }},
-        {{ transitions }} / nullif({{ pairs }}, 0)::double precision as {{ window }}_flip_rate,
-        {{ wilson_bound(transitions, pairs, '-') }} as {{ window }}_flip_rate_low,
-        {{ wilson_bound(transitions, pairs, '+') }} as {{ window }}_flip_rate_high,
-        {{ passed }},
-        {{ passed }} / nullif({{ results }}, 0)::double precision as {{ window }}_pass_rate,
-        {{ wilson_bound(passed, results, '-') }} as {{ window }}_pass_rate_low,
-        {{ wilson_bound(passed, results, '+') }} as {{ window }}_pass_rate_high,
-        {{ entropy_bits(passed, results) }} as {{ window }}_entropy_bits
-        {{- "," if not loop.last }}
-    {% endfor %}
+    {{ window_figures('counted.', 'recent') }},
+    {{ window_figures('counted.', 'long') }}
 from counted
 inner join tests
     on counted.test_environment_key = tests.test_environment_key
