@@ -176,9 +176,7 @@ def expected_latencies(runs: list[Run]) -> dict[tuple[Any, ...], tuple[Any, ...]
                 median,
                 usual if baseline else None,
                 bool(baseline) and median > 1.25 * usual and median > usual + 100,
-                bool(week)
-                and max(times) > 5 * statistics.fmean(week)
-                and max(times) > max(week),
+                bool(week) and max(times) > 5 * statistics.fmean(week) and max(times) > max(week),
             )
     return expected
 
