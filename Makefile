@@ -22,7 +22,7 @@ demo: install ## the nightly job end to end: embedded Postgres, bundled sandbox 
 	@$(BIN)/testruns demo
 
 test: install ## the whole suite but the slow tests
-	$(BIN)/python -m pytest -n logical --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest -n logical --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test-slow: install ## the slow tests
 	$(BIN)/python -m pytest -m slow

@@ -10,7 +10,13 @@ from invented import BOOKS, COLLECTION, postman_run, testmo_run
 from reading import query
 
 from pipelines.backfill import Window, backfill_source
-from pipelines.orchestration.days import days_asset, days_key, days_of, reread_elsewhere
+from pipelines.orchestration.days import (
+    days_asset,
+    days_key,
+    days_of,
+    models_after_failed_days,
+    reread_elsewhere,
+)
 from pipelines.orchestration.policy import Retry
 from pipelines.orchestration.raw_assets import runs_key
 from pipelines.progress import ScopeReport, Silence
@@ -85,6 +91,48 @@ def test_a_day_that_a_scope_could_not_be_read_for_is_not_marked(settings: Settin
     (event,) = done.get_step_failure_events()
     assert event.step_failure_data.user_failure_data is not None
     assert "postman nobody: " in str(event.step_failure_data.user_failure_data.description)
+
+
+def test_models_that_failed_days_kept_from_being_built_are_built_by_a_run_of_their_own(
+    settings: Settings,
+) -> None:
+    wrong = settings.model_copy(update={"postman_collection_ids": (COLLECTION, "nobody")})
+
+    @dg.asset
+    def unconcerned() -> None:
+        raise dg.Failure("not for the sake of days", allow_retries=False)
+
+    @dg.asset(deps=[DAYS, unconcerned])
+    def model() -> None: ...
+
+    days = days_asset(settings, "postman", Retry())
+    nightly = dg.define_asset_job("nightly", dg.AssetSelection.assets(model))
+    sensor = models_after_failed_days(nightly)
+    with dg.instance_for_test() as instance:
+
+        def asked(*assets: Any, **given: Any) -> Any:
+            done = dg.materialize(
+                assets,
+                instance=instance,
+                resources={"settings": wrong, "progress": Silence()},
+                raise_on_error=False,
+                **given,
+            )
+            context = dg.build_run_status_sensor_context(
+                sensor_name=sensor.name,
+                dagster_instance=instance,
+                dagster_run=done.dagster_run,
+                dagster_event=done.get_run_failure_event(),
+            )
+            return done.run_id, sensor(context.for_run_failure())
+
+        day = {"partition_key": f"{midnight(2):%F}"}
+        run_id, request = asked(days, model, **day)
+        assert isinstance(request, dg.RunRequest)
+        assert request.asset_selection == [model.key]
+        assert request.run_key == run_id
+        for _, told in (asked(days, **day), asked(unconcerned, model)):
+            assert isinstance(told, dg.SkipReason)
 
 
 def test_whole_days_of_a_backfill_from_the_command_line_are_marked_once(

@@ -144,6 +144,7 @@ def test_the_marts_say_what_was_computed_by_hand(
     ) == [("b", "requests_total", -1, "missing")]
 
 
+@pytest.mark.slow
 def test_builds_touch_changed_runs_alone_and_end_as_a_full_refresh_would(
     dbt_warehouse_url: str, warehouse: Connection, dbt_target: Path
 ) -> None:

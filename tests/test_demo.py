@@ -67,6 +67,14 @@ def test_the_summary_finds_what_the_history_hides(demo: Demo) -> None:
     assert "of the usual" in demo.output
 
 
+def test_the_report_lies_where_the_demo_says(demo: Demo) -> None:
+    named = re.search(r"^  (\S+\.html)$", demo.output, re.MULTILINE)
+    assert named is not None
+    page = (demo.folder / named[1]).read_text(encoding="utf-8")
+    assert "Filter by price: Results are sorted by price" in page
+    assert len(page) < 1_000_000
+
+
 def test_the_psql_line_that_it_prints_opens_the_warehouse(demo: Demo) -> None:
     line = re.search(r"PGPASSFILE=(\S+) psql (\S+)", demo.output)
     assert line is not None

@@ -1,6 +1,7 @@
 """The nightly job through Dagster, on the sandbox's history, into a real warehouse."""
 
 import os
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from receiving import receiving
 from pipelines.definitions import build_definitions
 from pipelines.errors import SettingsError
 from pipelines.nightly import NightlyReport, run_nightly
+from pipelines.orchestration.column_lineage import column_lineage
+from pipelines.orchestration.dbt_manifest import read_manifest
 from pipelines.orchestration.policy import Retry
 from pipelines.progress import Silence
 from pipelines.sandbox.data import SandboxData
@@ -72,11 +75,13 @@ class Nights:
             and event.asset_materialization.asset_key.path == table.split(".")
         )
         return {
-            name: [record.data for record in value.records]
-            if isinstance(value, dg.TableMetadataValue)
-            else value.value
+            name: records(value) if isinstance(value, dg.TableMetadataValue) else value.value
             for name, value in shown.items()
         }
+
+
+def records(shown: dg.TableMetadataValue) -> list[dict[str, Any]]:
+    return [dict(record.data) for record in shown.records]
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +163,71 @@ def test_the_page_of_a_model_tells_its_rows_and_columns(nights: Nights) -> None:
     assert page["dagster/row_count"] == nights.count("marts.fct_daily_run_health") > 0
     types = {column.name: column.type for column in page["dagster/column_schema"].columns}
     assert types["business_date"] == "date"
+
+
+@pytest.fixture(scope="module")
+def shown(nights: Nights) -> dict[str, Any]:
+    """What the asset of each table shows without a run, once the models have been built."""
+    graph = build_definitions(nights.settings()).resolve_asset_graph()
+    return {".".join(key.path): graph.get(key).metadata for key in graph.get_all_asset_keys()}
+
+
+def made_of(shown: dict[str, Any], column: str) -> set[str]:
+    table, _, name = column.rpartition(".")
+    deps = shown[table]["dagster/column_lineage"].deps_by_column[name]
+    return {f"{'.'.join(dep.asset_key.path)}.{dep.column_name}" for dep in deps}
+
+
+def test_a_column_of_a_staging_model_is_led_back_to_its_raw_table(shown: dict[str, Any]) -> None:
+    assert made_of(shown, "staging.stg_postman__collection_runs.run_source") == {
+        "raw_postman.collection_runs.source"
+    }
+
+
+def test_a_column_of_a_mart_is_led_back_step_by_step_and_at_once(shown: dict[str, Any]) -> None:
+    assert made_of(shown, "marts.fct_test_runs.milestone_id") == {
+        "staging.int_test_runs.milestone_id"
+    }
+    assert made_of(shown, "staging.int_test_runs.milestone_id") == {
+        "staging.stg_testmo__automation_runs.milestone_id"
+    }
+    told = {row["column"]: row for row in records(shown["marts.fct_test_runs"]["made_of"])}
+    assert told["milestone_id"] == {
+        "column": "milestone_id",
+        "made_of": "staging.int_test_runs.milestone_id",
+        "raw": "raw_testmo.automation_runs.milestone_id",
+    }
+
+
+def test_every_model_has_a_lineage_which_names_columns_that_there_are(
+    shown: dict[str, Any],
+) -> None:
+    columns = {
+        f"{table}.{column.name}"
+        for table, metadata in shown.items()
+        if "dagster/column_schema" in metadata
+        for column in metadata["dagster/column_schema"].columns
+    }
+    models = [table for table in shown if table.startswith(("staging.", "marts."))]
+    for table in models:
+        for column in shown[table]["dagster/column_lineage"].deps_by_column:
+            assert f"{table}.{column}" in columns
+            assert made_of(shown, f"{table}.{column}") <= columns
+
+
+def test_a_lineage_is_read_once_and_left_out_where_the_sql_cannot_be_read(
+    nights: Nights, tmp_path: Path
+) -> None:
+    manifest = read_manifest(nights.settings())
+    shutil.copytree(nights.home / "dbt", tmp_path, dirs_exist_ok=True)
+    first = column_lineage(manifest, tmp_path)
+    (kept,) = tmp_path.glob("column_lineage.*")
+    read_at = kept.stat().st_mtime_ns
+    assert column_lineage(manifest, tmp_path) == first
+    assert kept.stat().st_mtime_ns == read_at
+    (broken,) = tmp_path.glob("compiled/**/dim_dates.sql")
+    broken.write_text("select from where", encoding="utf-8")
+    assert first.keys() - column_lineage(manifest, tmp_path).keys() == {"model.testruns.dim_dates"}
 
 
 def test_no_file_that_dagster_or_dbt_leaves_holds_a_secret(nights: Nights) -> None:

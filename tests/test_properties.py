@@ -7,27 +7,18 @@ loads: the same tables at the end.
 
 import copy
 import json
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from contract import POSTMAN, TESTMO
 from expected import in_one_order, masked, tables_of_postman, tables_of_testmo
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from invented import BOOKS, postman_run, testmo_run
-from reading import query, tables
 
 from pipelines.fields import BadFieldError
-from pipelines.load import load_source
 from pipelines.postman import rows as postman
-from pipelines.progress import Silence
 from pipelines.redact import Redactor
-from pipelines.sandbox.data import SandboxData
-from pipelines.sandbox.server import Sandbox
-from pipelines.settings import Source, load_settings
 from pipelines.source import FlatRun, as_stored, digest
 from pipelines.testmo import rows as testmo
 
@@ -325,128 +316,3 @@ def test_a_digest_is_of_the_content_and_not_of_the_order_of_its_keys(sent: Json)
     assert digest(as_stored(sent)[1]) == digest(as_stored(turned)[1])
     assert digest(as_stored(sent)[1]) != digest(as_stored(changed)[1])
     assert digest(as_stored(sent)[1], b"salt") != digest(as_stored(sent)[1])
-
-
-class PowerCutError(Exception):
-    """Nothing in the package expects this."""
-
-
-class PowerCut(Silence):
-    """Ends a load as its commit of that number is about to begin."""
-
-    def __init__(self, commit: int) -> None:
-        self._left = commit
-
-    def runs_fetched(self, source: Source, scope: str, runs: int) -> None:  # noqa: ARG002
-        self._left -= 1
-        if not self._left:
-            raise PowerCutError
-
-
-# Runs are numbered by their age in hours, those that change from the newest on. All of it lies
-# within the lookback, 72 hours, but for what was open from the beginning.
-happenings = st.one_of(
-    st.tuples(st.just("arrives"), st.integers(1, 2)),
-    st.tuples(st.just("changes"), st.integers(0, 45)),
-    st.tuples(st.just("opens"), st.integers(0, 45)),
-    st.tuples(st.just("ends"), st.integers(0, 230)),
-    st.tuples(st.just("loads"), st.just(99)),
-    st.tuples(st.just("is killed"), st.integers(1, 4)),
-)
-
-
-class Vendors:
-    """What both vendors hold, changed as it goes; each run by the number of its age."""
-
-    def __init__(self, length: int) -> None:
-        # Some old runs are still open, as real ones are.
-        self.runs = {
-            number: self._made(number, version=0, is_open=number % 97 == 5)
-            for number in range(length)
-        }
-        self._newest, self._version = 0, 0
-        self.sandbox = Sandbox(
-            SandboxData(
-                [run for run, _ in self.runs.values()],
-                [run for _, run in self.runs.values()],
-                BOOKS,
-            ),
-            testmo_list_is_bare=length % 2 == 0,
-        )
-
-    def happen(self, what: str, number: int) -> None:
-        self._version += 1
-        if what == "arrives":
-            for _ in range(number):
-                self._newest -= 1
-                self._put(self._newest, is_open=False)
-        elif what == "ends":
-            if number in self.runs and self.runs[number][0]["status"] == "running":
-                self._put(number, is_open=False)
-        else:
-            self._put(self._newest + number, is_open=what == "opens")
-
-    def _put(self, number: int, *, is_open: bool) -> None:
-        self.runs[number] = self._made(number, version=self._version, is_open=is_open)
-        postman, testmo = self.runs[number]
-        self.sandbox.put_postman_run(postman)
-        self.sandbox.put_testmo_run(testmo)
-
-    @staticmethod
-    def _made(number: int, *, version: int, is_open: bool) -> tuple[Json, Json]:
-        status = {"status": "running", "finishedAt": None} if is_open else {"status": "finished"}
-        executions = postman_run(1)["executions"][version % 3 :]
-        # A change that the summary tells: Postman's says nothing of the executions themselves.
-        stats = {"requests": {"total": version, "failed": len(executions)}}
-        return (
-            postman_run(number, number, executions=executions, stats=stats, **status),
-            testmo_run(
-                10_000 - number,
-                number,
-                is_completed=not is_open,
-                updated_by=version,
-                tags=[f"version-{version}"],
-            ),
-        )
-
-
-@given(
-    length=st.integers(90, 210),
-    story=st.lists(happenings, min_size=3, max_size=12),
-)
-@settings(max_examples=8)
-def test_whatever_happens_between_loads_the_tables_are_the_source_in_the_end(
-    new_warehouse: Callable[[], str],
-    tmp_path_factory: Any,
-    length: int,
-    story: list[tuple[str, int]],
-) -> None:
-    source = Vendors(length)
-    home: Path = tmp_path_factory.getbasetemp()
-    url = new_warehouse()
-    with source.sandbox as sandbox:
-        loading = load_settings(
-            {
-                **sandbox.settings,
-                "TESTMO_REQUESTS_PER_MINUTE": "6000",
-                "TESTRUNS_WAREHOUSE_URL": url,
-                "TESTRUNS_HOME": str(home),
-            },
-            home,
-        )
-        for what, number in [*story, ("hours pass", 1), ("loads", 99)]:
-            if what in ("loads", "is killed"):
-                with suppress(PowerCutError):
-                    for name in loading.configured_sources:
-                        reports = load_source(loading, name, url, PowerCut(number))
-                        assert [report.error for report in reports] == [None]
-            elif what == "hours pass":
-                # Open runs are due again.
-                query(url, "update ingest.run_states set next_check_at = null returning 1")
-            else:
-                source.happen(what, number)
-
-    postman_runs = [run for run, _ in source.runs.values()]
-    testmo_runs = [run for _, run in source.runs.values()]
-    assert tables(url, POSTMAN) == tables_of_postman(postman_runs, POSTMAN)
-    assert tables(url, TESTMO) == tables_of_testmo(testmo_runs, TESTMO)

@@ -164,7 +164,8 @@ def test_served_for_ever_it_prints_its_settings_and_ends_on_a_signal(
         assert settings["TESTMO_PROJECT_IDS"] == "5"
         url = f"{settings['POSTMAN_API_URL']}/collections/c/runs"
         key = {"x-api-key": settings["POSTMAN_API_KEY"]}
-        assert [httpx.get(url, headers=key).status_code for _ in range(3)] == [200, 200, 429]
+        # Two a minute: a minute may end in between, but not twice.
+        assert 429 in [httpx.get(url, headers=key).status_code for _ in range(5)]
         process.send_signal(ended_by)
         assert process.communicate(timeout=20) == ("", "")
         assert process.returncode == 0
