@@ -237,6 +237,37 @@ def status(*, as_json: bool) -> int:
     return 0
 
 
+@cli.command()
+@click.option("--out", type=click.Path(path_type=Path), help="Default: TESTRUNS_HOME/reports.")
+@click.option("--since", help="A date, or a time in ISO 8601. Default: eight weeks of days.")
+@click.option("--until", help="The same; the report looks back from there. Default: now.")
+@click.option("--open", "show", is_flag=True, help="Show it in the browser.")
+def report(out: Path | None, since: str | None, until: str | None, *, show: bool) -> int:
+    """Write one self-contained HTML page from the marts.
+
+    It speaks of whole business days in TESTRUNS_TIMEZONE, of ten years at most.
+    """
+    from pipelines.demo import shown_settings
+
+    settings = _shown(shown_settings(_settings()))
+    import webbrowser
+
+    from pipelines.backfill import moment
+
+    zone = settings.testruns_timezone
+    asked_since = moment("--since", since, zone) if since else None
+    asked_until = moment("--until", until, zone) if until else None
+
+    from pipelines.report.write import write_report
+    from pipelines.status import shown
+
+    written = write_report(settings, out, asked_since, asked_until)
+    click.echo(shown(written))
+    if show and not webbrowser.open(written.as_uri()):
+        _complain(f"no browser could be started; open {written.as_uri()}")
+    return 0
+
+
 def _shown(settings: "Settings") -> "Settings":
     """Say so when it is the demo that is looked at."""
     if settings.testruns_home.name == "demo" and not settings.configured_sources:

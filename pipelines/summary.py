@@ -43,8 +43,12 @@ def run_demo(settings: Settings) -> None:
             report = run_nightly(demo)
     if not report.succeeded:
         raise TestrunsError("\n".join([*report.failures, *report.failed_checks]))
+    with _step(console, "report: one page to open in a browser"):
+        from pipelines.report.write import write_report  # noqa: PLC0415 - another second
+
+        page = write_report(demo)
     _print_summary(console, url, report)
-    _print_next_steps(console, demo, url)
+    _print_next_steps(console, demo, url, page)
 
 
 @contextmanager
@@ -146,11 +150,13 @@ def _ms(value: float | None) -> str:
     return "-" if value is None else f"{value:,.0f} ms"
 
 
-def _print_next_steps(console: Console, demo: Settings, url: str) -> None:
+def _print_next_steps(console: Console, demo: Settings, url: str, page: Path) -> None:
     command = shown(Path(sys.executable).with_name("testruns"))
     home = shown(demo.testruns_home)
     console.print(
         "\nWhere to look next\n"
+        f"  {shown(page)}\n"
+        "      the report, for any browser: last night, what is flaky, what got slower\n"
         f"  {psql_command(demo, url)}\n"
         "      the tables: raw_postman, raw_testmo, marts, ingest\n"
         f"  {command} dev\n"

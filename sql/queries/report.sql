@@ -1,0 +1,610 @@
+-- What `testruns report` shows, from the marts. One block a query, found by its name. Each is cut
+-- to what the page has room for: no fact table ever leaves the server whole.
+
+-- name: is_anything_loaded
+-- Whether there is a run at all, whatever the marts hold.
+select
+    exists (select from raw_postman.collection_runs)
+    or exists (select from raw_testmo.automation_runs) as is_loaded;
+
+-- name: scopes
+-- Collections and projects, and the health of each by the run that ended last.
+select
+    'postman' as system,
+    collection_id as scope,
+    left(collection_name, 300) as name,
+    current_health,
+    red_since
+from marts.dim_collections
+union all
+select
+    'testmo' as system,
+    project_id as scope,
+    null as name,
+    current_health,
+    red_since
+from marts.dim_projects;
+
+-- name: night
+-- The 24 hours before `as_of` in each collection and project that ran in the 8 days before it.
+with period as (select %(as_of)s::timestamptz as as_of),
+
+missing as (
+    select distinct test_run_key
+    from marts.fct_reconciliation
+    where reason = 'missing'
+),
+
+runs as (
+    select
+        all_runs.*,
+        coalesce(all_runs.started_at, all_runs.finished_at) as ran_at,
+        coalesce(all_runs.started_at, all_runs.finished_at)
+        > period.as_of - interval '24 hours' as is_night,
+        all_runs.is_success is not null and not all_runs.is_open as has_verdict,
+        missing.test_run_key is not null as lacks_rows
+    from marts.fct_test_runs as all_runs
+    cross join period
+    left join missing
+        on all_runs.test_run_key = missing.test_run_key
+    where
+        coalesce(all_runs.started_at, all_runs.finished_at)
+        > period.as_of - interval '8 days'
+        and coalesce(all_runs.started_at, all_runs.finished_at) <= period.as_of
+)
+
+select
+    system,
+    collection_or_project_id as scope,
+    count(*) filter (where is_night) as runs,
+    count(*) filter (where is_night and has_verdict and is_success) as runs_passed,
+    count(*) filter (where is_night and has_verdict and not is_success) as runs_failed,
+    count(*) filter (where is_night and is_open) as runs_open,
+    count(*) filter (where is_night and status = 'passed' and is_truncated) as runs_truncated,
+    count(*) filter (where is_night and status = 'passed' and is_suspect) as runs_suspect,
+    count(*) filter (where is_night and status = 'passed' and lacks_rows) as runs_lacking_rows,
+    count(*) filter (
+        where is_night and status = 'passed' and tests_passed = 0 and tests_failed = 0
+    ) as runs_without_tests,
+    count(distinct business_date) filter (where not is_night) as days_before,
+    (
+        array_agg(is_success order by coalesce(finished_at, ran_at) desc)
+        filter (where is_night and has_verdict)
+    )[1] as last_is_success,
+    max(ran_at) as last_ran_at
+from runs
+group by system, collection_or_project_id
+order by system, collection_or_project_id;
+
+-- name: newest_run
+-- When the latest run up to `as_of` began; null: there is none.
+select max(coalesce(started_at, finished_at)) as ran_at
+from marts.fct_test_runs
+where coalesce(started_at, finished_at) <= %(as_of)s;
+
+-- name: night_failures
+-- Runs of the 24 hours before `as_of` that failed, the latest first, and their first failed
+-- assertions (Postman; Testmo tells none here).
+with period as (select %(as_of)s::timestamptz as as_of),
+
+failures as (
+    select runs.*
+    from marts.fct_test_runs as runs
+    cross join period
+    where
+        runs.started_at > period.as_of - interval '24 hours'
+        and runs.started_at <= period.as_of
+        and runs.is_success is false
+        and not runs.is_open
+    order by runs.started_at desc, runs.test_run_key asc
+    limit 12
+),
+
+first_failed as (
+    select
+        failures.test_run_key,
+        array_agg(assertions.name order by assertions.execution_index, assertions.assertion_index)
+            as names
+    from failures
+    cross join
+        lateral (
+            select
+                results.execution_index,
+                results.assertion_index,
+                left(
+                    concat_ws(': ', nullif(results.item_name, ''), results.assertion_name), 300
+                ) as name
+            from marts.fct_assertion_results as results
+            where
+                results.test_run_key = failures.test_run_key
+                and results.outcome = 'failed'
+                and not results.is_repeat
+            order by results.execution_index, results.assertion_index
+            limit 3
+        ) as assertions
+    group by failures.test_run_key
+)
+
+select
+    failures.test_run_key,
+    failures.system,
+    failures.run_id,
+    failures.collection_or_project_id as scope,
+    left(failures.run_name, 300) as run_name,
+    failures.started_at,
+    failures.tests_failed,
+    failures.tests_total,
+    failures.requests_failed,
+    first_failed.names as failed_names
+from failures
+left join first_failed
+    on failures.test_run_key = first_failed.test_run_key
+order by failures.started_at desc, failures.test_run_key asc;
+
+-- name: health
+-- The days of the collections and projects that ran most in the period.
+with period as (
+    select
+        %(first_day)s::date as first_day,
+        %(last_day)s::date as last_day
+),
+
+days as (
+    select health.*
+    from marts.fct_daily_run_health as health
+    cross join period
+    where health.business_date between period.first_day and period.last_day
+),
+
+most_run as (
+    select
+        system,
+        collection_or_project_id,
+        count(*) over () as scopes
+    from days
+    group by system, collection_or_project_id
+    order by sum(runs_total) desc, system asc, collection_or_project_id asc
+    limit 24
+)
+
+select
+    days.system,
+    days.collection_or_project_id as scope,
+    days.business_date,
+    most_run.scopes,
+    days.runs_total::float,
+    days.runs_passed::float,
+    days.runs_failed::float,
+    days.tests_passed::float,
+    days.tests_decided::float,
+    days.red_minutes::float
+from days
+inner join most_run
+    on
+        days.system = most_run.system
+        and days.collection_or_project_id is not distinct from most_run.collection_or_project_id;
+
+-- name: totals
+-- The period as a whole; minutes are those of all collections and projects together.
+select
+    sum(runs_total)::float as runs,
+    sum(runs_passed) / nullif(sum(runs_passed + runs_failed), 0)::float as success_rate,
+    sum(tests_passed) / nullif(sum(tests_decided), 0)::float as pass_rate,
+    sum(recovery_minutes) / nullif(sum(recoveries), 0)::float as minutes_to_recover,
+    sum(recoveries)::bigint as recoveries,
+    sum(failures_flaky) / nullif(sum(failures_total), 0)::float as flaky_failure_share,
+    sum(wasted_minutes)::float as wasted_minutes
+from marts.fct_daily_run_health
+where business_date between %(first_day)s and %(last_day)s;
+
+-- name: flaky
+-- Tests in their environments that change their mind most, as of the last day, and their last
+-- results as letters, oldest first: p passed, f failed.
+with period as (
+    select
+        %(first_day)s::date as first_day,
+        %(last_day)s::date as last_day
+),
+
+latest as (
+    select distinct on (flakiness.test_environment_key) flakiness.*
+    from marts.fct_test_flakiness as flakiness
+    cross join period
+    where flakiness.business_date between period.first_day and period.last_day
+    order by flakiness.test_environment_key asc, flakiness.business_date desc
+),
+
+flakiest as (
+    select *
+    from latest
+    where is_flaky or long_transitions >= %(flaky_transitions)s
+    order by
+        coalesce(is_flaky, false) desc,
+        long_flip_rate_low desc nulls last,
+        long_transitions desc,
+        test_environment_key asc
+    limit 15
+),
+
+last_results as (
+    select
+        flakiest.test_environment_key,
+        decided.*
+    from flakiest
+    cross join period
+    cross join
+        lateral (
+            select
+                results.outcome,
+                results.run_started_at,
+                results.run_sort_key,
+                results.result_number
+            from staging.int_test_results as results
+            where
+                results.test_environment_key = flakiest.test_environment_key
+                and results.is_decided
+                and results.business_date <= period.last_day
+                and results.run_started_at is not null
+            order by
+                results.business_date desc,
+                results.run_started_at desc,
+                results.run_sort_key desc,
+                results.result_number desc
+            limit %(strip)s
+        ) as decided
+),
+
+strips as (
+    select
+        test_environment_key,
+        string_agg(
+            left(outcome, 1), '' order by run_started_at, run_sort_key, result_number
+        ) as letters
+    from last_results
+    group by test_environment_key
+)
+
+select
+    flakiest.system,
+    flakiest.collection_or_project_id as scope,
+    flakiest.environment_id,
+    left(coalesce(tests.item_name, tests.test_folder), 1000) as parent_name,
+    left(coalesce(tests.assertion_name, tests.test_name), 1000) as test_name,
+    greatest(tests.item_occurrence, tests.assertion_occurrence) as occurrence,
+    health.health,
+    flakiest.recent_transitions,
+    flakiest.recent_results,
+    flakiest.long_transitions,
+    flakiest.long_results,
+    flakiest.long_flip_rate,
+    flakiest.long_passed,
+    strips.letters
+from flakiest
+inner join marts.dim_tests as tests
+    on flakiest.test_key = tests.test_key
+inner join marts.fct_test_health as health
+    on
+        flakiest.test_environment_key = health.test_environment_key
+        and flakiest.business_date = health.business_date
+left join strips
+    on flakiest.test_environment_key = strips.test_environment_key
+order by
+    coalesce(flakiest.is_flaky, false) desc,
+    flakiest.long_flip_rate_low desc nulls last,
+    flakiest.long_transitions desc,
+    flakiest.test_environment_key asc;
+
+-- name: latency
+-- Requests answered in the last days of the period: those that take longest, and those that have
+-- become slower.
+with period as (
+    select
+        %(last_day)s::date as last_day,
+        greatest(%(first_day)s::date, %(last_day)s::date - %(recent_days)s::integer + 1)
+            as first_day
+),
+
+latest as (
+    select distinct on (latency.request_key) latency.*
+    from marts.fct_request_latency_daily as latency
+    cross join period
+    where latency.business_date between period.first_day and period.last_day
+    order by latency.request_key asc, latency.business_date desc
+),
+
+ranked as (
+    select
+        *,
+        row_number() over (order by recent_median_ms desc nulls last, request_key asc)
+            as slowest_rank,
+        row_number() over (
+            order by is_regression desc, slowdown_ratio desc nulls last, request_key asc
+        ) as slowing_rank
+    from latest
+)
+
+select
+    request_key,
+    collection_id,
+    left(item_name, 1000) as item_name,
+    item_occurrence,
+    p95_ms,
+    recent_median_ms,
+    baseline_median_ms,
+    slowdown_ratio,
+    is_regression,
+    slowest_rank,
+    slowing_rank
+from ranked
+where slowest_rank <= 10 or (is_regression and slowing_rank <= 10);
+
+-- name: latency_days
+-- Each day of these requests.
+select
+    request_key,
+    business_date,
+    p50_ms,
+    p95_ms
+from marts.fct_request_latency_daily
+where
+    request_key = any(%(request_keys)s)
+    and business_date between %(first_day)s and %(last_day)s;
+
+-- name: streaks
+-- Failure streaks, those that began and ended in the same runs as one: open ones first (no pass up
+-- to `as_of`) by how long they have lasted, then those that ended in the period, by how often they
+-- failed: one failure of what runs once a week lasts long, and is none.
+with period as (
+    select
+        %(since)s::timestamptz as since,
+        %(as_of)s::timestamptz as as_of
+),
+
+streaks as (
+    select
+        all_streaks.*,
+        coalesce(all_streaks.recovered_at > period.as_of, true) as was_open,
+        period.as_of
+    from marts.fct_failure_streaks as all_streaks
+    cross join period
+    where
+        all_streaks.first_failed_at <= period.as_of
+        and (all_streaks.recovered_at is null or all_streaks.recovered_at >= period.since)
+),
+
+together as (
+    select
+        system,
+        collection_or_project_id,
+        environment_id,
+        first_failed_run_key,
+        was_open,
+        case when not was_open then recovered_run_key end as recovered_run_key,
+        count(*) as tests,
+        max(failures) as failures,
+        sum(failures) as failures_in_all,
+        min(first_failed_at) as first_failed_at,
+        max(least(last_failed_at, as_of)) as last_failed_at,
+        max(recovered_at) filter (where not was_open) as recovered_at,
+        max(last_passed_at) as last_passed_at,
+        (array_agg(test_key order by first_failed_result_number, test_key))[1] as test_key
+    from streaks
+    group by
+        system,
+        collection_or_project_id,
+        environment_id,
+        first_failed_run_key,
+        was_open,
+        case when not was_open then recovered_run_key end
+),
+
+ranked as (
+    select
+        *,
+        count(*) over same_state as groups,
+        sum(tests) over same_state as tests_in_all,
+        row_number() over (
+            partition by was_open
+            order by
+                case when was_open then 0 else failures_in_all end desc,
+                first_failed_at asc,
+                first_failed_run_key asc
+        ) as place
+    from together
+    window same_state as (partition by was_open)
+)
+
+select
+    ranked.*,
+    left(coalesce(tests.item_name, tests.test_folder), 1000) as parent_name,
+    left(coalesce(tests.assertion_name, tests.test_name), 1000) as test_name,
+    greatest(tests.item_occurrence, tests.assertion_occurrence) as occurrence
+from ranked
+inner join marts.dim_tests as tests
+    on ranked.test_key = tests.test_key
+where ranked.place <= 12
+order by ranked.was_open desc, ranked.place asc;
+
+-- name: clusters
+-- What failed for the same reason in the period, by how often; counts are of all time.
+with period as (
+    select
+        %(since)s::timestamptz as since,
+        %(as_of)s::timestamptz as as_of
+)
+
+select
+    clusters.normalised_message,
+    clusters.failures,
+    clusters.tests,
+    clusters.first_seen_at,
+    clusters.last_seen_at,
+    clusters.example_message,
+    clusters.example_run_key,
+    clusters.first_seen_at > period.as_of - interval '7 days' as is_new,
+    left(coalesce(tests.item_name, tests.test_folder), 1000) as parent_name,
+    left(coalesce(tests.assertion_name, tests.test_name), 1000) as test_name,
+    greatest(tests.item_occurrence, tests.assertion_occurrence) as occurrence,
+    count(*) over () as clusters
+from marts.fct_failure_clusters as clusters
+cross join period
+left join marts.dim_tests as tests
+    on clusters.example_test_key = tests.test_key
+where clusters.last_seen_at >= period.since and clusters.first_seen_at <= period.as_of
+order by clusters.failures desc, clusters.failure_key asc
+limit 12;
+
+-- name: not_whole
+-- Runs of the period whose green says less than it seems, and runs that never ended.
+with period as (
+    select
+        %(since)s::timestamptz as since,
+        %(as_of)s::timestamptz as as_of
+),
+
+missing as (
+    select
+        test_run_key,
+        sum(rows_announced - rows_loaded) as rows_missing
+    from marts.fct_reconciliation
+    where reason = 'missing'
+    group by test_run_key
+)
+
+select
+    runs.system,
+    runs.run_id,
+    runs.collection_or_project_id as scope,
+    left(runs.run_name, 300) as run_name,
+    runs.started_at,
+    runs.status,
+    runs.is_open,
+    runs.is_truncated,
+    runs.is_suspect,
+    runs.requests_total,
+    runs.requests_usual,
+    runs.completeness,
+    runs.tests_total,
+    runs.tests_passed,
+    runs.tests_untested,
+    runs.script_errors,
+    missing.rows_missing::bigint as rows_missing,
+    count(*) over () as runs
+from marts.fct_test_runs as runs
+cross join period
+left join missing
+    on runs.test_run_key = missing.test_run_key
+where
+    runs.started_at between period.since and period.as_of
+    and (
+        (
+            runs.status = 'passed'
+            and (
+                runs.is_truncated
+                or runs.is_suspect
+                or missing.rows_missing is not null
+                or (runs.tests_passed = 0 and runs.tests_failed = 0)
+            )
+        )
+        or (runs.is_open and runs.started_at < period.as_of - interval '24 hours')
+    )
+order by runs.started_at desc, runs.test_run_key asc
+limit 20;
+
+-- name: freshness
+-- How far each collection and project is read, its last load and its last one that succeeded.
+with last_loads as (
+    select distinct on (source, scope)
+        source,
+        scope,
+        started_at,
+        outcome,
+        left(error, 300) as error
+    from ingest.loads
+    where kind = 'incremental'
+    order by source asc, scope asc, load_id desc
+),
+
+successes as (
+    select
+        source,
+        scope,
+        max(started_at) as succeeded_at
+    from ingest.loads
+    where kind = 'incremental' and outcome = 'succeeded'
+    group by source, scope
+)
+
+select
+    last_loads.source as system,
+    last_loads.scope,
+    last_loads.started_at,
+    last_loads.outcome,
+    last_loads.error,
+    successes.succeeded_at,
+    watermarks.high_water
+from last_loads
+left join successes using (source, scope)
+left join ingest.watermarks as watermarks using (source, scope)
+order by last_loads.source, last_loads.scope;
+
+-- name: behind
+-- When a run last changed in the raw tables and in the marts, by system; null: there is none.
+with in_raw as (
+    select
+        'postman' as system,
+        max(loaded_at) as loaded_at
+    from raw_postman.collection_runs
+    where deleted_at is null
+    union all
+    select
+        'testmo' as system,
+        max(loaded_at) as loaded_at
+    from raw_testmo.automation_runs
+    where deleted_at is null
+),
+
+in_marts as (
+    select
+        system,
+        max(loaded_at) as loaded_at
+    from marts.fct_test_runs
+    group by system
+)
+
+select
+    in_raw.system,
+    in_raw.loaded_at as raw_loaded_at,
+    in_marts.loaded_at as marts_loaded_at
+from in_raw
+left join in_marts
+    on in_raw.system = in_marts.system
+order by in_raw.system;
+
+-- name: rejected
+-- Records set aside and not loaded since, by system.
+select
+    source as system,
+    count(*) as records
+from ingest.rejected_records
+where retry_outcome is null or retry_outcome not in ('loaded', 'superseded')
+group by source
+order by source;
+
+-- name: reconciliation
+-- Totals of runs of the period that differ from the rows loaded, by reason.
+select
+    system,
+    total_name,
+    reason,
+    is_explained,
+    count(*) as runs,
+    sum(rows_announced)::bigint as rows_announced,
+    sum(rows_loaded)::bigint as rows_loaded,
+    max(started_at) as last_started_at,
+    (array_agg(run_id order by started_at desc nulls last, run_id asc))[1] as last_run_id
+from marts.fct_reconciliation
+where business_date between %(first_day)s and %(last_day)s
+group by system, total_name, reason, is_explained
+order by is_explained asc, runs desc, system asc, total_name asc
+limit 20;
