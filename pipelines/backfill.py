@@ -50,11 +50,11 @@ def moment(option: str, given: str, zone: str) -> datetime:
     """
     try:
         read = datetime.fromisoformat(given)
-    except ValueError:
+        return (read if read.tzinfo else read.replace(tzinfo=ZoneInfo(zone))).astimezone(UTC)
+    except (ValueError, OverflowError):
         raise SettingsError(
             f"{option}: {given!r} is no date or time, as 2026-11-01 or 2026-11-01T06:00:00Z"
         ) from None
-    return (read if read.tzinfo else read.replace(tzinfo=ZoneInfo(zone))).astimezone(UTC)
 
 
 def chosen_scopes(

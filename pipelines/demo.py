@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipelines.sandbox.history import seeded_history
-from pipelines.sandbox.server import Sandbox
 from pipelines.settings import Settings, load_settings
 from pipelines.warehouse.embedded import EmbeddedPostgres
 
@@ -30,6 +28,10 @@ def demo_settings(settings: Settings, *, anew: bool) -> Iterator[dict[str, str]]
 
     `anew` empties the demo's home first. Zone and schedule are the user's.
     """
+    # `status` looks into this module too, and has no use for a server.
+    from pipelines.sandbox.history import seeded_history  # noqa: PLC0415
+    from pipelines.sandbox.server import Sandbox  # noqa: PLC0415
+
     home = demo_home(settings)
     if anew and home.exists():
         EmbeddedPostgres(home).stop()

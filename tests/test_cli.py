@@ -238,6 +238,7 @@ def test_a_dry_backfill_asks_for_no_run_and_writes_none(
     ("arguments", "complaint"),
     [
         (["--since", "yesterday"], "--since: 'yesterday' is no date or time"),
+        (["--since", "0001-01-01T00+09:00"], "--since: '0001-01-01T00+09:00' is no date or time"),
         (["--since", "2026-02-01", "--until", "2026-01-01"], "--until: must be later"),
         (["--since", "2026-02-01", "--project", "77"], "--project: 77 is not among"),
     ],
