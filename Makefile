@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help install demo test test-slow lint format dev lock wheel clean
+.PHONY: help install demo test test-slow bench lint format dev lock wheel clean
 
 help: ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+): .*## (.*)/  make \1\t\2/' | expand -t 20
@@ -26,6 +26,9 @@ test: install ## the whole suite but the slow tests
 
 test-slow: install ## the slow tests
 	$(BIN)/python -m pytest -m slow
+
+bench: install ## the product against its floors, its budgets and its peers; some 20 quiet minutes
+	$(BIN)/python -m bench
 
 lint: install ## ruff, mypy, sqlfluff
 	$(BIN)/ruff check .
