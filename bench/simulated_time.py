@@ -9,6 +9,7 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
+_GRAIN_SECONDS = 1e-6
 
 
 class _NoWaiting(selectors.SelectSelector):
@@ -31,6 +32,8 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
     def __init__(self, began: float) -> None:
         self._began, self._clock = began, _NoWaiting()
         super().__init__(self._clock)
+        # What is due now is due: epoch seconds have no grain as fine as the loop's own.
+        self._clock_resolution = _GRAIN_SECONDS
 
     def time(self) -> float:
         return self._began + self._clock.waited

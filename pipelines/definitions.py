@@ -3,8 +3,14 @@
 import dagster as dg
 
 from pipelines.orchestration.alerts import alert_on_failure, freshness
-from pipelines.orchestration.days import GROUP, days_asset, reread_elsewhere
-from pipelines.orchestration.dbt_manifest import read_manifest
+from pipelines.orchestration.column_lineage import column_lineage
+from pipelines.orchestration.days import (
+    GROUP,
+    days_asset,
+    models_after_failed_days,
+    reread_elsewhere,
+)
+from pipelines.orchestration.dbt_manifest import dbt_folder, read_manifest
 from pipelines.orchestration.dbt_models import dbt_models
 from pipelines.orchestration.deployment import executor
 from pipelines.orchestration.policy import RUN_TAGS, Retry
@@ -34,7 +40,8 @@ def build_definitions(
     manifest = read_manifest(settings)
     sources = loaded_sources(settings)
     days = [days_asset(settings, source, retry) for source in sources]
-    models = dbt_models(manifest, sources, is_quiet=is_quiet)
+    lineages = column_lineage(manifest, dbt_folder(settings))
+    models = dbt_models(manifest, sources, lineages, is_quiet=is_quiet)
     nightly = dg.define_asset_job(
         "nightly",
         description="Loads what is new from both APIs, checks it, builds and tests the dbt models. "
@@ -67,6 +74,7 @@ def build_definitions(
         sensors=[
             alert_on_failure(settings, nightly),
             freshness(settings),
+            models_after_failed_days(nightly),
             reread_elsewhere(settings),
         ],
         resources={"settings": settings, "progress": progress or Silence()},

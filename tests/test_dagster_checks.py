@@ -112,8 +112,10 @@ def test_a_rejected_record_warns_until_it_is_settled(settings: Settings, check: 
         f" error, load_id, last_load_id) values ('testmo', '{PROJECT}', 'GET x', '{{}}', '',"
         " 'id: missing', 1, 1)",
     )
-    severity, told = unmet(check())["no_record_is_rejected"]
+    found = check()
+    severity, told = unmet(found)["no_record_is_rejected"]
     assert severity is WARN
+    assert found["no_record_is_rejected"].metadata["found"].value == 1
     assert told.splitlines() == [
         f"1 of {PROJECT}: id: missing",
         "after an upgrade: testruns retry-rejected",

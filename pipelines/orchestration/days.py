@@ -3,7 +3,9 @@
 They are assets beside the raw tables, not partitions of them: a night's load reads from a watermark
 and no day's label would be true of it. So a day is green where it has been read again and grey
 where it has not, which is no fault; the raw tables keep the figures of their own loads, and no
-watermark moves. What `testruns backfill` has read shows up on the same days.
+watermark moves. What `testruns backfill` has read shows up on the same days. A day that one scope
+could not be read for fails, and stays grey; the models over what was read are built all the same,
+by a run of their own.
 """
 
 import warnings
@@ -13,6 +15,8 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+from dagster._core.storage.tags import BACKFILL_ID_TAG
 
 from pipelines.backfill import Window, backfill_source
 from pipelines.errors import TestrunsError
@@ -22,11 +26,14 @@ from pipelines.orchestration.policy import Retry, failure, is_worth_a_retry, poo
 from pipelines.orchestration.raw_assets import OWNERS, runs_key
 from pipelines.orchestration.run_log import Everyone, RunLog
 from pipelines.progress import Progress
-from pipelines.settings import Settings, Source
+from pipelines.settings import SOURCES, Settings, Source
 from pipelines.warehouse.connect import connect, open_warehouse, warehouse_url
 from pipelines.warehouse.queries import queries
 
 GROUP = "backfill"
+
+_PLANNED = dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED
+_MATERIALIZED = dg.DagsterEventType.ASSET_MATERIALIZATION
 
 
 def days_key(source: Source) -> dg.AssetKey:
@@ -106,6 +113,40 @@ def days_asset(settings: Settings, source: Source, retry: Retry) -> dg.AssetsDef
             return dg.MaterializeResult(metadata=metadata)
 
     return reread
+
+
+def models_after_failed_days(nightly: UnresolvedAssetJobDefinition) -> dg.SensorDefinition:
+    """Builds the models of a run whose days failed: what was read of them is in the warehouse."""
+    ours = {days_key(source) for source in SOURCES}
+
+    @dg.run_failure_sensor(
+        name="models_after_failed_days",
+        request_job=nightly,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Builds the models that a run left out because its days failed: some scopes, "
+        "or some of their runs, may well have been read.",
+    )
+    def sensor(context: dg.RunFailureSensorContext) -> dg.RunRequest | dg.SkipReason:
+        run, instance = context.dagster_run, context.instance
+        planned = _assets(instance, run.run_id, _PLANNED)
+        # Where assets were chosen rather than the job, models come in runs of their own.
+        backfill = instance.get_backfill(run.tags.get(BACKFILL_ID_TAG, ""))
+        chosen = set(backfill.asset_selection or ()) if backfill else set()
+        models = (planned | chosen) - ours
+        if not planned & ours or models & _assets(instance, run.run_id, _MATERIALIZED):
+            return dg.SkipReason("no failed days kept models from being built")
+        if not models:
+            return dg.SkipReason("the models were not to be built")
+        return dg.RunRequest(run_key=run.run_id, asset_selection=sorted(models))
+
+    return sensor
+
+
+def _assets(
+    instance: dg.DagsterInstance, run_id: str, event: dg.DagsterEventType
+) -> set[dg.AssetKey]:
+    told = (entry.get_dagster_event().asset_key for entry in instance.all_logs(run_id, event))
+    return {key for key in told if key is not None}
 
 
 def reread_elsewhere(settings: Settings) -> dg.SensorDefinition:

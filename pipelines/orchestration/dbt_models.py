@@ -16,6 +16,7 @@ import dagster as dg
 import psycopg
 
 from pipelines.errors import TestrunsError
+from pipelines.orchestration.column_lineage import Lineages
 from pipelines.orchestration.days import days_key
 from pipelines.orchestration.dbt_manifest import Manifest, dbt_arguments
 from pipelines.orchestration.in_thread import in_thread
@@ -45,8 +46,9 @@ Event = dg.MaterializeResult[None] | dg.AssetCheckResult
 class _Translator(DagsterDbtTranslator):
     """Models are grouped as their schemas are (staging, marts), checks say what they look at."""
 
-    def __init__(self, sources: Sequence[Source]) -> None:
+    def __init__(self, sources: Sequence[Source], lineages: Lineages) -> None:
         super().__init__()
+        self._lineages = lineages
         self._days = {f"raw_{source}": days_key(source) for source in sources}
 
     def get_asset_spec(
@@ -59,6 +61,7 @@ class _Translator(DagsterDbtTranslator):
         days = [days for schema, days in self._days.items() if schema in schemas]
         return spec.replace_attributes(
             deps=[*spec.deps, *days],
+            metadata={**spec.metadata, **self._lineages.get(unique_id, {})},
             owners=spec.owners or OWNERS,
             tags={**spec.tags, "layer": str(spec.group_name)},
             freshness_policy=_FRESH if spec.group_name == "marts" else None,
@@ -91,10 +94,10 @@ def _description(test: Mapping[str, Any]) -> str:
 
 
 def dbt_models(
-    manifest: Manifest, sources: Sequence[Source], *, is_quiet: bool
+    manifest: Manifest, sources: Sequence[Source], lineages: Lineages, *, is_quiet: bool
 ) -> dg.AssetsDefinition:
     """All models as one step, after the days of `sources`; `is_quiet` keeps dbt's log in itself."""
-    translator = _Translator(sources)
+    translator = _Translator(sources, lineages)
     described = {
         unique_id: {name: column["description"] for name, column in node["columns"].items()}
         for unique_id, node in manifest["nodes"].items()

@@ -15,6 +15,7 @@ from pipelines.load import load_source
 from pipelines.orchestration.in_thread import in_thread
 from pipelines.orchestration.pages import (
     RUNS,
+    Metadata,
     data_versions,
     load_metadata,
     raw_page,
@@ -29,9 +30,10 @@ from pipelines.warehouse.connect import connect, open_warehouse
 OWNERS = ["team:testruns"]
 
 _KEYS: dict[Source, str] = {"postman": "POSTMAN_API_KEY", "testmo": "TESTMO_API_TOKEN"}
+
+# Where the reference of an API gives its own address.
 _REFERENCES: dict[Source, str] = {
     "postman": "https://learning.postman.com/docs/developer/postman-api/intro-api/",
-    "testmo": "https://docs.testmo.com/api/reference/automation-runs",
 }
 
 
@@ -75,27 +77,31 @@ def _noted(table: dict[str, Any]) -> dg.AssetSpec:
         group_name=table["source_name"],
         kinds={"postgres"},
         owners=OWNERS,
+        metadata=_shown(table),
     )
 
 
-def _spec(source: Source, table: dict[str, Any]) -> dg.AssetSpec:
-    name = f"{table['schema']}.{table['identifier']}"
+def _shown(table: dict[str, Any]) -> Metadata:
     columns = [
         dg.TableColumn(column["name"], column["data_type"] or "", column["description"])
         for column in table["columns"].values()
     ]
+    return {
+        "dagster/table_name": f"{table['database']}.{table['schema']}.{table['identifier']}",
+        "dagster/column_schema": dg.TableSchema(columns),
+    }
+
+
+def _spec(source: Source, table: dict[str, Any]) -> dg.AssetSpec:
+    url = _REFERENCES.get(source)
     return dg.AssetSpec(
-        key=name.split("."),
+        key=[table["schema"], table["identifier"]],
         description=table["description"],
         group_name=source,
         kinds={"python", "postgres", source},
         owners=OWNERS,
         tags={"layer": "raw", "source": source},
-        metadata={
-            "dagster/table_name": f"{table['database']}.{name}",
-            "dagster/column_schema": dg.TableSchema(columns),
-            "api_reference": dg.MetadataValue.url(_REFERENCES[source]),
-        },
+        metadata={**_shown(table), **({"api_reference": dg.MetadataValue.url(url)} if url else {})},
     )
 
 

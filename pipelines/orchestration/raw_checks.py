@@ -36,7 +36,7 @@ class Verdict:
 
     @property
     def shown(self) -> Metadata:
-        """What stands beside the verdict; the count is plotted over the nights."""
+        """What stands beside the verdict; the count, of lines unless told, is plotted."""
         return {"found": len(self.lines), **without_empty_tables(self.metadata)}
 
     @property
@@ -112,14 +112,15 @@ def _no_record_is_rejected(evidence: Evidence) -> Verdict:
     found = evidence.read("rejected")
     told = [f"{row['records']} of {row['scope']}: {row['error']}" for row in found]
     remedy = ["after an upgrade: testruns retry-rejected"] if found else []
-    return Verdict("\n".join(told + remedy) or None, _WARN, {"rejected": table(found)})
+    shown = {"found": len(told), "rejected": table(found)}
+    return Verdict("\n".join(told + remedy) or None, _WARN, shown)
 
 
 def _no_field_is_new(evidence: Evidence) -> Verdict:
     found = evidence.read("unknown_fields")
     told = [f"{row['table_name']}: {row['field']}" for row in found if row["is_new"]]
     problem = f"kept in extra, and told this once: {', '.join(told)}" if told else None
-    return Verdict(problem, _WARN, {"unknown_fields": table(found)})
+    return Verdict(problem, _WARN, {"found": len(told), "unknown_fields": table(found)})
 
 
 def _watermarks_move(evidence: Evidence) -> Verdict:
