@@ -118,7 +118,9 @@ def nightly_lines(report: "NightlyReport") -> list[str]:
     """What dbt did, and where the run stands in Dagster; failures are told elsewhere."""
     outcome = "succeeded" if report.succeeded else "FAILED"
     return [
-        f"dbt: {report.models} models built, {report.checks} tests run",
+        f"dbt: {report.models} models built, {report.checks} tests run"
+        if report.models or not report.succeeded
+        else "dbt: nothing has changed since the models were built today; they stand",
         *(f"  warns: {check}" for check in report.warned_checks),
         f"Dagster run {report.run_id}: {outcome} in {report.seconds:.1f} s",
     ]

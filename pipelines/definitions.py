@@ -16,6 +16,7 @@ from pipelines.orchestration.deployment import executor
 from pipelines.orchestration.policy import RUN_TAGS, Retry
 from pipelines.orchestration.raw_assets import loaded_sources, raw_assets, runs_key
 from pipelines.orchestration.raw_checks import raw_checks
+from pipelines.orchestration.report_asset import REPORT_GROUP, report_asset
 from pipelines.progress import Progress, Silence
 from pipelines.settings import Settings, load_settings
 
@@ -42,11 +43,12 @@ def build_definitions(
     days = [days_asset(settings, source, retry) for source in sources]
     lineages = column_lineage(manifest, dbt_folder(settings))
     models = dbt_models(manifest, sources, lineages, is_quiet=is_quiet)
+    marts = [key for key in models.keys if key.path[0] == "marts"]
     nightly = dg.define_asset_job(
         "nightly",
         description="Loads what is new from both APIs, checks it, builds and tests the dbt models. "
         "A scope that fails keeps nothing else from being refreshed, and fails the run at its end.",
-        selection=dg.AssetSelection.all() - dg.AssetSelection.groups(GROUP),
+        selection=dg.AssetSelection.all() - dg.AssetSelection.groups(GROUP, REPORT_GROUP),
         config=console,
         tags=RUN_TAGS,
     )
@@ -67,7 +69,7 @@ def build_definitions(
         description="TESTRUNS_NIGHTLY_CRON in the zone of TESTRUNS_TIMEZONE.",
     )
     return dg.Definitions(
-        assets=[*raw_assets(settings, manifest, retry), *days, models],
+        assets=[*raw_assets(settings, manifest, retry), *days, models, report_asset(marts)],
         asset_checks=[raw_checks(source, runs_key(source)) for source in sources],
         jobs=[nightly, backfill],
         schedules=[schedule],

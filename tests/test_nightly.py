@@ -260,11 +260,17 @@ def test_a_second_night_asks_for_lists_and_open_runs_and_moves_no_loaded_at(nigh
     )
     ((open_runs,),) = nights.execute("select count(*) from ingest.run_states where is_open")
     assert asked_by_id <= open_runs
+    assert second.models == 0
 
 
 def test_a_scope_that_fails_is_named_and_keeps_neither_the_rest_nor_the_models_from_the_run(
     nights: Nights,
 ) -> None:
+    # Something new, without which the models would stand as they are.
+    nights.execute(
+        "update raw_postman.collection_runs set loaded_at = now()"
+        " where run_id = (select max(run_id) from raw_postman.collection_runs)"
+    )
     wrong = {"POSTMAN_API_KEY": "wrong", "TESTMO_PROJECT_IDS": "1,99"}
     with receiving() as webhook:
         report = run_nightly(nights.settings(**wrong, TESTRUNS_ALERT_WEBHOOK=webhook.url))

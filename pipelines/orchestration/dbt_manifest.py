@@ -57,6 +57,11 @@ def read_manifest(settings: Settings) -> Manifest:
     return manifest
 
 
+def project_digest(settings: Settings) -> str:
+    """Changes with all that a build depends on besides the data."""
+    return f"{_digest({})} {settings.testruns_timezone}"
+
+
 def _digest(environment: Mapping[str, str]) -> str:
     """Changes with all that a manifest depends on: dbt, the database's name, the files."""
     digest = hashlib.blake2b(digest_size=8)

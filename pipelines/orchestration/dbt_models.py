@@ -16,6 +16,7 @@ import dagster as dg
 import psycopg
 
 from pipelines.errors import TestrunsError
+from pipelines.orchestration.build_record import built_at, save_build
 from pipelines.orchestration.column_lineage import Lineages
 from pipelines.orchestration.days import days_key
 from pipelines.orchestration.dbt_manifest import Manifest, dbt_arguments
@@ -123,10 +124,19 @@ def dbt_models(
                 alone(url) as session,
                 variables(dbt_environment(url, settings.testruns_timezone)),
             ):
+                is_whole = not context.is_subset
+                if is_whole and (since := built_at(session, settings)):
+                    context.log.info(
+                        "Nothing has changed since the models were built at %s: they stand.",
+                        f"{since:%F %T} UTC",
+                    )
+                    return
                 for done in _build(arguments):
                     if done.status in {"error", "fail", "partial success"}:
                         failed.append(f"{done.name}: {done.message}")
                     yield from _events(context, done, session, described)
+                if is_whole and not failed:
+                    save_build(session, settings)
         except TestrunsError as error:
             raise dg.Failure(str(error), allow_retries=False) from None
         if failed:

@@ -62,3 +62,40 @@ where
 group by loads.source, loads.window_from, loads.window_to
 having max(loads.finished_at) > %(after)s::timestamptz
 order by read_at;
+
+-- name: build_fingerprint
+-- What the models are built of, and the tables that stand: the same again, and a build would change
+-- nothing. `loaded_at` of a run changes with anything that belongs to it.
+select
+    concat_ws(
+        ' ',
+        %(project)s::text,
+        (now() at time zone %(timezone)s)::date,
+        (select max(loaded_at) from raw_postman.collection_runs),
+        (select max(loaded_at) from raw_testmo.automation_runs),
+        (select max(loaded_at) from raw_testmo.automation_sources),
+        (select max(loaded_at) from raw_testmo.configs),
+        (select max(loaded_at) from raw_testmo.milestones),
+        (select max(loaded_at) from raw_testmo.statuses),
+        (select max(loaded_at) from raw_testmo.users),
+        (select concat(count(*), ' ', max(checked_at)) from ingest.reconciliations),
+        (
+            select md5(string_agg(oid::text, ' ' order by oid))
+            from pg_class
+            where relnamespace in ('marts'::regnamespace, 'staging'::regnamespace)
+        )
+    ) as fingerprint;
+
+-- name: last_build
+-- What the last complete build was built of.
+select
+    fingerprint,
+    built_at
+from ingest.builds
+order by build_id desc
+limit 1;
+
+-- name: save_build
+-- A complete build has ended.
+insert into ingest.builds (fingerprint)
+values (%(fingerprint)s);

@@ -223,3 +223,15 @@ comment on column ingest.reconciliations.reason is
 'repeated (the API repeats rows), open (the run has not ended), missing, surplus.';
 comment on column ingest.reconciliations.load_id is 'The load that compared them.';
 comment on column ingest.reconciliations.checked_at is 'When they were compared, UTC.';
+
+create table ingest.builds (
+    build_id bigint generated always as identity primary key,
+    fingerprint text not null,
+    built_at timestamptz not null default now()
+);
+comment on table ingest.builds is
+'One row a complete nightly build of the dbt models: what it was built of.';
+comment on column ingest.builds.build_id is 'Counts up.';
+comment on column ingest.builds.fingerprint is
+'Changes with the raw tables, the marts, the dbt project and the business day.';
+comment on column ingest.builds.built_at is 'When the build had ended, UTC.';
