@@ -111,8 +111,8 @@ def _page(bench: Bench, told: list[str], seconds: float) -> str:
                 f"Base work: {work.collections} Postman collections of {work.postman_runs:,} runs, "
                 f"{work.executions} executions each, {work.assertions} assertions on each; "
                 f"{work.projects} Testmo projects of {work.testmo_runs:,} runs. Whole processes, "
-                f"medians of {bench.repetitions} (each figure its own), from a local server whose CPU "
-                "is told apart. Postgres is the embedded one, durable, over TCP."
+                f"medians of {bench.repetitions} (each figure its own), from a local server whose "
+                "CPU is told apart. Postgres is the embedded one, durable, over TCP."
             ),
             "",
             *(f"- {line}" for line in told),
