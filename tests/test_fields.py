@@ -323,7 +323,7 @@ ANY_JSON = st.recursive(
 def test_what_is_stored_is_unicode_without_nul(value: Any) -> None:
     spelled = json.dumps(storable(value), ensure_ascii=False)
     spelled.encode()
-    assert "\\u0000" not in spelled
+    assert "\\u0000" not in spelled.replace("\\\\", "")
     assert storable(storable(value)) == storable(value)
 
 
