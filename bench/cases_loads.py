@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 from bench.history import fill
 from bench.measure import BenchError, Measured, Server
@@ -61,7 +62,7 @@ def full_tables(bench: Bench) -> None:
             fill(session, held)
         for name, template in (("empty", EMPTY), ("full", "held")):
             case = Case("Postman", f"{FIRST} into {name} tables")
-            bench.repeat(case, "testruns", lambda _, template=template: _into(bench, template))
+            bench.repeat(case, "testruns", partial(_into, bench, template))
 
 
 def _earlier(work: Work) -> Work:
@@ -69,7 +70,7 @@ def _earlier(work: Work) -> Work:
     return replace(work, latest=work.latest - int(timedelta(days=10).total_seconds()))
 
 
-def _into(bench: Bench, template: str) -> Measured:
+def _into(bench: Bench, template: str, _: int) -> Measured:
     database = bench.warehouse.database("bench", template=template)
     with Server(Served(bench.work)) as server, database as url:
         return bench.testruns("load", url=url, variables=server.variables("postman"), server=server)
