@@ -111,9 +111,7 @@ def _singer(bench: Bench) -> None:
     def once(_: int) -> Measured:
         with bench.warehouse.database("peer") as url, records.open("rb") as messages:
             variables = {
-                "TARGET_POSTGRES_SQLALCHEMY_URL": url.replace(
-                    "postgresql:", "postgresql+psycopg2:"
-                ),
+                "TARGET_POSTGRES_SQLALCHEMY_URL": url.replace("postgresql:", "postgresql+psycopg:"),
                 "TARGET_POSTGRES_DEFAULT_TARGET_SCHEMA": "raw",
                 "TARGET_POSTGRES_USE_COPY": "true",
                 "TARGET_POSTGRES_ACTIVATE_VERSION": "false",
