@@ -65,7 +65,8 @@ order by read_at;
 
 -- name: build_fingerprint
 -- What the models are built of, and the tables that stand: the same again, and a build would change
--- nothing. `loaded_at` of a run changes with anything that belongs to it.
+-- nothing. `loaded_at` of a run changes with anything that belongs to it. A view holds nothing, so
+-- that it may have been made anew, as by a build of that model alone.
 select
     concat_ws(
         ' ',
@@ -80,7 +81,13 @@ select
         (select max(loaded_at) from raw_testmo.users),
         (select concat(count(*), ' ', max(checked_at)) from ingest.reconciliations),
         (
-            select md5(string_agg(oid::text, ' ' order by oid))
+            select
+                md5(
+                    string_agg(
+                        case when relkind = 'v' then relname::text else oid::text end,
+                        ' ' order by oid
+                    )
+                )
             from pg_class
             where relnamespace in ('marts'::regnamespace, 'staging'::regnamespace)
         )
