@@ -8,7 +8,8 @@ concludes nothing.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -16,11 +17,12 @@ from zoneinfo import ZoneInfo
 
 from pipelines.errors import SettingsError, TestrunsError
 from pipelines.fields import BadFieldError, Json
+from pipelines.in_order import one_ahead
 from pipelines.load import run_source
 from pipelines.progress import Progress, ScopeReport, Silence
-from pipelines.scope import ScopeSession, Step, Todo, run_scopes
+from pipelines.scope import Listed, ScopeSession, Step, Todo, run_scopes
 from pipelines.settings import Settings, Source
-from pipelines.source import Mark, RunSource
+from pipelines.source import Mark, Page, RunSource
 from pipelines.warehouse.backfill_ledger import BackfillLedger
 
 
@@ -129,21 +131,29 @@ async def _listed(
 ) -> AsyncIterator[Todo]:
     """Every listed run of the window that this backfill has not met yet."""
     api = session.api
-    pages = api.window(session.scope, mark, since=window.since, until=until, now=session.started_at)
-    async for page in pages:
+    async with aclosing(one_ahead(_pages(session, mark, window, until))) as pages:
+        async for page, listed, met in pages:
+            for one in listed:
+                if one.run_id is None:
+                    yield session.rejected(one)
+                elif one.run_id in met or not _belongs(api, one.record, window):
+                    continue
+                elif api.is_whole(one.record):
+                    yield session.flat(one)
+                else:
+                    yield session.fetch(one.run_id, one.digest)
+            yield Step(references=page.references, mark=mark)
+
+
+async def _pages(
+    session: ScopeSession[BackfillLedger], mark: Mark, window: Window, until: datetime
+) -> AsyncGenerator[tuple[Page, list[Listed], set[str]], None]:
+    """Each page that may hold runs of the window, its runs, and which of them were met."""
+    since, now = window.since, session.started_at
+    async for page in session.api.window(session.scope, mark, since=since, until=until, now=now):
         listed = [session.listed(sent) for sent in page.runs]
         run_ids = [one.run_id for one in listed if one.run_id is not None]
-        met = await session.in_thread(session.ledger.met, run_ids)
-        for one in listed:
-            if one.run_id is None:
-                yield session.rejected(one)
-            elif one.run_id in met or not _belongs(api, one.record, window):
-                continue
-            elif api.is_whole(one.record):
-                yield session.flat(one)
-            else:
-                yield session.fetch(one.run_id, one.digest)
-        yield Step(references=page.references, mark=mark)
+        yield page, listed, await session.in_thread(session.ledger.met, run_ids)
 
 
 def _belongs(api: RunSource, record: Json, window: Window) -> bool:

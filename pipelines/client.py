@@ -1,9 +1,6 @@
 """One polite request at a time to one API: its key, its pace, bounded retries, decoded JSON.
 
-All that the package knows of HTTP is here and in `transport`; httpx keeps the interface and aiohttp
-moves the bytes (less than half the CPU of httpx's own transport at 16 in flight). The transport is
-used without httpx's client around it: cookies, redirects and login flows, which it is there for,
-are what this one must not do, and they cost as much again as the request.
+All that the package knows of HTTP is here and in `transport`.
 """
 
 import asyncio
@@ -12,13 +9,12 @@ import math
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import aclosing
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote, urlencode
 
 import aiohttp
-import httpx
 import msgspec
 from pydantic import SecretStr
 
@@ -37,12 +33,12 @@ from pipelines.fields import Json
 from pipelines.pace import Pacer
 from pipelines.piecemeal import decode_pieces, reason
 from pipelines.redact import MASK
-from pipelines.transport import transport
+from pipelines.transport import Response, Transport
 
 _ATTEMPTS = 5
 _FIRST_BACKOFF_SECONDS = 0.5
-_TIMEOUT = httpx.Timeout(connect=10.0, read=30.0, write=30.0, pool=None)
-_ANSWER_SECONDS = 120.0
+# For a whole answer, however it drips; to connect; between two of its packets.
+_TIMEOUT = aiohttp.ClientTimeout(total=120.0, sock_connect=10.0, sock_read=30.0)
 _TRANSIENT_STATUSES = frozenset({408, 425, 429, *range(500, 600)})
 _REFUSALS: dict[int, tuple[type[PermanentError], str]] = {
     400: (BadRequestError, "the API does not take {path}"),
@@ -52,9 +48,9 @@ _REFUSALS: dict[int, tuple[type[PermanentError], str]] = {
     422: (BadRequestError, "the API does not take {path}"),
 }
 
-# Troubles in words of our own, the first that fits: the libraries' messages may hold the whole URL,
-# their objects the headers, and httpx takes a refused connection for a time-out.
-_TROUBLES = (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError, ValueError)
+# Troubles in words of our own, the first that fits: the library's messages may hold the whole URL,
+# its objects the headers.
+_TROUBLES = (aiohttp.ClientError, OSError, ValueError)
 _NO_SERVER: tuple[tuple[type[Exception], str], ...] = (
     (aiohttp.ClientProxyConnectionError, "the proxy of the environment cannot be reached"),
     (aiohttp.ClientConnectorDNSError, "its name is not known"),
@@ -65,8 +61,7 @@ _NO_SERVER: tuple[tuple[type[Exception], str], ...] = (
 )
 _NO_ANSWER: tuple[tuple[type[Exception], str], ...] = (
     (TimeoutError, "the answer timed out"),
-    (httpx.DecodingError, "the body cannot be decompressed"),
-    (aiohttp.ClientPayloadError, "the body is cut short"),
+    (aiohttp.ClientPayloadError, "the body is cut short or cannot be decompressed"),
     (aiohttp.ClientResponseError, "the answer is not HTTP"),
     (OSError, "the connection was closed"),
     (aiohttp.ClientConnectionError, "the connection was closed"),
@@ -99,7 +94,7 @@ class Client:
 
     `name` is the API's name in messages; `key_setting` and `url_setting` are the variables to look
     at when the key or the root is wrong; `header` is the key's: its name, what precedes the key,
-    the key. `timeout` is for each step, `answer_seconds` for a whole answer, however it drips.
+    the key. `timeout` is in seconds, for a whole answer and for each of its steps.
     """
 
     def __init__(
@@ -112,37 +107,24 @@ class Client:
         url_setting: str,
         pacer: Pacer,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        timeout: httpx.Timeout = _TIMEOUT,
-        answer_seconds: float = _ANSWER_SECONDS,
+        timeout: aiohttp.ClientTimeout = _TIMEOUT,
     ) -> None:
         header_name, prefix, key = header
         self.name, self.root, self.pacer, self.traffic = name, root, pacer, Traffic()
         self._key_setting, self._url_setting, self._sleep = key_setting, url_setting, sleep
-        self._key, self._answer_seconds = key, answer_seconds
+        self._key = key
         self._ever_connected = False
         self._waited_before = 0.0
-        self._transport = transport(root)
-        headers = httpx.Headers(
-            {
-                header_name: prefix + key.get_secret_value(),
-                "accept": "application/json",
-                "accept-encoding": "gzip, deflate",
-                "user-agent": "testruns",
-            }
-        )
-
-        def request(path: str, params: Mapping[str, Any]) -> httpx.Request:
-            return httpx.Request(
-                "GET",
-                f"{root}/{path}",
-                params=params or None,  # an empty mapping would parse the URL a second time
-                headers=headers,
-                extensions={"timeout": timeout.as_dict()},
-            )
-
-        self._request = request
+        headers = {
+            header_name: prefix + key.get_secret_value(),
+            "accept": "application/json",
+            "accept-encoding": "gzip, deflate",
+            "user-agent": "testruns",
+        }
+        self._transport = Transport(root, headers, timeout)
 
     async def __aenter__(self) -> Self:
+        await self._transport.__aenter__()
         return self
 
     async def __aexit__(
@@ -151,7 +133,7 @@ class Client:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self._transport.aclose()
+        await self._transport.__aexit__(kind, error, trace)
 
     def count_anew(self) -> None:
         """Start the counts of the next load."""
@@ -205,28 +187,21 @@ class Client:
         where = f"{self.name} {endpoint}"
         self.traffic.requests[endpoint] += 1
         self.traffic.waited_seconds = round(self.pacer.waited_seconds - self._waited_before, 3)
+        query = f"?{urlencode(params, quote_via=quote)}" if params else ""
         try:
-            async with asyncio.timeout(self._answer_seconds):
-                response = await self._send(self._request(path, params))
+            response = await self._transport.get(f"{path}{query}")
         except _TROUBLES as error:
             return self._no_answer(where, error)
         self._ever_connected = True
-        self.traffic.bytes_received += len(response.content)
-        announced = _announced(response)
-        self.pacer.answered(announced)
-        if response.status_code == 429:
-            self.pacer.refused(announced)
-        elif response.status_code == 503:
-            self.pacer.unavailable(announced)
-        if response.status_code != 200:
-            return self._refusal(where, path, response.status_code)
-        return _decoded(where, response.content, member, is_list=is_list)
-
-    async def _send(self, request: httpx.Request) -> httpx.Response:
-        response = await self._transport.handle_async_request(request)
-        async with aclosing(response):
-            await response.aread()
-        return response
+        self.traffic.bytes_received += len(response.body)
+        self.pacer.answered(response.headers)
+        if response.status == 429:
+            self.pacer.refused(response.headers)
+        elif response.status == 503:
+            self.pacer.unavailable(response.headers)
+        if response.status != 200:
+            return self._refusal(where, path, response)
+        return _decoded(where, response.body, member, is_list=is_list)
 
     def _no_answer(self, where: str, error: Exception) -> ApiError:
         trouble = _trouble(error, _NO_SERVER)
@@ -239,7 +214,8 @@ class Client:
             )
         return TransientError(f"{where}: {trouble}")
 
-    def _refusal(self, where: str, path: str, status: int) -> ApiError:
+    def _refusal(self, where: str, path: str, response: Response) -> ApiError:
+        status = response.status
         if status in _TRANSIENT_STATUSES:
             return TransientError(f"{where}: HTTP {status}")
         kind, reason = _REFUSALS.get(status, (PermanentError, ""))
@@ -249,18 +225,9 @@ class Client:
         return kind(f"{where}: HTTP {status}{told and ', '}{told}")
 
 
-def _announced(response: httpx.Response) -> dict[str, str]:
-    """Headers by lower-case name; looked up in httpx's own, each costs a pass over all of them."""
-    return {
-        name.decode("latin-1").lower(): value.decode("latin-1")
-        for name, value in response.headers.raw
-    }
-
-
 def _trouble(error: Exception, known: tuple[tuple[type[Exception], str], ...]) -> str | None:
-    """Our words for what went wrong; aiohttp's own error stands behind httpx's."""
-    seen = (error, error.__cause__)
-    return next((words for kind, words in known if any(isinstance(e, kind) for e in seen)), None)
+    """Our words for what went wrong; None: it is of another kind."""
+    return next((words for kind, words in known if isinstance(error, kind)), None)
 
 
 def _decoded(where: str, body: bytes, member: str, *, is_list: bool) -> Answer | ApiError:

@@ -1,9 +1,9 @@
-"""Work on a stream a few steps ahead, results in the stream's order."""
+"""Work on a stream a few steps ahead, results in the stream's order; or one step ahead of it."""
 
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 Result = TypeVar("Result")
 
@@ -60,3 +60,27 @@ def _is_ready(first: object) -> bool:
 
 async def _result(first: Result | asyncio.Task[Result]) -> Result:
     return await first if isinstance(first, asyncio.Task) else first
+
+
+async def one_ahead(stream: AsyncGenerator[Result, None]) -> AsyncGenerator[Result, None]:
+    """What the stream gives, while it works on what comes next.
+
+    When it raises, what it gave before is given first. However this ends, the stream is closed.
+    """
+    following = asyncio.create_task(_next(stream))
+    try:
+        while (given := await following) is not _END:
+            following = asyncio.create_task(_next(stream))
+            yield cast("Result", given)
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        await stream.aclose()
+
+
+_END = object()
+
+
+async def _next(stream: AsyncGenerator[Result, None]) -> Result | object:
+    # A task cannot raise StopAsyncIteration through itself as an iterator does.
+    return await anext(stream, _END)

@@ -1,18 +1,20 @@
 """The nightly read, in order: for each scope walk, fetch, flatten, commit with the mark."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from datetime import timedelta
 from hashlib import blake2b
 from pathlib import Path
 
+from pipelines.in_order import one_ahead
 from pipelines.pace import Pacer
 from pipelines.postman.source import PostmanRuns
 from pipelines.progress import Progress, ScopeReport, Silence
-from pipelines.scope import ScopeSession, Step, Todo, run_scopes
+from pipelines.scope import Listed, ScopeSession, Step, Todo, run_scopes
 from pipelines.settings import Settings, Source
-from pipelines.source import Mark, RunSource
+from pipelines.source import Mark, Page, RunSource
 from pipelines.testmo.source import TestmoRuns
-from pipelines.warehouse.ledger import Ledger
+from pipelines.warehouse.ledger import Held, Ledger
 
 
 def load_source(
@@ -64,27 +66,36 @@ def _gauges(settings: Settings, source: Source) -> Path:
 async def _walk(session: ScopeSession[Ledger], mark: Mark) -> AsyncIterator[Todo]:
     """What there is to do for the runs of each page, then its mark; for known runs nothing."""
     api = session.api
-    async for page in api.walk(session.scope, mark, now=session.started_at):
+    async with aclosing(one_ahead(_pages(session, mark))) as pages:
+        async for page, listed, held in pages:
+            for one in listed:
+                if one.run_id is None:
+                    yield session.rejected(one)
+                    continue
+                known = held.get(one.run_id)
+                is_whole = api.is_whole(one.record)
+                if known is not None and known.is_open:
+                    session.met_open.add(one.run_id)
+                if known is not None and known.listed_digest == one.digest:
+                    # An open run may go on without its summary telling.
+                    if known.is_due and not is_whole:
+                        yield session.fetch(one.run_id, one.digest)
+                elif is_whole:
+                    yield session.flat(one)
+                else:
+                    yield session.fetch(one.run_id, one.digest)
+            yield Step(references=page.references, mark=page.mark)
+
+
+async def _pages(
+    session: ScopeSession[Ledger], mark: Mark
+) -> AsyncGenerator[tuple[Page, list[Listed], dict[str, Held]], None]:
+    """Each page of the walk, its runs, and what is held of them."""
+    async for page in session.api.walk(session.scope, mark, now=session.started_at):
         listed = [session.listed(sent) for sent in page.runs]
         run_ids = [one.run_id for one in listed if one.run_id is not None]
         held = await session.in_thread(session.ledger.held, run_ids, session.started_at)
-        for one in listed:
-            if one.run_id is None:
-                yield session.rejected(one)
-                continue
-            known = held.get(one.run_id)
-            is_whole = api.is_whole(one.record)
-            if known is not None and known.is_open:
-                session.met_open.add(one.run_id)
-            if known is not None and known.listed_digest == one.digest:
-                # An open run may go on without its summary telling.
-                if known.is_due and not is_whole:
-                    yield session.fetch(one.run_id, one.digest)
-            elif is_whole:
-                yield session.flat(one)
-            else:
-                yield session.fetch(one.run_id, one.digest)
-        yield Step(references=page.references, mark=page.mark)
+        yield page, listed, held
 
 
 async def _open_runs(session: ScopeSession[Ledger]) -> AsyncIterator[Todo]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-import httpx
+import aiohttp
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -365,7 +365,7 @@ def test_waits_differ_so_that_requests_that_failed_together_do_not_return_togeth
 
 
 def test_a_server_that_never_answers_is_given_up() -> None:
-    story = story_of(never_answers, timeout=httpx.Timeout(0.02))
+    story = story_of(never_answers, timeout=aiohttp.ClientTimeout(sock_read=0.02))
     assert type(story.error) is TransientError
     assert "timed out" in str(story.error)
     assert_tells_no_secret(story.error)
@@ -373,7 +373,7 @@ def test_a_server_that_never_answers_is_given_up() -> None:
 
 
 def test_an_answer_that_drips_is_given_up_though_each_byte_is_in_time() -> None:
-    story = story_of(drips, answer_seconds=0.05)
+    story = story_of(drips, timeout=aiohttp.ClientTimeout(total=0.05))
     assert type(story.error) is TransientError
     assert "timed out" in str(story.error)
     assert_tells_no_secret(story.error)
@@ -488,7 +488,8 @@ def test_a_server_that_goes_away_later_is_a_passing_trouble() -> None:
     async def story() -> Answer | ApiError:
         async with Server(deque([answer()])) as server:
             client = client_of(server.root)
-            await ask(client)
+            async with client:
+                await ask(client)
         async with client:
             return await ask(client)
 

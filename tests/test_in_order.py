@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
 from contextlib import aclosing
 from typing import Any, TypeVar
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.in_order import in_order
+from pipelines.in_order import in_order, one_ahead
 
 Result = TypeVar("Result")
 Step = int | Coroutine[Any, Any, int]
@@ -260,3 +260,65 @@ def test_a_step_that_was_not_begun_when_the_work_failed_never_begins() -> None:
         return work.begun
 
     assert run(story()) == [0]
+
+
+# --- one ahead ------------------------------------------------------------------------------
+
+
+def test_what_comes_next_is_under_way_while_a_page_is_worked_on() -> None:
+    async def story() -> list[tuple[int, int]]:
+        begun = 0
+
+        async def pages() -> AsyncGenerator[int, None]:
+            nonlocal begun
+            for number in range(4):
+                begun = number
+                await turns(1)
+                yield number
+
+        told = []
+        async for page in one_ahead(pages()):
+            await turns(5)
+            told.append((page, begun))
+        return told
+
+    assert run(story()) == [(0, 1), (1, 2), (2, 3), (3, 3)]
+
+
+def test_a_page_that_fails_does_so_after_those_before_it() -> None:
+    async def story() -> list[int]:
+        async def pages() -> AsyncGenerator[int, None]:
+            yield 0
+            yield 1
+            raise ValueError("the third")
+
+        ahead = one_ahead(pages())
+        told = [await anext(ahead), await anext(ahead)]
+        await turns(5)
+        with pytest.raises(ValueError, match="the third"):
+            await anext(ahead)
+        return told
+
+    assert run(story()) == [0, 1]
+
+
+def test_who_stops_reading_pages_leaves_none_under_way() -> None:
+    async def story() -> list[str]:
+        told = []
+
+        async def pages() -> AsyncGenerator[int, None]:
+            try:
+                yield 0
+                told.append("asks")
+                await turns(99)
+                told.append("is given")
+                yield 1
+            finally:
+                told.append("is closed")
+
+        async with aclosing(one_ahead(pages())) as ahead:
+            assert await anext(ahead) == 0
+            await turns(3)
+        return told
+
+    assert run(story()) == ["asks", "is closed"]
