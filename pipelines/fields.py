@@ -183,8 +183,9 @@ def leftovers(record: Json, known: frozenset[str]) -> Json | None:
 
 def with_nested(rest: Json | None, **nested: Json | None) -> Json | None:
     """`leftovers` of a record and, under their own names, those of the objects in it."""
-    found = {key: inner for key, inner in nested.items() if inner}
-    return {**(rest or {}), **found} if found else rest
+    if not any(nested.values()):
+        return rest
+    return {**(rest or {}), **{key: inner for key, inner in nested.items() if inner}}
 
 
 def storable(value: Any) -> Any:

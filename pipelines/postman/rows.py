@@ -76,12 +76,13 @@ def flatten(run: Json, redactor: Redactor, digest: bytes) -> FlatRun:
 
     def execution(index: int, sent: Json) -> tuple[object, ...]:
         def assertion(position: int, checked: Json) -> tuple[object, ...]:
+            rest = leftovers(checked, _ASSERTION)
             return (
                 key, index, position,
                 text(checked, "name"),
                 boolean(checked, "passed"),
                 text(checked, "error"),
-                redactor.within(leftovers(checked, _ASSERTION)),
+                rest and redactor.within(rest),
             )  # fmt: skip
 
         assertions.extend(each(sent, "assertions", assertion))
