@@ -1,6 +1,5 @@
 """The job `nightly` in this process, for the command line; the run stands in the UI's history."""
 
-import gc
 import sys
 import time
 from collections.abc import Iterable
@@ -90,8 +89,6 @@ def _alert(settings: Settings, lines: list[str], run_id: str) -> None:
 def _run(settings: Settings, progress: Progress) -> NightlyReport:
     settings.require_source()
     started = time.monotonic()
-    # What is imported stays: without this the process takes most of a second to end.
-    gc.freeze()
     url = open_warehouse(settings)
     settings = settings.model_copy(update={"testruns_warehouse_url": SecretStr(url)})
     scopes = _Reports()
