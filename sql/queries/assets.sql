@@ -84,8 +84,8 @@ select
             select
                 md5(
                     string_agg(
-                        case when relkind = 'v' then relname::text else oid::text end,
-                        ' ' order by oid
+                        case when relkind = 'v' then '' else oid::text end || relname,
+                        ' ' order by relname
                     )
                 )
             from pg_class
