@@ -16,6 +16,7 @@ from urllib.parse import quote, urlencode
 
 import aiohttp
 import msgspec
+from aiohttp.http_exceptions import ContentEncodingError
 from pydantic import SecretStr
 
 from pipelines.errors import (
@@ -61,7 +62,8 @@ _NO_SERVER: tuple[tuple[type[Exception], str], ...] = (
 )
 _NO_ANSWER: tuple[tuple[type[Exception], str], ...] = (
     (TimeoutError, "the answer timed out"),
-    (aiohttp.ClientPayloadError, "the body is cut short or cannot be decompressed"),
+    (ContentEncodingError, "the body cannot be decompressed"),
+    (aiohttp.ClientPayloadError, "the body is cut short"),
     (aiohttp.ClientResponseError, "the answer is not HTTP"),
     (OSError, "the connection was closed"),
     (aiohttp.ClientConnectionError, "the connection was closed"),
@@ -226,8 +228,9 @@ class Client:
 
 
 def _trouble(error: Exception, known: tuple[tuple[type[Exception], str], ...]) -> str | None:
-    """Our words for what went wrong; None: it is of another kind."""
-    return next((words for kind, words in known if isinstance(error, kind)), None)
+    """Our words for what went wrong; what a body suffered from stands behind its error."""
+    seen = (error, error.__cause__)
+    return next((words for kind, words in known if any(isinstance(e, kind) for e in seen)), None)
 
 
 def _decoded(where: str, body: bytes, member: str, *, is_list: bool) -> Answer | ApiError:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import httpx
+import aiohttp
 
 from pipelines.client import Client
 from pipelines.pace import Pacer
@@ -34,8 +34,7 @@ def in_haste(clock: FastClock, *, timeout_seconds: float = 10.0) -> Iterator[Non
     before = dict(client), dict(pacer)
     client |= {
         "sleep": clock.sleep,
-        "timeout": httpx.Timeout(timeout_seconds),
-        "answer_seconds": 2 * timeout_seconds,
+        "timeout": aiohttp.ClientTimeout(total=2 * timeout_seconds, sock_read=timeout_seconds),
     }
     pacer |= {"sleep": clock.sleep, "clock": clock}
     try:
