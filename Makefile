@@ -27,7 +27,7 @@ test: install ## the whole suite but the slow tests
 test-slow: install ## the slow tests
 	$(BIN)/python -m pytest -m slow
 
-bench: install ## the product against its floors, its budgets and its peers; some 20 quiet minutes
+bench: install ## the product against its floors, its budgets and its peers; some 35 quiet minutes
 	$(BIN)/python -m bench
 
 lint: install ## ruff, mypy, sqlfluff

@@ -1,5 +1,6 @@
 """One Postgres for the session, one template, a clone for each test; none of our own variables."""
 
+import gc
 import json
 import os
 import uuid
@@ -42,6 +43,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take longest (`--no-loadscope-reorder` keeps to it)."""
     places = {name: place for place, name in enumerate(_LONGEST)}
     items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+
+
+def pytest_collection_finish() -> None:
+    """What is imported stays: to look through all of it for garbage takes half a second a time."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -453,6 +453,8 @@ class Watching(Silence):
     def __init__(self) -> None:
         self.batches: list[int] = []
         self.held: list[int] = []
+        # What is there already is not looked through at each batch.
+        gc.freeze()
 
     def runs_fetched(self, source: Source, scope: str, runs: int) -> None:  # noqa: ARG002
         self.batches.append(runs)
