@@ -10,8 +10,6 @@ from pipelines.warehouse.merge import mark_deleted
 class BackfillLedger(Ledger):
     """The session of one backfill over one scope."""
 
-    backfill_id = 0
-
     def begin_backfill(self, since: datetime, until: datetime | None) -> Mark:
         """Write the load's own row; the mark that stands, which is read and never saved.
 
@@ -25,7 +23,7 @@ class BackfillLedger(Ledger):
             begun = self.connection.execute(
                 self.sql["begin_backfill"], {**window, "high_water": self.mark.high_water}
             ).fetchone()
-            self.load_id, self.backfill_id = begun or (0, 0)
+            self.load_id, self.backfill_id = begun or (0, None)
             self.connection.execute(
                 self.sql["save_backfill_id"],
                 {"load_id": self.load_id, "backfill_id": self.backfill_id},
@@ -50,9 +48,8 @@ class BackfillLedger(Ledger):
         )
         return [run_id for (run_id,) in rows]
 
-    def reconcile(self, met: list[str], gone: list[str]) -> int:
-        """Remember what was met; mark as deleted what the API, asked by ID, no longer knows."""
-        self.connection.execute(self.sql["mark_met"], {**self._backfill, "run_ids": met})
+    def reconcile(self, gone: list[str]) -> int:
+        """Mark as deleted what the API, asked by ID, no longer knows."""
         if not gone:
             return 0
         self.connection.execute(self.sql["save_deleted"], {**self._backfill, "run_ids": gone})

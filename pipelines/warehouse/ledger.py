@@ -75,6 +75,8 @@ class Ledger:
         self._known_fields: set[tuple[str, str]] = set()
         self._sent_references: dict[str, dict[Any, tuple[Any, ...]]] = {}
         self.load_id = 0
+        # Of a backfill alone, which notes the runs that it has met.
+        self.backfill_id: int | None = None
         self.mark = self.mark_before = Mark()
         self.tally = Tally()
 
@@ -207,10 +209,7 @@ class Ledger:
                 self._save_rejected(rejected)
             if fields:
                 self._save_unknown_fields(fields)
-            met = [
-                one.run_id for one, _ in outcomes.values() if isinstance(one, FlatRun | Rejected)
-            ]
-            deleted = self.reconcile([run_id for run_id in met if run_id is not None], gone)
+            deleted = self.reconcile(gone)
             if batch.mark is not None and batch.mark != self.mark:
                 self._save_mark(batch.mark)
             self._update_load(written, len(rejected), batch.mark or self.mark, client)
@@ -238,21 +237,21 @@ class Ledger:
             )
 
     def _save_run_states(self, outcomes: Iterable[tuple[Outcome, bytes | None]]) -> None:
-        states: dict[str, tuple[str, bytes | None, bytes | None, bool, datetime | None]] = {}
+        states: dict[str, tuple[str, bytes | None, bytes | None, bool, datetime | None, bool]] = {}
         for one, listed in outcomes:
             match one:
                 case FlatRun(run_id=run_id):
-                    states[run_id] = (run_id, listed, one.digest, one.is_open, one.opened_at)
+                    states[run_id] = (run_id, listed, one.digest, one.is_open, one.opened_at, True)
                 case Owed(run_id=run_id):
-                    # Open, so that it is asked for by ID.
-                    states[run_id] = (run_id, None, None, True, None)
+                    # Open, so that it is asked for by ID; not met.
+                    states[run_id] = (run_id, None, None, True, None, False)
                 case Rejected(run_id=str(run_id)):
-                    states[run_id] = (run_id, listed, None, False, None)
+                    states[run_id] = (run_id, listed, None, False, None, True)
                 case _:
                     pass
         if not states:
             return
-        run_ids, listed_digests, contents, are_open, opened_at = map(
+        run_ids, listed_digests, contents, are_open, opened_at, are_met = map(
             list, zip(*states.values(), strict=True)
         )
         self.connection.execute(
@@ -264,6 +263,8 @@ class Ledger:
                 "content_digests": contents,
                 "are_open": are_open,
                 "opened_at": opened_at,
+                "are_met": are_met,
+                "backfill_id": self.backfill_id,
             },
         )
 
@@ -286,7 +287,7 @@ class Ledger:
             },
         )
 
-    def reconcile(self, met: list[str], gone: list[str]) -> int:  # noqa: ARG002
+    def reconcile(self, gone: list[str]) -> int:  # noqa: ARG002
         """Runs newly marked as deleted, in the batch's transaction: none.
 
         A load that has not read a whole window concludes no deletion (design: deletes).

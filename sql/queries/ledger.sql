@@ -135,7 +135,7 @@ select
 -- What is now held of each run of a batch. An open run that has not changed is asked for again
 -- after a tenth of its age at most, and sooner at first: an hour, two hours, four …
 insert into ingest.run_states as held (
-    source, run_id, scope, listed_digest, content_digest, is_open, opened_at
+    source, run_id, scope, listed_digest, content_digest, is_open, opened_at, backfill_id
 )
 select
     %(source)s,
@@ -144,15 +144,17 @@ select
     batch.listed_digest,
     batch.content_digest,
     batch.is_open,
-    batch.opened_at
+    batch.opened_at,
+    case when batch.is_met then %(backfill_id)s::bigint end as met_by_backfill_id
 from
     unnest(
         %(run_ids)s::text[],
         %(listed_digests)s::bytea[],
         %(content_digests)s::bytea[],
         %(are_open)s::boolean[],
-        %(opened_at)s::timestamptz[]
-    ) as batch (run_id, listed_digest, content_digest, is_open, opened_at)
+        %(opened_at)s::timestamptz[],
+        %(are_met)s::boolean[]
+    ) as batch (run_id, listed_digest, content_digest, is_open, opened_at, is_met)
 on conflict (source, run_id) do update
     set
         scope = excluded.scope,
@@ -164,6 +166,7 @@ on conflict (source, run_id) do update
         or (held.is_open and held.content_digest is not null and excluded.content_digest is null),
         opened_at = coalesce(excluded.opened_at, held.opened_at),
         gone_at = null,
+        backfill_id = coalesce(excluded.backfill_id, held.backfill_id),
         unchanged_checks = case
             when excluded.is_open and held.content_digest = excluded.content_digest
                 then held.unchanged_checks + 1
@@ -175,7 +178,25 @@ on conflict (source, run_id) do update
                     greatest(now() - coalesce(excluded.opened_at, now()), interval '0') / 10,
                     interval '1 hour' * power(2, least(held.unchanged_checks, 16))
                 )
-        end;
+        end
+    -- A run that has ended and is as it was costs no new row.
+    where
+    held.is_open
+    or excluded.is_open
+    or held.gone_at is not null
+    or (
+        held.scope,
+        held.listed_digest,
+        held.content_digest,
+        held.opened_at,
+        held.backfill_id
+    ) is distinct from (
+        excluded.scope,
+        coalesce(excluded.listed_digest, held.listed_digest),
+        coalesce(excluded.content_digest, held.content_digest),
+        coalesce(excluded.opened_at, held.opened_at),
+        coalesce(excluded.backfill_id, held.backfill_id)
+    );
 
 -- name: save_reconciliations
 -- Where the totals that runs announce are not what their rows come to; what agrees now is settled.
@@ -330,12 +351,6 @@ where load_id = %(load_id)s;
 select run_id
 from ingest.run_states
 where source = %(source)s and run_id = any(%(run_ids)s) and backfill_id = %(backfill_id)s;
-
--- name: mark_met
--- The backfill has met these runs.
-update ingest.run_states
-set backfill_id = %(backfill_id)s
-where source = %(source)s and run_id = any(%(run_ids)s);
 
 -- name: unmet_runs
 -- Runs of the window that the backfill has not met: they may be gone at the source. A run that
