@@ -69,13 +69,17 @@ def is_transient(failure: TestrunsError | None) -> bool:
 
 @dataclass(frozen=True)
 class Step:
-    """What came of one run, or the mark at a page's end. `size` is in bytes of JSON."""
+    """What came of one run, or the mark at a page's end. `size` is in bytes of JSON.
+
+    `is_detail`: the run was asked for by itself.
+    """
 
     outcome: Outcome | None = None
     listed_digest: bytes | None = None
     size: int = 0
     references: References = NO_REFERENCES
     mark: Mark | None = None
+    is_detail: bool = False
 
 
 @dataclass(frozen=True)
@@ -193,14 +197,15 @@ class ScopeSession(Generic[AnyLedger]):
         except _STOPS_THE_SOURCE:
             raise
         except NotFoundError:
-            return Step(Gone(run_id))
+            return Step(Gone(run_id), is_detail=True)
         except UnparsableError as error:
             rejected = self._rejected(endpoint, run_id, readable(error.body), str(error))
-            return Step(rejected, listed_digest)
+            return Step(rejected, listed_digest, is_detail=True)
         except ApiError as error:
-            return Step(Owed(run_id, str(error), isinstance(error, TransientError)))
+            owed = Owed(run_id, str(error), isinstance(error, TransientError))
+            return Step(owed, is_detail=True)
         outcome = self._flat(endpoint, run_id, self.listed(sent))
-        return Step(outcome, listed_digest, size, references)
+        return Step(outcome, listed_digest, size, references, is_detail=True)
 
     def _flat(self, endpoint: str, run_id: str, one: Listed) -> FlatRun | Rejected:
         if one.run_id != run_id:
@@ -239,7 +244,10 @@ class ScopeSession(Generic[AnyLedger]):
                 f"{self.api.list_endpoint} {bad.member}", None, json.dumps(bad.sent), bad.error
             )
             batch.add(replace(rejected, is_run=False), None, 0, {}, None)
-        batch.add(step.outcome, step.listed_digest, step.size, step.references.rows, step.mark)
+        batch.add(
+            step.outcome, step.listed_digest, step.size, step.references.rows, step.mark,
+            is_detail=step.is_detail,
+        )  # fmt: skip
         match step.outcome:
             case Owed(run_id=run_id, error=error, is_transient=is_transient_error):
                 self.met_open.add(run_id)

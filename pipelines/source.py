@@ -146,7 +146,7 @@ Outcome = FlatRun | Rejected | Owed | Gone
 
 # A kill costs the batch that is being committed, the one that is being filled and what is under
 # way (16): with 40 that is less than a page of details to ask for again, and a commit is cheap.
-_FULL_RUNS = 40
+_FULL_DETAILS = 40
 _FULL_BYTES = 2_000_000
 
 
@@ -154,13 +154,15 @@ _FULL_BYTES = 2_000_000
 class Batch:
     """What is committed at once: outcomes with the digest of the run as listed, and the mark after.
 
-    `size` is in bytes of JSON. `mark` is None where the page goes on.
+    `size` is in bytes of JSON; `details` are runs that were asked for one by one. `mark` is None
+    where the page goes on.
     """
 
     outcomes: list[tuple[Outcome, bytes | None]] = field(default_factory=list)
     references: Rows = field(default_factory=dict)
     mark: Mark | None = None
     size: int = 0
+    details: int = 0
 
     def add(
         self,
@@ -169,11 +171,14 @@ class Batch:
         size: int,
         references: Rows,
         mark: Mark | None,
+        *,
+        is_detail: bool = False,
     ) -> None:
         """Add what came of one run, or a page's end."""
         if outcome is not None:
             self.outcomes.append((outcome, listed_digest))
         self.size += size
+        self.details += is_detail
         self.mark = mark
         for table, rows in references.items():
             self.references.setdefault(table, []).extend(rows)
@@ -181,7 +186,7 @@ class Batch:
     @property
     def is_full(self) -> bool:
         """Whether it is to be committed before more is added."""
-        return self.size >= _FULL_BYTES or len(self.outcomes) >= _FULL_RUNS
+        return self.size >= _FULL_BYTES or self.details >= _FULL_DETAILS
 
     @property
     def is_empty(self) -> bool:

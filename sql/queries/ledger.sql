@@ -101,13 +101,28 @@ on conflict (source, scope) do update
 
 -- name: run_states
 -- What is held of the runs of a page; one that was gone and is listed again counts as changed.
+-- Looked up one by one: a plan for all at once, made while the table is empty, is kept for all
+-- of the load, and reads through every run of the source.
+with asked as (select unnest(%(run_ids)s::text[]) as run_id)
+
 select
-    run_id,
-    case when gone_at is null then listed_digest end as listed_digest,
-    is_open,
-    is_open and (next_check_at is null or next_check_at <= %(now)s) as is_due
-from ingest.run_states
-where source = %(source)s and run_id = any(%(run_ids)s);
+    asked.run_id,
+    held.listed_digest,
+    held.is_open,
+    held.is_due
+from asked
+cross join
+    lateral (
+        select
+            known.is_open,
+            case when known.gone_at is null then known.listed_digest end as listed_digest,
+            known.is_open
+            and (known.next_check_at is null or known.next_check_at <= %(now)s) as is_due
+        from ingest.run_states as known
+        where known.source = %(source)s and known.run_id = asked.run_id
+        order by known.run_id
+        limit 1
+    ) as held;
 
 -- name: due_open_runs
 -- Open runs of a scope that are to be asked for by ID now, the longest open last.
@@ -126,9 +141,19 @@ order by opened_at desc nulls first, run_id asc;
 select
     now() as loaded_at,
     (
-        select coalesce(jsonb_object_agg(run_id, encode(content_digest, 'hex')), '{}')
-        from ingest.run_states
-        where source = %(source)s and run_id = any(%(run_ids)s) and content_digest is not null
+        select coalesce(jsonb_object_agg(asked.run_id, held.content_digest), '{}')
+        from unnest(%(run_ids)s::text[]) as asked (run_id)
+        cross join
+            lateral (
+                select encode(known.content_digest, 'hex') as content_digest
+                from ingest.run_states as known
+                where
+                    known.source = %(source)s
+                    and known.run_id = asked.run_id
+                    and known.content_digest is not null
+                order by known.run_id
+                limit 1
+            ) as held
     ) as digests;
 
 -- name: save_run_states
@@ -348,9 +373,21 @@ where load_id = %(load_id)s;
 
 -- name: met_by_backfill
 -- Which of these runs the backfill has met already.
-select run_id
-from ingest.run_states
-where source = %(source)s and run_id = any(%(run_ids)s) and backfill_id = %(backfill_id)s;
+with asked as (select unnest(%(run_ids)s::text[]) as run_id)
+
+select asked.run_id
+from asked
+cross join
+    lateral (
+        select known.run_id
+        from ingest.run_states as known
+        where
+            known.source = %(source)s
+            and known.run_id = asked.run_id
+            and known.backfill_id = %(backfill_id)s
+        order by known.run_id
+        limit 1
+    ) as held;
 
 -- name: unmet_runs
 -- Runs of the window that the backfill has not met: they may be gone at the source. A run that
