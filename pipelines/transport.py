@@ -15,6 +15,8 @@ import aiohttp
 import certifi
 from yarl import URL
 
+from pipelines.errors import SettingsError
+
 MOST_IN_FLIGHT = 16
 # Many servers hang up on what is idle for five seconds.
 _KEEPALIVE_SECONDS = 4.0
@@ -86,13 +88,20 @@ class Transport:
 
 
 def _proxy(root: URL) -> tuple[URL | None, dict[str, str] | None]:
-    """The proxy for this API, without its user, and the header that names the user."""
+    """The proxy for this API, without its user, and the header that names the user.
+
+    Raises SettingsError, which does not quote it, for one that is no URL.
+    """
     is_near = root.host in _LOOPBACK or proxy_bypass(root.authority)
     proxies = {} if is_near else getproxies()
     told = proxies.get(root.scheme) or proxies.get("all")
     if not told:
         return None, None
-    url = URL(told if "://" in told else f"http://{told}")
+    try:
+        url = URL(told if "://" in told else f"http://{told}")
+    except ValueError:
+        message = f"{root.scheme.upper()}_PROXY: the environment names a proxy that is no URL"
+        raise SettingsError(message) from None
     if url.user is None:
         return url, None
     user = aiohttp.encode_basic_auth(url.user, url.password or "")

@@ -26,6 +26,7 @@ from pipelines.errors import (
     NotFoundError,
     PermanentError,
     QuotaSpentError,
+    SettingsError,
     TransientError,
     UnauthorizedError,
     UnparsableError,
@@ -286,6 +287,14 @@ def test_a_proxy_may_be_named_without_its_scheme(monkeypatch: pytest.MonkeyPatch
             return len(proxy.asked)
 
     assert asyncio.run(story()) == 1
+
+
+def test_a_proxy_that_is_no_url_is_named_and_not_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", f"http://user:{KEY}@proxy:no-port")
+    monkeypatch.setenv("NO_PROXY", "")
+    with pytest.raises(SettingsError, match=r"^HTTP_PROXY: ") as refused:
+        client_of("http://api.invalid")
+    assert KEY not in str(refused.value)
 
 
 @pytest.mark.parametrize(
