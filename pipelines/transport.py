@@ -1,7 +1,6 @@
 """The connections to one API: a request out, a whole answer in; none repeated unasked.
 
-aiohttp by itself: with httpx above it, a first load takes a fifth more CPU, and with httpx alone
-twice as much.
+aiohttp by itself: with httpx above it, a first load takes a fifth more CPU.
 """
 
 import os
