@@ -10,7 +10,6 @@ import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote, urlencode
 
@@ -126,16 +125,11 @@ class Client:
         self._transport = Transport(root, headers, timeout)
 
     async def __aenter__(self) -> Self:
-        await self._transport.__aenter__()
+        await self._transport.open()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self._transport.__aexit__(kind, error, trace)
+    async def __aexit__(self, *_: object) -> None:
+        await self._transport.close()
 
     def count_anew(self) -> None:
         """Start the counts of the next load."""

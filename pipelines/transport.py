@@ -6,8 +6,6 @@ aiohttp by itself: with httpx above it, a first load takes a fifth more CPU.
 import os
 import ssl
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
@@ -35,7 +33,7 @@ class Transport:
     """Connections to the API at `root`, through the environment's proxy unless it is on loopback.
 
     `headers` go with each request. `timeout` is in seconds, for a whole answer and for each step.
-    They are open for as long as an `async with` block lasts.
+    To be opened and closed in one event loop.
     """
 
     def __init__(self, root: str, headers: dict[str, str], timeout: aiohttp.ClientTimeout) -> None:
@@ -43,7 +41,8 @@ class Transport:
         self._proxy, self._proxy_headers = _proxy(self._root)
         self._session: aiohttp.ClientSession
 
-    async def __aenter__(self) -> Self:
+    async def open(self) -> None:
+        """Make ready; nothing is sent yet."""
         connector = aiohttp.TCPConnector(
             limit=MOST_IN_FLIGHT,
             # Reading the certificates takes 50 ms; only TLS needs them.
@@ -57,14 +56,9 @@ class Transport:
             timeout=self._timeout,
             middlewares=(_once_only,),
         )
-        return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def close(self) -> None:
+        """Close all connections."""
         await self._session.close()
 
     async def get(self, target: str) -> Response:
