@@ -9,8 +9,8 @@ from typing import Any, Self
 
 import psycopg
 
-from pipelines.warehouse.embedded import EmbeddedPostgres
-from pipelines.warehouse.schema import migrate
+from pipelines.warehouse.embedded.server import EmbeddedPostgres
+from pipelines.warehouse.migrations import migrate
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 EMPTY = "empty_testruns"

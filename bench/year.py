@@ -24,15 +24,15 @@ from bench.table import plain
 from bench.warehouse import Warehouse
 from bench.work import POSTMAN_EVERY, TESTMO_EVERY, Work
 from pipelines.errors import QuotaSpentError
-from pipelines.in_order import in_order
-from pipelines.pace import Pacer
-from pipelines.postman import walk as postman
-from pipelines.postman.api import RunPage as PostmanPage
+from pipelines.http.rate_limiter import RateLimiter
+from pipelines.http.transport import MOST_IN_FLIGHT
+from pipelines.ingest.concurrency import map_ordered
 from pipelines.sandbox.limits import PostmanLimits, Quota, minute_end
-from pipelines.source import Mark
-from pipelines.testmo import walk as testmo
-from pipelines.testmo.api import RunPage as TestmoPage
-from pipelines.transport import MOST_IN_FLIGHT
+from pipelines.sources.base import Watermark
+from pipelines.sources.postman import paging as postman
+from pipelines.sources.postman.api import RunPage as PostmanPage
+from pipelines.sources.testmo import paging as testmo
+from pipelines.sources.testmo.api import RunPage as TestmoPage
 
 _BEGAN = datetime(2026, 1, 1, 3, tzinfo=UTC)
 _NIGHTS = 365
@@ -49,7 +49,7 @@ _NEVER_ENDS = 500
 class Scope:
     """What is held of one collection or project: its mark, the runs loaded, the open ones."""
 
-    mark: Mark = field(default_factory=Mark)
+    watermark: Watermark = field(default_factory=Watermark)
     loaded: set[int] = field(default_factory=set)
     due: dict[int, tuple[float, int]] = field(default_factory=dict)
     """Open runs: when each is asked for again, how often it was."""
@@ -101,16 +101,16 @@ class Api:
     def begin_night(self) -> None:
         """Each load is a process of its own, and knows nothing of the limits at first."""
         clock = asyncio.get_running_loop().time
-        self.pacer = (
-            Pacer(_POSTMAN_PER_MINUTE, monthly_reserve=0, clock=clock)
+        self.rate_limiter = (
+            RateLimiter(_POSTMAN_PER_MINUTE, monthly_reserve=0, clock=clock)
             if isinstance(self._limits, PostmanLimits)
-            else Pacer(_TESTMO_PER_MINUTE, clock=clock)
+            else RateLimiter(_TESTMO_PER_MINUTE, clock=clock)
         )
 
     async def ask(self) -> None:
         """One request, in its turn. A refusal is waited for, as the client does."""
         while True:
-            async with self.pacer.turn():
+            async with self.rate_limiter.turn():
                 self.sent += 1
                 await asyncio.sleep(_LATENCY_SECONDS)
                 if isinstance(self._limits, PostmanLimits):
@@ -122,12 +122,12 @@ class Api:
                 told = {name.lower(): value for name, value in headers.items()}
                 if spent is None:
                     self._limits.spend()
-                    self.pacer.answered(told)
+                    self.rate_limiter.answered(told)
                     return
                 self.refused += 1
                 told["retry-after"] = str(spent.reset_seconds)
-                self.pacer.answered(told)
-                self.pacer.refused(told)
+                self.rate_limiter.answered(told)
+                self.rate_limiter.refused(told)
 
 
 def _now() -> float:
@@ -159,11 +159,11 @@ async def _postman_scope(api: Api, scope: Scope, year: Year, now: datetime) -> N
         return PostmanPage(runs, str(oldest) if oldest else None, None)
 
     async def steps() -> AsyncIterator[Any]:
-        async for page in postman.walk(fetch, scope.mark, lookback=_LOOKBACK, now=now):
+        async for page in postman.walk(fetch, scope.watermark, lookback=_LOOKBACK, now=now):
             for run in page.runs:
                 if run["number"] not in scope.loaded:
                     yield _detail(api, scope, run["number"], year, POSTMAN_EVERY)
-            yield page.mark
+            yield page.watermark
 
     await _consume(steps(), scope)
     await _open_runs(api, scope)
@@ -182,10 +182,10 @@ async def _testmo_scope(api: Api, scope: Scope, year: Year, now: datetime, *, ba
         ]
         return TestmoPage(runs, [], begin + _PAGE <= last)
 
-    since = scope.mark.high_water and scope.mark.high_water - _LOOKBACK
+    since = scope.watermark.high_water and scope.watermark.high_water - _LOOKBACK
 
     async def steps() -> AsyncIterator[Any]:
-        async for page in testmo.walk(fetch, scope.mark, since=since, now=now):
+        async for page in testmo.walk(fetch, scope.watermark, since=since, now=now):
             for run in page.runs:
                 if run["id"] in scope.loaded:
                     continue
@@ -193,7 +193,7 @@ async def _testmo_scope(api: Api, scope: Scope, year: Year, now: datetime, *, ba
                     yield _detail(api, scope, run["id"], year, TESTMO_EVERY)
                 else:
                     _load(scope, run["id"], year, TESTMO_EVERY)
-            yield page.mark
+            yield page.watermark
 
     await _consume(steps(), scope)
     if bare:
@@ -202,9 +202,9 @@ async def _testmo_scope(api: Api, scope: Scope, year: Year, now: datetime, *, ba
 
 async def _consume(steps: AsyncIterator[Any], scope: Scope) -> None:
     """In the order of the list, as a load does it: the mark after the runs that it stands for."""
-    async for done in in_order(steps, MOST_IN_FLIGHT):
-        if isinstance(done, Mark):
-            scope.mark = done
+    async for done in map_ordered(steps, MOST_IN_FLIGHT):
+        if isinstance(done, Watermark):
+            scope.watermark = done
 
 
 async def _detail(api: Api, scope: Scope, number: int, year: Year, every: timedelta) -> None:

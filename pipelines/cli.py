@@ -17,7 +17,7 @@ import click
 from pipelines.errors import SettingsError, TestrunsError
 
 if TYPE_CHECKING:
-    from pipelines.progress import ScopeReport
+    from pipelines.ingest.progress import ScopeReport
     from pipelines.settings import Settings, Source
 
 _EPILOG = "Settings come from the environment or from .env here; see README.md."
@@ -71,9 +71,9 @@ def load(source: "Source | None") -> int:
     settings = _settings()
     sources = settings.require_source(source)
 
-    from pipelines.console import load_progress
-    from pipelines.load import load_source
-    from pipelines.warehouse.connect import open_warehouse
+    from pipelines.ingest.load import load_source
+    from pipelines.terminal.progress import load_progress
+    from pipelines.warehouse.engine import open_warehouse
 
     if source is None:
         _say_what_is_left_out(settings)
@@ -126,7 +126,13 @@ def backfill(
     A date without a zone is the business day in TESTRUNS_TIMEZONE.
     """
     settings = _settings()
-    from pipelines.backfill import Window, backfill_source, chosen_scopes, estimate_source, moment
+    from pipelines.ingest.backfill import (
+        Window,
+        backfill_source,
+        chosen_scopes,
+        estimate_source,
+        moment,
+    )
 
     window = Window(
         moment("--since", since, settings.testruns_timezone),
@@ -134,7 +140,7 @@ def backfill(
     )
     chosen = chosen_scopes(settings, source, collections, projects)
     if dry_run:
-        from pipelines.console import estimate_line
+        from pipelines.terminal.progress import estimate_line
 
         estimates = [
             estimate
@@ -145,8 +151,8 @@ def backfill(
             click.echo(estimate_line(estimate))
         return 1 if any(estimate.error for estimate in estimates) else 0
 
-    from pipelines.console import load_progress
-    from pipelines.warehouse.connect import open_warehouse
+    from pipelines.terminal.progress import load_progress
+    from pipelines.warehouse.engine import open_warehouse
 
     url = open_warehouse(settings)
     reports: list[ScopeReport] = []
@@ -162,8 +168,8 @@ def retry_rejected() -> int:
     settings = _settings()
     sources = settings.require_source()
 
-    from pipelines.retry import retry_rejected as retry
-    from pipelines.warehouse.connect import open_warehouse
+    from pipelines.ingest.reparse import retry_rejected as retry
+    from pipelines.warehouse.engine import open_warehouse
 
     url = open_warehouse(settings)
     reports: list[ScopeReport] = []
@@ -183,11 +189,11 @@ def retry_rejected() -> int:
 @click.option("--full-refresh", is_flag=True, help="Rebuild incremental models from scratch.")
 def transform(*, full_refresh: bool) -> int:
     """Run dbt build over the warehouse."""
-    from pipelines.demo import shown_settings
+    from pipelines.terminal.demo import shown_settings
 
     settings = _shown(shown_settings(_settings()))
-    from pipelines.transform import transform as build
-    from pipelines.warehouse.connect import open_warehouse
+    from pipelines.transform.build import transform as build
+    from pipelines.warehouse.engine import open_warehouse
 
     report = build(
         open_warehouse(settings),
@@ -211,8 +217,8 @@ def nightly() -> int:
     settings = _settings()
     settings.require_source()
 
-    from pipelines.console import load_progress, nightly_lines
-    from pipelines.nightly import run_nightly
+    from pipelines.orchestration.nightly import run_nightly
+    from pipelines.terminal.progress import load_progress, nightly_lines
 
     _say_what_is_left_out(settings)
     with load_progress() as progress:
@@ -228,11 +234,11 @@ def nightly() -> int:
 @click.option("--json", "as_json", is_flag=True, help="Everything, for programs.")
 def status(*, as_json: bool) -> int:
     """Show watermarks, freshness, open runs, last loads, quota, rejected records."""
-    from pipelines.demo import shown_settings
+    from pipelines.terminal.demo import shown_settings
 
     settings = _shown(shown_settings(_settings()))
-    from pipelines.status import psql_command, read_status, status_lines
-    from pipelines.warehouse.connect import open_warehouse
+    from pipelines.terminal.status import psql_command, read_status, status_lines
+    from pipelines.warehouse.engine import open_warehouse
 
     url = open_warehouse(settings)
     found = read_status(settings, url)
@@ -253,19 +259,19 @@ def report(out: Path | None, since: str | None, until: str | None, *, show: bool
 
     It speaks of whole business days in TESTRUNS_TIMEZONE, of ten years at most.
     """
-    from pipelines.demo import shown_settings
+    from pipelines.terminal.demo import shown_settings
 
     settings = _shown(shown_settings(_settings()))
     import webbrowser
 
-    from pipelines.backfill import moment
+    from pipelines.ingest.backfill import moment
 
     zone = settings.testruns_timezone
     asked_since = moment("--since", since, zone) if since else None
     asked_until = moment("--until", until, zone) if until else None
 
     from pipelines.report.write import write_report
-    from pipelines.status import shown
+    from pipelines.terminal.status import shown
 
     written = write_report(settings, out, asked_since, asked_until)
     click.echo(shown(written))
@@ -284,7 +290,7 @@ def _shown(settings: "Settings") -> "Settings":
 @cli.command()
 def demo() -> int:
     """Run the nightly job end to end on bundled sandbox APIs, without an account."""
-    from pipelines.summary import run_demo
+    from pipelines.terminal.summary import run_demo
 
     run_demo(_settings())
     return 0
@@ -353,9 +359,9 @@ def dev(port: int) -> int:
     """Run Dagster's UI and daemon on the same settings; on the demo if nothing is configured."""
     settings = _settings()
 
-    from pipelines.demo import demo_settings, is_unconfigured
-    from pipelines.dev import run_dev
     from pipelines.settings import load_settings
+    from pipelines.terminal.demo import demo_settings, is_unconfigured
+    from pipelines.terminal.dev import run_dev
 
     if not is_unconfigured(settings):
         return run_dev(settings, port=port, extra_environment={})
@@ -376,11 +382,11 @@ def warehouse() -> None:
 @warehouse.command()
 def start() -> int:
     """Start it, for psql and BI tools."""
-    from pipelines.demo import shown_settings
+    from pipelines.terminal.demo import shown_settings
 
     settings = _embedded(_shown(shown_settings(_settings())))
-    from pipelines.status import psql_command
-    from pipelines.warehouse.connect import open_warehouse
+    from pipelines.terminal.status import psql_command
+    from pipelines.warehouse.engine import open_warehouse
 
     click.echo(psql_command(settings, open_warehouse(settings)))
     return 0
@@ -389,8 +395,8 @@ def start() -> int:
 @warehouse.command()
 def stop() -> int:
     """Stop it; nothing is lost, the next command starts it again."""
-    from pipelines.demo import shown_settings
-    from pipelines.warehouse.embedded import EmbeddedPostgres
+    from pipelines.terminal.demo import shown_settings
+    from pipelines.warehouse.embedded.server import EmbeddedPostgres
 
     settings = _embedded(_shown(shown_settings(_settings())))
     stopped = EmbeddedPostgres(settings.testruns_home).stop()

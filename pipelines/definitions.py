@@ -2,23 +2,23 @@
 
 import dagster as dg
 
+from pipelines.ingest.progress import NullProgress, Progress
 from pipelines.orchestration.alerts import alert_on_failure, freshness
-from pipelines.orchestration.column_lineage import column_lineage
-from pipelines.orchestration.days import (
+from pipelines.orchestration.backfill_assets import (
     GROUP,
-    days_asset,
+    backfill_asset,
+    backfill_sync_sensor,
     models_after_failed_days,
-    reread_elsewhere,
 )
-from pipelines.orchestration.dbt_manifest import dbt_folder, read_manifest
-from pipelines.orchestration.dbt_models import dbt_models
-from pipelines.orchestration.deployment import executor
-from pipelines.orchestration.policy import RUN_TAGS, Retry
+from pipelines.orchestration.checks import raw_checks
+from pipelines.orchestration.column_lineage import column_lineage
+from pipelines.orchestration.dbt_assets import dbt_models
+from pipelines.orchestration.instance import executor
 from pipelines.orchestration.raw_assets import loaded_sources, raw_assets, runs_key
-from pipelines.orchestration.raw_checks import raw_checks
 from pipelines.orchestration.report_asset import REPORT_GROUP, report_asset
-from pipelines.progress import Progress, Silence
+from pipelines.orchestration.step_retry import RUN_TAGS, Retry
 from pipelines.settings import Settings, load_settings
+from pipelines.transform.manifest import dbt_folder, read_manifest
 
 _RETRY = Retry()
 
@@ -40,7 +40,7 @@ def build_definitions(
     console = {"loggers": {"console": {"config": {"log_level": level}}}}
     manifest = read_manifest(settings)
     sources = loaded_sources(settings)
-    days = [days_asset(settings, source, retry) for source in sources]
+    days = [backfill_asset(settings, source, retry) for source in sources]
     lineages = column_lineage(manifest, dbt_folder(settings))
     models = dbt_models(manifest, sources, lineages, is_quiet=is_quiet)
     marts = [key for key in models.keys if key.path[0] == "marts"]
@@ -77,9 +77,9 @@ def build_definitions(
             alert_on_failure(settings, nightly),
             freshness(settings),
             models_after_failed_days(nightly),
-            reread_elsewhere(settings),
+            backfill_sync_sensor(settings),
         ],
-        resources={"settings": settings, "progress": progress or Silence()},
+        resources={"settings": settings, "progress": progress or NullProgress()},
         executor=executor(),
     )
 

@@ -12,11 +12,11 @@ import hypothesis
 import psycopg
 import pytest
 
-from pipelines.load import load_source
-from pipelines.progress import Progress, ScopeReport
+from pipelines.ingest.load import load_source
+from pipelines.ingest.progress import Progress, ScopeReport
 from pipelines.settings import Settings, load_settings
-from pipelines.warehouse.embedded import EmbeddedPostgres
-from pipelines.warehouse.schema import migrate
+from pipelines.warehouse.embedded.server import EmbeddedPostgres
+from pipelines.warehouse.migrations import migrate
 
 for _name in list(os.environ):
     if _name.startswith(("TESTRUNS_", "POSTMAN_", "TESTMO_", "DAGSTER_", "DBT_")):
@@ -33,8 +33,8 @@ hypothesis.settings.load_profile("testruns")
 # They take longest, mostly for dbt and Dagster: begun last, they would be waited for.
 _LONGEST = (
     "test_nightly", "test_demo", "test_dbt_models", "test_bi_questions", "test_marts_of_tests",
-    "test_cli", "test_definitions", "test_report", "test_dagster_checks", "test_dagster_alerts",
-    "test_dagster_days", "test_dagster_builds", "test_transform", "test_faults", "test_load",
+    "test_cli", "test_definitions", "test_report", "test_checks", "test_alerts",
+    "test_backfill_assets", "test_builds", "test_build", "test_faults", "test_load",
 )  # fmt: skip
 
 
@@ -155,7 +155,9 @@ def payload() -> Callable[[str], Any]:
     """Reads `payloads/{name}.json`: invented, one case a file."""
 
     def read(name: str) -> Any:
-        return json.loads((Path(__file__).parent / "payloads" / f"{name}.json").read_text("utf-8"))
+        return json.loads(
+            (Path(__file__).parent / "support" / "payloads" / f"{name}.json").read_text("utf-8")
+        )
 
     return read
 

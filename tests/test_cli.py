@@ -50,7 +50,7 @@ def run(folder: Path, variables: Variables, *arguments: str) -> subprocess.Compl
     )
 
 
-def one_line(done: subprocess.CompletedProcess[str]) -> str:
+def first_line(done: subprocess.CompletedProcess[str]) -> str:
     """The only complaint on stderr."""
     lines = done.stderr.splitlines()
     assert len(lines) == 1, done.stderr
@@ -90,7 +90,7 @@ def test_a_source_without_a_key_is_left_out_and_said_so(
 def test_without_any_key_there_is_nothing_to_load(tmp_path: Path) -> None:
     done = run(tmp_path, {}, "load")
     assert done.returncode == 2
-    assert "POSTMAN_API_KEY, TESTMO_API_TOKEN" in one_line(done)
+    assert "POSTMAN_API_KEY, TESTMO_API_TOKEN" in first_line(done)
     assert not (tmp_path / ".testruns").exists()
 
 
@@ -113,7 +113,7 @@ def test_a_bad_setting_is_one_line_and_no_request(
     before = len(sandbox.requests)
     done = run(tmp_path, {**variables, **changes}, "load")
     assert done.returncode == status
-    assert one_line(done).startswith(f"testruns: {named}: ")
+    assert first_line(done).startswith(f"testruns: {named}: ")
     assert len(sandbox.requests) == before
 
 
@@ -121,7 +121,7 @@ def test_an_unreadable_env_file_is_one_line(variables: Variables, tmp_path: Path
     (tmp_path / ".env").mkdir()
     done = run(tmp_path, variables, "load")
     assert done.returncode == 2
-    assert one_line(done).startswith("testruns: .env: cannot be read")
+    assert first_line(done).startswith("testruns: .env: cannot be read")
 
 
 def test_a_wrong_key_names_its_setting_and_never_itself(
@@ -134,7 +134,7 @@ def test_a_wrong_key_names_its_setting_and_never_itself(
     assert done.returncode == 1
     assert "POSTMAN_API_KEY" in done.stdout
     assert "wr0ng-key" not in done.stdout + done.stderr
-    assert "4 of 4 scopes failed" in one_line(done)
+    assert "4 of 4 scopes failed" in first_line(done)
     assert len(sandbox.requests) == sent + 1
 
 
@@ -150,7 +150,7 @@ def test_an_unknown_collection_and_a_forbidden_project_stop_only_themselves(
     assert done.returncode == 1
     assert "HTTP 404" in done.stdout
     assert "HTTP 403" in done.stdout
-    assert "(postman nobody, testmo 3)" in one_line(done)
+    assert "(postman nobody, testmo 3)" in first_line(done)
     with psycopg.connect(warehouse_url) as connection:
         loaded = connection.execute(
             "select count(*) > 0 from raw_postman.collection_runs"
@@ -166,7 +166,7 @@ def test_a_server_that_is_not_there_is_named_by_its_setting(
     done = run(tmp_path, {**variables, "POSTMAN_API_URL": nowhere}, "load", "--source", "postman")
     assert done.returncode == 1
     assert "POSTMAN_API_URL" in done.stdout
-    assert "4 of 4 scopes failed" in one_line(done)
+    assert "4 of 4 scopes failed" in first_line(done)
 
 
 def test_a_warehouse_that_is_not_there_is_one_line_without_its_password(
@@ -175,7 +175,7 @@ def test_a_warehouse_that_is_not_there_is_one_line_without_its_password(
     nowhere = f"postgresql://me:s3cret@127.0.0.1:{unused_port()}/none"
     done = run(tmp_path, {**variables, "TESTRUNS_WAREHOUSE_URL": nowhere}, "load")
     assert done.returncode == 1
-    assert one_line(done).startswith("testruns: TESTRUNS_WAREHOUSE_URL: ")
+    assert first_line(done).startswith("testruns: TESTRUNS_WAREHOUSE_URL: ")
     assert "s3cret" not in done.stderr
 
 
@@ -248,4 +248,4 @@ def test_a_backfill_that_makes_no_sense_is_one_line(
 ) -> None:
     done = run(tmp_path, variables, "backfill", *arguments)
     assert done.returncode == 2
-    assert one_line(done).startswith(f"testruns: {complaint}")
+    assert first_line(done).startswith(f"testruns: {complaint}")

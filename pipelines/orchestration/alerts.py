@@ -17,12 +17,12 @@ from dagster._core.storage.tags import SCHEDULE_NAME_TAG, WILL_RETRY_TAG
 from pydantic import SecretStr
 
 from pipelines.errors import TestrunsError
-from pipelines.orchestration.deployment import PAGE_VARIABLE
+from pipelines.orchestration.checks import FRESH, FRESH_HOURS, Verdict, last_successes, stale
 from pipelines.orchestration.failures import failure_lines
+from pipelines.orchestration.instance import PAGE_VARIABLE
 from pipelines.orchestration.raw_assets import loaded_sources, runs_key
-from pipelines.orchestration.raw_checks import FRESH, FRESH_HOURS, Verdict, last_successes, stale
 from pipelines.settings import Settings, Source
-from pipelines.warehouse.connect import connect, warehouse_url
+from pipelines.warehouse.engine import connect, warehouse_url
 
 _DO_ON_FAILURE = (
     "What is loaded stays loaded, and the next night goes on from there. Mend the cause, then run "

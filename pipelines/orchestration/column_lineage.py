@@ -20,8 +20,8 @@ from typing import Any
 import dagster as dg
 
 from pipelines.orchestration.columns_read import ColumnRead, Table, columns_read
-from pipelines.orchestration.dbt_manifest import Manifest
-from pipelines.orchestration.pages import Metadata, table, without_empty_tables
+from pipelines.orchestration.metadata import Metadata, table, without_empty_tables
+from pipelines.transform.manifest import Manifest
 
 Lineages = Mapping[str, Metadata]
 """Metadata by the model's name in dbt (`model.testruns.fct_test_runs`)."""

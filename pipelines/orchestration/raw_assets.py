@@ -11,9 +11,10 @@ from typing import Any
 import dagster as dg
 
 from pipelines.errors import TestrunsError
-from pipelines.load import load_source
+from pipelines.ingest.load import load_source
+from pipelines.ingest.progress import Progress, ScopeReport
 from pipelines.orchestration.in_thread import in_thread
-from pipelines.orchestration.pages import (
+from pipelines.orchestration.metadata import (
     RUNS,
     Metadata,
     data_versions,
@@ -21,11 +22,10 @@ from pipelines.orchestration.pages import (
     raw_page,
     table_metadata,
 )
-from pipelines.orchestration.policy import Retry, failure, is_worth_a_retry, pool, told
-from pipelines.orchestration.run_log import Everyone, RunLog
-from pipelines.progress import Progress, ScopeReport
+from pipelines.orchestration.run_log import DagsterLogProgress, FanOut
+from pipelines.orchestration.step_retry import Retry, failure, is_worth_a_retry, pool, told
 from pipelines.settings import SOURCES, Settings, Source
-from pipelines.warehouse.connect import connect, open_warehouse
+from pipelines.warehouse.engine import connect, open_warehouse
 
 OWNERS = ["team:testruns"]
 
@@ -119,7 +119,7 @@ def _load_asset(source: Source, specs: Sequence[dg.AssetSpec], retry: Retry) -> 
             for other in set(SOURCES).difference(settings.require_source()):
                 context.log.info("%s is not loaded: %s is not set", other, _KEYS[other])
             url = open_warehouse(settings)
-            everyone = Everyone(RunLog(context.log), progress)
+            everyone = FanOut(DagsterLogProgress(context.log), progress)
             reports = in_thread(lambda: load_source(settings, source, url, everyone)).result()
             yield from _materializations(source, tables, url, reports)
         except TestrunsError as error:

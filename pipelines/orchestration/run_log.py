@@ -2,12 +2,12 @@
 
 import dagster as dg
 
-from pipelines.console import scope_line
-from pipelines.progress import Progress, ScopeReport, Silence
+from pipelines.ingest.progress import NullProgress, Progress, ScopeReport
 from pipelines.settings import Source
+from pipelines.terminal.progress import scope_line
 
 
-class Everyone:
+class FanOut:
     """A progress that several are told of."""
 
     def __init__(self, *told: Progress) -> None:
@@ -34,7 +34,7 @@ class Everyone:
             one.scope_ends(report)
 
 
-class RunLog(Silence):
+class DagsterLogProgress(NullProgress):
     """Progress as lines in the run's log."""
 
     def __init__(self, log: dg.DagsterLogManager) -> None:

@@ -7,7 +7,7 @@ from psycopg.rows import DictRow, dict_row
 from pipelines.errors import WarehouseError
 from pipelines.report.period import Period
 from pipelines.report.thresholds import Thresholds
-from pipelines.warehouse.connect import connect
+from pipelines.warehouse.engine import connect
 from pipelines.warehouse.queries import queries
 
 Row = DictRow

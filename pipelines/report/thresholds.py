@@ -4,7 +4,7 @@ from typing import Any
 
 import yaml
 
-from pipelines.bundled import bundled
+from pipelines.resources import bundled
 
 Thresholds = dict[str, Any]
 

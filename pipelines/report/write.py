@@ -17,7 +17,7 @@ from pipelines.report.scopes import scopes
 from pipelines.report.streaks import streaks
 from pipelines.report.thresholds import read_thresholds
 from pipelines.settings import Settings
-from pipelines.warehouse.connect import open_warehouse
+from pipelines.warehouse.engine import open_warehouse
 
 
 class ReportError(TestrunsError):

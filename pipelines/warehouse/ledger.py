@@ -16,22 +16,22 @@ import psycopg
 from psycopg.rows import dict_row, scalar_row
 from psycopg.types.json import Jsonb, set_json_dumps
 
-from pipelines.client import Client
 from pipelines.errors import WarehouseError
-from pipelines.source import (
+from pipelines.http.client import Client
+from pipelines.sources.base import (
     Batch,
+    Deferred,
     FlatRun,
-    Gone,
-    Mark,
+    NotFound,
     Outcome,
-    Owed,
     Rejected,
     RunSource,
-    Walk,
+    WalkState,
+    Watermark,
 )
-from pipelines.warehouse.connect import reason
-from pipelines.warehouse.merge import column_types, merge_references, merge_runs, unknown_fields
+from pipelines.warehouse.engine import reason
 from pipelines.warehouse.queries import queries
+from pipelines.warehouse.writer import column_types, merge_references, merge_runs, unknown_fields
 
 _LOCK_WAIT = "60s"
 # What a run holds is checked before it comes here; should a check be wrong, one run pays for it.
@@ -39,7 +39,7 @@ _REFUSES_A_VALUE = (psycopg.DataError, psycopg.ProgrammingError)
 
 
 @dataclass(frozen=True)
-class Held:
+class StoredRun:
     """What is held of a run: its digest as listed; open, and to be asked for again by now."""
 
     listed_digest: bytes | None
@@ -48,7 +48,7 @@ class Held:
 
 
 @dataclass
-class Tally:
+class LoadStats:
     """What a load has done.
 
     Rows written by table; records set aside, and how many of them are runs without a
@@ -58,7 +58,7 @@ class Tally:
 
     rows: Counter[str] = field(default_factory=Counter)
     rejected: int = 0
-    nameless: int = 0
+    without_id: int = 0
     owed: dict[str, str] = field(default_factory=dict)
     deleted: int = 0
 
@@ -77,8 +77,8 @@ class Ledger:
         self.load_id = 0
         # Of a backfill alone, which notes the runs that it has met.
         self.backfill_id: int | None = None
-        self.mark = self.mark_before = Mark()
-        self.tally = Tally()
+        self.watermark = self.watermark_before = Watermark()
+        self.stats = LoadStats()
 
     def take_lock(self) -> None:
         """Hold the scope until this session ends, waiting up to a minute for another load.
@@ -101,15 +101,15 @@ class Ledger:
         finally:
             self.connection.execute("set lock_timeout = 0")
 
-    def begin(self, lookback: timedelta, started_at: datetime) -> Mark:
+    def begin(self, lookback: timedelta, started_at: datetime) -> Watermark:
         """Read the mark and write the load's own row; the mark from which to walk.
 
         A mark made under other filters counts for nothing: what they hid lies before it.
         """
         with self.connection.transaction():
-            self.connection.execute(self.sql["bury_dead_loads"], self.key)
-            self.read_mark()
-            window_from = self.mark.high_water
+            self.connection.execute(self.sql["mark_interrupted_loads"], self.key)
+            self.read_watermark()
+            window_from = self.watermark.high_water
             begun = self.connection.execute(
                 self.sql["begin_load"],
                 {
@@ -117,25 +117,25 @@ class Ledger:
                     "kind": "incremental",
                     "window_from": window_from and window_from - lookback,
                     "window_to": started_at,
-                    "high_water": self.mark.high_water,
+                    "high_water": self.watermark.high_water,
                 },
             ).fetchone()
             self.load_id = begun[0] if begun else 0
-        return self.mark
+        return self.watermark
 
-    def read_mark(self) -> None:
+    def read_watermark(self) -> None:
         """Take the scope's mark from the warehouse into `mark` and `mark_before`."""
         row = self._dicts().execute(self.sql["read_mark"], self.key).fetchone()
         if row is not None and row["filters"] == self.source.filters:
-            self.mark = self.mark_before = _mark(row)
+            self.watermark = self.watermark_before = _watermark(row)
 
-    def held(self, run_ids: list[str], now: datetime) -> dict[str, Held]:
+    def held(self, run_ids: list[str], now: datetime) -> dict[str, StoredRun]:
         """What is held of these runs, by ID."""
         rows = self.connection.execute(
             self.sql["run_states"],
             {"source": self.source.name, "run_ids": run_ids, "now": now},
         )
-        return {run_id: Held(*values) for run_id, *values in rows}
+        return {run_id: StoredRun(*values) for run_id, *values in rows}
 
     def due_open_runs(self, now: datetime) -> list[str]:
         """IDs of open runs that are to be asked for now (`save_run_states` has the rule)."""
@@ -164,8 +164,10 @@ class Ledger:
                 if not isinstance(one, FlatRun):
                     raise
                 told = client.masked(f"the warehouse refuses the run: {reason(error)}")
-                self._commit(Batch([(Owed(one.run_id, told, is_transient=False), None)]), client)
-        self._commit(Batch(references=batch.references, mark=batch.mark), client)
+                self._commit(
+                    Batch([(Deferred(one.run_id, told, is_transient=False), None)]), client
+                )
+        self._commit(Batch(references=batch.references, watermark=batch.watermark), client)
 
     def _commit(self, batch: Batch, client: Client) -> None:
         # A run met twice counts as it was met last.
@@ -175,8 +177,8 @@ class Ledger:
         }
         runs = [one for one, _ in outcomes.values() if isinstance(one, FlatRun)]
         rejected = [one for one, _ in outcomes.values() if isinstance(one, Rejected)]
-        owed = {one.run_id: one.error for one, _ in outcomes.values() if isinstance(one, Owed)}
-        gone = [one.run_id for one, _ in outcomes.values() if isinstance(one, Gone)]
+        owed = {one.run_id: one.error for one, _ in outcomes.values() if isinstance(one, Deferred)}
+        gone = [one.run_id for one, _ in outcomes.values() if isinstance(one, NotFound)]
         written: Counter[str] = Counter()
         fields = unknown_fields(self.source, runs) - self._known_fields
         references = {
@@ -210,26 +212,26 @@ class Ledger:
             if fields:
                 self._save_unknown_fields(fields)
             deleted = self.reconcile(gone)
-            if batch.mark is not None and batch.mark != self.mark:
-                self._save_mark(batch.mark)
-            self._update_load(written, len(rejected), batch.mark or self.mark, client)
+            if batch.watermark is not None and batch.watermark != self.watermark:
+                self._save_watermark(batch.watermark)
+            self._update_load(written, len(rejected), batch.watermark or self.watermark, client)
         # Only what is committed counts.
-        self.mark = batch.mark or self.mark
+        self.watermark = batch.watermark or self.watermark
         self._known_fields |= fields
         for table, rows in references.items():
             self._sent(table).update((row[0], row) for row in rows)
-        self.tally.rows += written
-        self.tally.rejected += len(rejected)
-        self.tally.nameless += sum(one.run_id is None and one.is_run for one in rejected)
-        self.tally.owed |= owed
+        self.stats.rows += written
+        self.stats.rejected += len(rejected)
+        self.stats.without_id += sum(one.run_id is None and one.is_run for one in rejected)
+        self.stats.owed |= owed
         for run in runs:
-            self.tally.owed.pop(run.run_id, None)
-        self.tally.deleted += deleted
+            self.stats.owed.pop(run.run_id, None)
+        self.stats.deleted += deleted
 
     def end(self, client: Client, error: str | None) -> None:
         """Write how the load ended; `error` None: all loaded."""
         with self.connection.transaction():
-            self._update_load(Counter(), 0, self.mark, client)
+            self._update_load(Counter(), 0, self.watermark, client)
             outcome = "succeeded" if error is None else "failed"
             self.connection.execute(
                 self.sql["end_load"],
@@ -242,7 +244,7 @@ class Ledger:
             match one:
                 case FlatRun(run_id=run_id):
                     states[run_id] = (run_id, listed, one.digest, one.is_open, one.opened_at, True)
-                case Owed(run_id=run_id):
+                case Deferred(run_id=run_id):
                     # Open, so that it is asked for by ID; not met.
                     states[run_id] = (run_id, None, None, True, None, False)
                 case Rejected(run_id=str(run_id)):
@@ -322,28 +324,28 @@ class Ledger:
             },
         )
 
-    def _save_mark(self, mark: Mark) -> None:
-        walk = mark.walk
+    def _save_watermark(self, watermark: Watermark) -> None:
+        walk = watermark.walk
         self.connection.execute(
             self.sql["save_mark"],
             {
                 **self.key,
-                "high_water": mark.high_water,
-                "cursor": mark.cursor,
+                "high_water": watermark.high_water,
+                "cursor": watermark.cursor,
                 "started_at": walk and walk.started_at,
                 "newest_seen": walk and walk.newest_seen,
                 "page_earliest": walk and walk.page_earliest,
                 "page_latest": walk and walk.page_latest,
                 "list_order": walk.list_order if walk else "unknown",
-                "known_order": mark.known_order,
+                "known_order": watermark.known_order,
                 "filters": self.source.filters,
             },
         )
 
     def _update_load(
-        self, written: Counter[str], rejected: int, mark: Mark, client: Client
+        self, written: Counter[str], rejected: int, watermark: Watermark, client: Client
     ) -> None:
-        quota = client.pacer.quota.as_json()
+        quota = client.rate_limiter.quota.as_json()
         self.connection.execute(
             self.sql["update_load"],
             {
@@ -353,9 +355,9 @@ class Ledger:
                 "bytes_received": client.traffic.bytes_received,
                 "waited_seconds": client.traffic.waited_seconds,
                 "quota": Jsonb(quota) if quota else None,
-                "rows_written": Jsonb(dict(self.tally.rows + written)),
-                "rows_rejected": self.tally.rejected + rejected,
-                "watermark_after": mark.high_water,
+                "rows_written": Jsonb(dict(self.stats.rows + written)),
+                "rows_rejected": self.stats.rejected + rejected,
+                "watermark_after": watermark.high_water,
             },
         )
 
@@ -366,14 +368,14 @@ class Ledger:
         return self.connection.cursor(row_factory=dict_row)
 
 
-def _mark(row: dict[str, Any]) -> Mark:
+def _watermark(row: dict[str, Any]) -> Watermark:
     walk = None
     if row["started_at"] is not None:
-        walk = Walk(
+        walk = WalkState(
             started_at=row["started_at"],
             newest_seen=row["newest_seen"],
             page_earliest=row["page_earliest"],
             page_latest=row["page_latest"],
             list_order=row["list_order"],
         )
-    return Mark(row["high_water"], row["cursor"], walk, row["known_order"])
+    return Watermark(row["high_water"], row["cursor"], walk, row["known_order"])

@@ -3,7 +3,7 @@
 import re
 from functools import cache
 
-from pipelines.bundled import bundled
+from pipelines.resources import bundled
 
 
 @cache

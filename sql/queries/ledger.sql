@@ -23,7 +23,7 @@ where
     and ((held.classid::bigint << 32) | held.objid::bigint) = lock_key
     and held.pid <> pg_backend_pid();
 
--- name: bury_dead_loads
+-- name: mark_interrupted_loads
 -- Loads of this scope that never ended: whoever holds the lock now knows that they were killed.
 update ingest.loads
 set outcome = 'interrupted', error = 'killed; the next load went on from its last commit'

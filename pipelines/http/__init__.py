@@ -1,0 +1,1 @@
+"""One polite request to an API: decoded JSON or a typed error."""

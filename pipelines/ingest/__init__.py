@@ -1,0 +1,1 @@
+"""From pages of runs to committed batches."""

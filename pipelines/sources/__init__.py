@@ -1,0 +1,1 @@
+"""Which systems there are, and all that is known of each."""

@@ -1,0 +1,194 @@
+"""One Postman run in, rows out: no I/O, no clock.
+
+Columns are named in the order of the tuples; a test holds them equal to the tables. Children are
+keyed by position, since an execution's ID is its item's and repeats in every iteration.
+"""
+
+from pipelines.sources.base import Difference, FlatRun, Rows
+from pipelines.sources.fields import (
+    Json,
+    bigint,
+    boolean,
+    canonical_json,
+    each,
+    indexable,
+    instant,
+    integer,
+    items,
+    leftovers,
+    obj,
+    required,
+    text,
+    with_nested,
+)
+from pipelines.sources.redaction import Redactor
+
+RUNS = "raw_postman.collection_runs"
+EXECUTIONS = "raw_postman.executions"
+ASSERTIONS = "raw_postman.assertions"
+
+COLUMNS: dict[str, tuple[str, ...]] = {
+    RUNS: (
+        "run_id", "collection_id", "environment_id", "status", "source", "created_by",
+        "started_at", "finished_at", "duration_ms", "requests_total", "requests_failed",
+        "assertions_total", "assertions_failed", "extra",
+    ),
+    EXECUTIONS: (
+        "run_id", "execution_index", "execution_id", "item_name", "request_method", "request_url",
+        "response_status_code", "response_time_ms", "response_size_bytes", "extra",
+    ),
+    ASSERTIONS: (
+        "run_id", "execution_index", "assertion_index", "name", "passed", "error", "extra",
+    ),
+}  # fmt: skip
+
+_RUN = frozenset({
+    "id", "collectionId", "environmentId", "status", "source", "createdBy", "startedAt",
+    "finishedAt", "duration", "stats", "executions",
+})  # fmt: skip
+_STATS = frozenset({"requests", "assertions"})
+_TOTALS = frozenset({"total", "failed"})
+_EXECUTION = frozenset({"id", "itemName", "request", "response", "assertions"})
+_REQUEST = frozenset({"method", "url"})
+_RESPONSE = frozenset({"statusCode", "responseTime", "responseSize"})
+_ASSERTION = frozenset({"name", "passed", "error"})
+
+# Objects whose own leftovers stand under their name in extra.
+NESTED = frozenset({"stats", "request", "response"})
+
+_PASSED = COLUMNS[ASSERTIONS].index("passed")
+
+OPEN_STATUSES = frozenset({"queued", "running"})
+
+
+def run_id(run: Json) -> str:
+    """The ID of a run or of its summary. Raises BadFieldError where no table can be keyed by it."""
+    return indexable(required(text(run, "id") or None, "id"), "id")
+
+
+def flatten(run: Json, redactor: Redactor, digest: bytes) -> FlatRun:
+    """The rows of a `CollectionRun`: one run, its executions, their assertions.
+
+    `digest` is of all that was sent. Raises BadFieldError naming the field that no column holds.
+    """
+    key = run_id(run)
+    assertions: list[tuple[object, ...]] = []
+
+    def execution(index: int, sent: Json) -> tuple[object, ...]:
+        def assertion(position: int, checked: Json) -> tuple[object, ...]:
+            rest = leftovers(checked, _ASSERTION)
+            return (
+                key, index, position,
+                text(checked, "name"),
+                boolean(checked, "passed"),
+                text(checked, "error"),
+                rest and redactor.within(rest),
+            )  # fmt: skip
+
+        assertions.extend(each(sent, "assertions", assertion))
+        method, url, request_rest = obj(sent, "request", _request)
+        status_code, time_ms, size_bytes, response_rest = obj(sent, "response", _response)
+        return (
+            key, index,
+            text(sent, "id"),
+            text(sent, "itemName"),
+            method, redactor.url(url) if url else url,
+            status_code, time_ms, size_bytes,
+            redactor.within(
+                with_nested(
+                    leftovers(sent, _EXECUTION), request=request_rest, response=response_rest
+                )
+            ),
+        )  # fmt: skip
+
+    executions = each(run, "executions", execution)
+    started_at = instant(run, "startedAt")
+    status = text(run, "status")
+    requests, asserted, stats_rest = obj(run, "stats", _stats)
+    row = (
+        key,
+        text(run, "collectionId"),
+        text(run, "environmentId"),
+        status,
+        text(run, "source"),
+        text(run, "createdBy"),
+        started_at,
+        instant(run, "finishedAt"),
+        bigint(run, "duration"),
+        *requests, *asserted,
+        redactor.within(with_nested(leftovers(run, _RUN), stats=stats_rest)),
+    )  # fmt: skip
+    rows: Rows = {RUNS: [row], EXECUTIONS: executions, ASSERTIONS: assertions}
+    differences = _differences(run, rows, requests[0], *asserted)
+    return FlatRun(key, status in OPEN_STATUSES, started_at, digest, rows, differences)
+
+
+def _differences(
+    run: Json, rows: Rows, requests: int | None, assertions: int | None, failed: int | None
+) -> list[Difference]:
+    """Where the run's own totals are not what its rows come to.
+
+    `stats.requests.failed` is left out: it counts requests that got no answer in one client of
+    Postman's and HTTP errors in another.
+    """
+    executed, asserted = rows[EXECUTIONS], rows[ASSERTIONS]
+    counts = (
+        ("requests_total", requests, len(executed)),
+        ("assertions_total", assertions, len(asserted)),
+        ("assertions_failed", failed, sum(row[_PASSED] is False for row in asserted)),
+    )
+    differing = [one for one in counts if one[1] is not None and one[1] != one[2]]
+    if not differing:
+        return []
+    repeats = _repeats(run)
+    repeated = {
+        "requests_total": len(repeats),
+        "assertions_total": sum(row[1] in repeats for row in asserted),
+        "assertions_failed": sum(row[1] in repeats and row[_PASSED] is False for row in asserted),
+    }
+    return [
+        Difference(total, announced or 0, loaded, repeated[total])
+        for total, announced, loaded in differing
+    ]
+
+
+def _repeats(run: Json) -> set[int]:
+    """Positions of executions that repeat an earlier one: same ID, iteration and assertions.
+
+    A script that calls `pm.sendRequest` makes Postman tell its execution again.
+    """
+    seen = set()
+    repeats = set()
+    for index, sent in enumerate(items(run, "executions")):
+        told = canonical_json({key: sent.get(key) for key in ("id", "iteration", "assertions")})
+        if told in seen:
+            repeats.add(index)
+        seen.add(told)
+    return repeats
+
+
+def _request(request: Json) -> tuple[str | None, str | None, Json | None]:
+    return text(request, "method"), text(request, "url"), leftovers(request, _REQUEST)
+
+
+def _response(response: Json) -> tuple[int | None, int | None, int | None, Json | None]:
+    return (
+        integer(response, "statusCode"),
+        bigint(response, "responseTime"),
+        bigint(response, "responseSize"),
+        leftovers(response, _RESPONSE),
+    )
+
+
+Totals = tuple[int | None, int | None]
+
+
+def _stats(stats: Json) -> tuple[Totals, Totals, Json | None]:
+    requests, requests_rest = obj(stats, "requests", _totals)
+    assertions, assertions_rest = obj(stats, "assertions", _totals)
+    rest = with_nested(leftovers(stats, _STATS), requests=requests_rest, assertions=assertions_rest)
+    return requests, assertions, rest
+
+
+def _totals(totals: Json) -> tuple[Totals, Json | None]:
+    return (bigint(totals, "total"), bigint(totals, "failed")), leftovers(totals, _TOTALS)

@@ -1,0 +1,84 @@
+"""Secrets in URLs, masked before they are stored (contract: TESTRUNS_REDACT_PARAMS).
+
+A URL is changed only where a secret stands; everything else stays byte for byte, since URLs in
+run histories are often no valid URLs at all: `{{baseUrl}}/x`, no scheme, 6,000 characters. Each
+pattern reads on from where it began: a hostile URL costs no more than its length.
+"""
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+from urllib.parse import unquote_plus
+
+from pipelines.sources.fields import Json
+
+MASK = "REDACTED"
+
+# `user:password@` stands before the first slash, question mark or hash after `//`; a URL without a
+# scheme may begin with it. Inside another URL's parameter it ends with the parameter.
+_USER = re.compile(r"([^/?#\\]*//)([^/?#\\]+)@")
+_BARE_USER = re.compile(r"(\s*(?!mailto:))([^/?#\\\s]+)@", re.IGNORECASE)
+_INNER_USER = re.compile(r"(://)([^/?#\\\s&]+)@")
+_IS_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,20}://\S+\Z")
+_PARAMETER = re.compile(r"([?&;#])([^?&;#=]+)=")
+_QUERY_VALUE_END = re.compile(r"[&#]")
+_PATH_VALUE_END = re.compile(r"[;/?#]")
+# Longer ones are not worth their memory.
+_LONGEST_REMEMBERED = 2000
+
+
+class Redactor:
+    """Masks URLs; made once from the settings, since it remembers what it has seen."""
+
+    def __init__(self, parameters: Iterable[str]) -> None:
+        self._secret = frozenset(name.lower() for name in parameters)
+        # Runs repeat their URLs; some thousands of them cover most collections.
+        self._remembered = lru_cache(maxsize=4096)(self._masked)
+
+    def url(self, url: str) -> str:
+        """`url` with user, password and the values of secret parameters replaced by REDACTED.
+
+        Names are compared without case and after percent-decoding; a name stands for itself only
+        (`token_count` is not `token`). Parameters are found in the query and in the fragment.
+        """
+        return self._remembered(url) if len(url) <= _LONGEST_REMEMBERED else self._masked(url)
+
+    def within(self, extra: Json | None) -> Json | None:
+        """The same JSON with every text that is a URL masked, as deep as it stands."""
+        return extra and {key: self._value(value) for key, value in extra.items()}
+
+    def _value(self, value: Any) -> Any:
+        if type(value) is str:
+            return self.url(value) if _IS_URL.match(value) else value
+        if type(value) is list:
+            return [*map(self._value, value)]
+        return self.within(value) if type(value) is dict else value
+
+    def _masked(self, url: str) -> str:
+        if "@" in url:
+            url = _without_users(url)
+        if "=" not in url or not self._secret:
+            return url
+        query_at = url.find("?") if "?" in url else len(url)
+        parts, done, at = [], 0, 0
+        while parameter := _PARAMETER.search(url, at):
+            at = parameter.end()
+            if unquote_plus(parameter[2]).strip().lower() in self._secret:
+                in_path = parameter[1] == ";" and at <= query_at
+                end = (_PATH_VALUE_END if in_path else _QUERY_VALUE_END).search(url, at)
+                stop = end.start() if end else len(url)
+                parts += [url[done:at], MASK]
+                done = at = stop
+        return "".join([*parts, url[done:]])
+
+
+def _without_users(url: str) -> str:
+    first = _USER.match(url) or _BARE_USER.match(url)
+    begin, rest = (_without_user(first), url[first.end() :]) if first else ("", url)
+    return begin + _INNER_USER.sub(_without_user, rest)
+
+
+def _without_user(found: re.Match[str]) -> str:
+    user = f"{MASK}:{MASK}" if ":" in found[2] else MASK
+    return f"{found[1]}{user}@"

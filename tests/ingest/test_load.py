@@ -1,0 +1,521 @@
+"""From the sandbox to the warehouse: the tables are what was served, and stay so as it changes."""
+
+import gc
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from pipelines.ingest.progress import NullProgress, ScopeReport
+from pipelines.sandbox.data import SandboxData
+from pipelines.sandbox.history import seeded_history
+from pipelines.sandbox.server import Sandbox
+from pipelines.settings import Settings, Source
+from pipelines.sources.base import FlatRun
+from tests.support.contract import POSTMAN, REFERENCES, TESTMO
+from tests.support.db import everything, query, tables
+from tests.support.factories import BOOKS, COLLECTION, NOW, PROJECT, postman_run, testmo_run
+from tests.support.oracle import references, tables_of_postman, tables_of_testmo
+
+Json = dict[str, Any]
+Load = Callable[..., list[ScopeReport]]
+
+RUNS = "raw_postman.collection_runs"
+
+
+@pytest.fixture
+def warehouse_url(emptied_url: str) -> str:
+    return emptied_url
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    """Twelve Postman runs and ten Testmo runs, an hour apart."""
+    data = SandboxData(
+        [postman_run(number) for number in range(12)],
+        [testmo_run(number) for number in range(1, 11)],
+        BOOKS,
+    )
+    with Sandbox(data) as sandbox:
+        yield sandbox
+
+
+def asked(sandbox: Sandbox) -> Counter[str]:
+    """Requests since this was asked last, by what they ask for."""
+    kinds = Counter(
+        "list" if request.path.endswith("/runs") else request.path.rsplit("/", 1)[-1]
+        for request in sandbox.requests
+    )
+    sandbox.requests.clear()
+    return kinds
+
+
+def only_postman(sandbox: Sandbox) -> dict[str, str]:
+    return {name: value for name, value in sandbox.settings.items() if name.startswith("POSTMAN")}
+
+
+def only_testmo(sandbox: Sandbox) -> dict[str, str]:
+    return {name: value for name, value in sandbox.settings.items() if name.startswith("TESTMO")}
+
+
+def assert_equal_to(url: str, postman: list[Json], testmo: list[Json], books: Json) -> None:
+    """Every promised table holds these runs, row for row and column for column."""
+    assert tables(url, POSTMAN) == tables_of_postman(postman, POSTMAN)
+    assert tables(url, TESTMO) == tables_of_testmo(testmo, TESTMO)
+    assert tables(url, REFERENCES) == references(testmo, books, REFERENCES)
+
+
+@pytest.mark.parametrize("is_bare", [False, True])
+def test_a_whole_history_is_loaded_row_for_row_and_only_once(
+    load: Load, warehouse_url: str, *, is_bare: bool
+) -> None:
+    data = seeded_history(datetime(2026, 5, 4, 3, tzinfo=UTC), days=20)
+    with Sandbox(data, testmo_list_is_bare=is_bare) as sandbox:
+        variables = sandbox.settings
+        first = load(variables)
+        assert [report.error for report in first] == [None] * 7
+        assert_equal_to(warehouse_url, data.postman_runs, data.testmo_runs, data.testmo_books)
+        details = asked(sandbox)
+        details.pop("list")
+        assert set(details.values()) == {1}
+        assert len(details) == len(data.postman_runs) + is_bare * len(data.testmo_runs)
+
+        before = everything(warehouse_url)
+        second = load(variables)
+        open_runs = [run["id"] for run in data.postman_runs if run["status"] == "running"]
+        if is_bare:
+            open_runs += [str(run["id"]) for run in data.testmo_runs if not run["is_completed"]]
+        again = asked(sandbox)
+        assert again.pop("list") <= 2 * 7
+        assert again == Counter(open_runs)
+        assert {report.error for report in second} == {None}
+        assert not any(report.rows for report in second)
+        assert everything(warehouse_url) == before
+
+        # Open runs have just been asked for, and are left alone for a while.
+        load(variables)
+        assert set(asked(sandbox)) == {"list"}
+        assert everything(warehouse_url) == before
+
+
+def test_what_is_new_is_loaded_and_the_rest_left_as_it_is(
+    load: Load, warehouse_url: str, sandbox: Sandbox
+) -> None:
+    load(sandbox.settings)
+    before = everything(warehouse_url)
+    asked(sandbox)
+    sandbox.put_postman_run(postman_run(100, hours_ago=-1))
+    sandbox.put_testmo_run(testmo_run(101, hours_ago=-1))
+    reports = load(sandbox.settings)
+
+    assert asked(sandbox) == {"list": 2, "run-100": 1}
+    assert [sum(report.rows.values()) for report in reports] == [1 + 2 + 3, 1 + 1 + 1 + 3]
+    after = everything(warehouse_url)
+    for table, rows in before.items():
+        assert set(map(repr, rows)) <= set(map(repr, after[table])), table
+    assert_equal_to(
+        warehouse_url,
+        [*(postman_run(number) for number in range(12)), postman_run(100, -1)],
+        [*(testmo_run(number) for number in range(1, 11)), testmo_run(101, -1)],
+        BOOKS,
+    )
+
+
+def test_a_run_that_has_changed_replaces_itself_and_its_children(
+    load: Load, warehouse_url: str, sandbox: Sandbox
+) -> None:
+    load(sandbox.settings)
+    [(first_loaded_at, load_id)] = query(
+        warehouse_url, f"select first_loaded_at, load_id from {RUNS} where run_id = 'run-3'"
+    )
+    asked(sandbox)
+    whole = postman_run(3)
+    shorter = postman_run(
+        3, duration=7, status="failed", executions=whole["executions"][1:], reran=True
+    )
+    thread = {**testmo_run(4)["threads"][0], "id": 99}
+    changed = testmo_run(4, threads=[thread], tags=["main"], links=[], name="again")
+    sandbox.put_postman_run(shorter)
+    sandbox.put_testmo_run(changed)
+    load(sandbox.settings)
+
+    assert asked(sandbox) == {"list": 2, "run-3": 1}
+    assert_equal_to(
+        warehouse_url,
+        [postman_run(number) if number != 3 else shorter for number in range(12)],
+        [testmo_run(number) if number != 4 else changed for number in range(1, 11)],
+        BOOKS,
+    )
+    [stamps] = query(
+        warehouse_url,
+        f"select first_loaded_at, loaded_at > first_loaded_at, load_id from {RUNS}"
+        " where run_id = 'run-3'",
+    )
+    assert stamps[:2] == (first_loaded_at, True)
+    assert stamps[2] > load_id
+    others = f"select count(*) from {RUNS} where loaded_at = first_loaded_at and run_id <> 'run-3'"
+    assert query(warehouse_url, others) == [(11,)]
+
+
+def test_a_run_whose_summary_is_the_same_costs_no_request(
+    load: Load, warehouse_url: str, sandbox: Sandbox
+) -> None:
+    load(sandbox.settings)
+    asked(sandbox)
+    # The summary has no `duration`, so the list does not tell.
+    sandbox.put_postman_run(postman_run(3, duration=77))
+    load(sandbox.settings)
+
+    assert asked(sandbox) == {"list": 2}
+    durations = f"select duration_ms from {RUNS} where run_id = 'run-3'"
+    assert query(warehouse_url, durations) == [(1003,)]
+
+
+def test_an_open_run_of_any_age_is_asked_for_until_it_has_ended(
+    load: Load, warehouse_url: str, sandbox: Sandbox
+) -> None:
+    killed = postman_run(500, hours_ago=2000, status="running", executions=[])
+    untold = testmo_run(501, hours_ago=2000, is_completed=False, status=4, completed_at=None)
+    sandbox.put_postman_run(killed)
+    sandbox.put_testmo_run(untold)
+    for number in range(600, 800):  # so that it stands beyond the lookback
+        sandbox.put_postman_run(postman_run(number))
+    load(sandbox.settings)
+    asked(sandbox)
+    sandbox.put_postman_run(postman_run(500, hours_ago=2000))
+    sandbox.put_testmo_run(testmo_run(501, hours_ago=2000))
+    load(sandbox.settings)
+
+    found = asked(sandbox)
+    assert (found["run-500"], found["501"]) == (1, 1)
+    assert_equal_to(
+        warehouse_url,
+        [postman_run(number) for number in [*range(12), *range(600, 800)]]
+        + [postman_run(500, hours_ago=2000)],
+        [*(testmo_run(number) for number in range(1, 11)), testmo_run(501, hours_ago=2000)],
+        BOOKS,
+    )
+    load(sandbox.settings)
+    assert set(asked(sandbox)) == {"list"}
+
+
+def test_an_open_run_that_is_gone_is_asked_for_once_more_and_kept(
+    load: Load, warehouse_url: str, sandbox: Sandbox
+) -> None:
+    sandbox.put_postman_run(postman_run(500, hours_ago=2000, status="running"))
+    load(sandbox.settings)
+    before = everything(warehouse_url)
+    sandbox.remove_postman_run("run-500")
+    asked(sandbox)
+
+    reports = load(sandbox.settings)
+    assert [report.error for report in reports] == [None, None]
+    assert asked(sandbox)["run-500"] == 1
+    load(sandbox.settings)
+    assert asked(sandbox) == {"list": 2}
+    # Only a backfill, which has read a whole window, may conclude that a run is deleted.
+    assert everything(warehouse_url) == before
+
+
+def test_open_runs_are_asked_for_less_often_as_they_age(
+    load: Load, warehouse_url: str, sandbox: Sandbox
+) -> None:
+    started = (datetime.now(UTC) - timedelta(hours=60)).isoformat()
+    sandbox.put_postman_run(postman_run(500, status="running", startedAt=started))
+    load(sandbox.settings)
+    waits = []
+    for _night in range(5):
+        due = "update ingest.run_states set next_check_at = now() where is_open returning 1"
+        query(warehouse_url, due)
+        load(sandbox.settings)
+        [(wait,)] = query(
+            warehouse_url, "select next_check_at - now() from ingest.run_states where is_open"
+        )
+        waits.append(round(wait / timedelta(hours=1)))
+
+    # Twice as long each time, up to a tenth of its age.
+    assert waits == [1, 2, 4, 6, 6]
+
+
+def test_a_run_that_lands_late_is_loaded_within_the_lookback(
+    load: Load, warehouse_url: str
+) -> None:
+    history = [postman_run(number) for number in range(0, 500, 2)]
+    with Sandbox(SandboxData(history, [], BOOKS)) as sandbox:
+        load(sandbox.settings)
+        sandbox.put_postman_run(postman_run(71))
+        sandbox.put_postman_run(postman_run(401))
+        load(sandbox.settings)
+
+    landed = f"select run_id from {RUNS} where run_id in ('run-71', 'run-401')"
+    assert query(warehouse_url, landed) == [("run-71",)]
+
+
+def test_only_the_newest_page_is_asked_for_without_a_lookback(load: Load, sandbox: Sandbox) -> None:
+    variables = {**sandbox.settings, "TESTRUNS_LOOKBACK_HOURS": "0"}
+    load(variables)
+    sandbox.put_testmo_run(testmo_run(100, hours_ago=1))
+    asked(sandbox)
+
+    [_, testmo] = load(variables)
+    assert testmo.rows["raw_testmo.automation_runs"] == 1
+    assert asked(sandbox) == {"list": 2}
+
+
+def test_a_reference_that_is_renamed_is_written_and_its_neighbours_are_not(
+    load: Load, warehouse_url: str, sandbox: Sandbox
+) -> None:
+    load(sandbox.settings)
+    users = "select name, loaded_at > first_loaded_at from raw_testmo.users"
+    assert query(warehouse_url, users) == [("Ada", False)]
+    renamed = SandboxData(
+        [], [testmo_run(number) for number in range(1, 11)], {**BOOKS, "users": {"2": "Ada L."}}
+    )
+    with Sandbox(renamed) as later:
+        [report] = load(later.settings)
+
+    assert report.rows == {"raw_testmo.users": 1}
+    assert query(warehouse_url, users) == [("Ada L.", True)]
+    configs = "select loaded_at = first_loaded_at from raw_testmo.configs"
+    assert query(warehouse_url, configs) == [(True,)]
+
+
+def test_only_the_run_sources_asked_for_are_loaded(load: Load, warehouse_url: str) -> None:
+    sources = ("monitor", "newman", "api")
+    runs = [postman_run(number, source=sources[number % 3]) for number in range(9)]
+    with Sandbox(SandboxData(runs, [], BOOKS)) as sandbox:
+        for wanted in (["newman"], ["newman", "api"]):
+            load({**sandbox.settings, "POSTMAN_RUN_SOURCES": ",".join(wanted)})
+            kept = [run for run in runs if run["source"] in wanted]
+            assert tables(warehouse_url, POSTMAN) == tables_of_postman(kept, POSTMAN)
+        # The API filters by one source only; what it can hide costs no request.
+        assert {request.query.get("source") for request in sandbox.requests} == {"newman", None}
+        assert sum("run-0" in request.path for request in sandbox.requests) == 0
+
+
+def test_only_the_testmo_runs_that_match_are_loaded(load: Load, warehouse_url: str) -> None:
+    runs = [
+        testmo_run(
+            number,
+            source_id=1 + number % 2,
+            config_id=(7, 9, 8, None, 6)[number % 5],
+            milestone_id=8 if number % 7 == 3 else None,
+            created_by=2 + number % 3,
+            tags=(["nightly"], ["main"], ["pr", "main"], [], [])[number % 11 % 5],
+        )
+        for number in range(1, 61)
+    ]
+    filters: list[tuple[str, str, Callable[[Json], bool]]] = [
+        ("TESTMO_MILESTONE_IDS", "8", lambda run: run["milestone_id"] == 8),
+        ("TESTMO_CONFIG_IDS", "7,9", lambda run: run["config_id"] in (7, 9)),
+        ("TESTMO_TAGS", "pr,nightly", lambda run: bool({"pr", "nightly"} & set(run["tags"]))),
+        ("TESTMO_CREATED_BY", "3", lambda run: run["created_by"] == 3),
+        ("TESTMO_SOURCE_IDS", "2", lambda run: run["source_id"] == 2),
+    ]
+    # What a filter has hidden lies before its watermark, and is loaded all the same by the next.
+    wanted: dict[int, Json] = {}
+    with Sandbox(SandboxData([], runs, BOOKS)) as sandbox:
+        for variable, value, is_wanted in filters:
+            before = len(wanted)
+            wanted |= {run["id"]: run for run in runs if is_wanted(run)}
+            assert before < len(wanted) < len(runs)
+            load({**sandbox.settings, variable: value})
+            assert tables(warehouse_url, TESTMO) == tables_of_testmo(wanted.values(), TESTMO)
+
+        load(sandbox.settings)
+        assert tables(warehouse_url, TESTMO) == tables_of_testmo(runs, TESTMO)
+
+
+def test_each_source_is_loaded_without_the_other(
+    load: Load, warehouse_url: str, sandbox: Sandbox
+) -> None:
+    load(only_testmo(sandbox))
+    assert query(warehouse_url, f"select count(*) from {RUNS}") == [(0,)]
+    load(only_postman(sandbox))
+
+    assert_equal_to(
+        warehouse_url,
+        [postman_run(number) for number in range(12)],
+        [testmo_run(number) for number in range(1, 11)],
+        BOOKS,
+    )
+
+
+def test_every_load_writes_down_what_it_did(
+    load: Load, warehouse_url: str, sandbox: Sandbox
+) -> None:
+    [postman, testmo] = load(sandbox.settings)
+
+    found = query(
+        warehouse_url,
+        "select load_id, source, scope, kind, outcome, error, requests, requests_total,"
+        " rows_written, rows_rejected, watermark_before, watermark_after"
+        " from ingest.loads order by load_id",
+    )
+    rows = Counter[str]()
+    for table in (*POSTMAN, *TESTMO, *REFERENCES):
+        rows[table] = query(warehouse_url, f"select count(*) from {table}")[0][0]
+    assert [row[:6] for row in found] == [
+        (postman.load_id, "postman", COLLECTION, "incremental", "succeeded", None),
+        (testmo.load_id, "testmo", str(PROJECT), "incremental", "succeeded", None),
+    ]
+    paths = Counter((request.api, request.path.endswith("/runs")) for request in sandbox.requests)
+    assert [row[6] for row in found] == [
+        {
+            "GET collections/{id}/runs": paths["postman", True],
+            "GET collections/{id}/runs/{runId}": paths["postman", False],
+        },
+        {"GET projects/{id}/automation/runs": paths["testmo", True]},
+    ]
+    assert [row[7] for row in found] == [13, 1]
+    written = {**found[0][8], **found[1][8]}
+    assert written == {table: number for table, number in rows.items() if number}
+    assert [row[9:] for row in found] == [(0, None, NOW), (0, None, NOW - timedelta(hours=1))]
+    assert [dict(report.rows) for report in (postman, testmo)] == [row[8] for row in found]
+    [(quota, size, window_to)] = query(
+        warehouse_url,
+        "select quota, bytes_received, window_to <= finished_at from ingest.loads"
+        " where source = 'postman'",
+    )
+    assert quota == {
+        "limit": 6000,
+        "remaining": 6000 - 13,
+        "month_limit": 1_000_000,
+        "month_remaining": 1_000_000 - 13,
+    }
+    assert size > 1000
+    assert window_to
+    ids = {load_id for (load_id,) in query(warehouse_url, f"select load_id from {RUNS}")}
+    assert ids == {postman.load_id}
+
+
+def test_the_watermark_is_the_newest_run(load: Load, warehouse_url: str, sandbox: Sandbox) -> None:
+    load(sandbox.settings)
+    marks = "select source, scope, high_water, cursor from ingest.watermarks order by source"
+
+    assert query(warehouse_url, marks) == [
+        ("postman", COLLECTION, NOW, None),
+        ("testmo", str(PROJECT), NOW - timedelta(hours=1), None),
+    ]
+
+
+def test_an_empty_history_is_no_failure(load: Load, warehouse_url: str) -> None:
+    data = SandboxData([postman_run(1)], [], BOOKS)
+    with Sandbox(data) as sandbox:
+        sandbox.remove_postman_run("run-1")
+        reports = load(sandbox.settings)
+
+        assert [(report.error, report.rows) for report in reports] == [(None, {})] * 2
+        sandbox.put_postman_run(postman_run(2))
+        load(sandbox.settings)
+    assert query(warehouse_url, f"select run_id from {RUNS}") == [("run-2",)]
+
+
+def test_each_scope_has_a_watermark_of_its_own(load: Load, warehouse_url: str) -> None:
+    other = "99-aaaa"
+    runs = [postman_run(number) for number in range(5)]
+    runs += [postman_run(100 + number, 900 + number, collectionId=other) for number in range(5)]
+    projects = [testmo_run(number) for number in range(1, 4)]
+    projects += [testmo_run(100 + number, 900 + number, project_id=6) for number in range(4)]
+    with Sandbox(SandboxData(runs, projects, BOOKS)) as sandbox:
+        load(sandbox.settings)
+        late = postman_run(200, 899, collectionId=other)
+        sandbox.put_postman_run(late)
+        load(sandbox.settings)
+
+    assert_equal_to(warehouse_url, [*runs, late], projects, BOOKS)
+    marks = dict(query(warehouse_url, "select scope, high_water from ingest.watermarks"))
+    assert marks[COLLECTION] == NOW
+    assert marks[other] == NOW - timedelta(hours=899)
+    assert marks["6"] == NOW - timedelta(hours=900)
+
+
+def test_a_run_still_queued_is_loaded_and_again_once_it_has_started(
+    load: Load, warehouse_url: str
+) -> None:
+    queued = {"id": "run-1", "collectionId": COLLECTION, "status": "queued"}
+    with Sandbox(SandboxData([queued], [], BOOKS)) as sandbox:
+        load(sandbox.settings)
+        assert tables(warehouse_url, POSTMAN) == tables_of_postman([queued], POSTMAN)
+        sandbox.put_postman_run(postman_run(1))
+        load(sandbox.settings)
+
+    assert tables(warehouse_url, POSTMAN) == tables_of_postman([postman_run(1)], POSTMAN)
+
+
+class Watching(NullProgress):
+    """Counts what is held in memory whenever a batch is about to be committed."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+        self.held: list[int] = []
+        # What is there already is not looked through at each batch.
+        gc.freeze()
+
+    def runs_fetched(self, source: Source, scope: str, runs: int) -> None:  # noqa: ARG002
+        self.batches.append(runs)
+        self.held.append(sum(type(thing) is FlatRun for thing in gc.get_objects()))
+
+
+@pytest.mark.parametrize("is_bare", [False, True])
+def test_a_load_holds_a_few_hundred_runs_however_long_the_history(
+    load: Load, *, is_bare: bool
+) -> None:
+    data = SandboxData(
+        [postman_run(number) for number in range(400)],
+        [testmo_run(number) for number in range(1, 401)],
+        BOOKS,
+    )
+    watching = Watching()
+    with Sandbox(data, testmo_list_is_bare=is_bare) as sandbox:
+        reports = load(sandbox.settings, watching)
+
+    assert {report.error for report in reports} == {None}
+    assert sum(watching.batches) == 800
+    assert max(watching.batches) <= 200
+    # One batch being committed, one being gathered, and 64 steps read ahead.
+    assert max(watching.held) <= 200 + 200 + 64
+
+
+def test_a_batch_of_large_runs_is_small(load: Load) -> None:
+    heavy = [postman_run(number, note="x" * 700_000) for number in range(12)]
+    watching = Watching()
+    with Sandbox(SandboxData(heavy, [], BOOKS)) as sandbox:
+        load(sandbox.settings, watching)
+
+    assert sum(watching.batches) == 12
+    assert max(watching.batches) <= 3
+
+
+def test_a_load_imports_neither_dagster_nor_dbt_nor_pandas(
+    sandbox: Sandbox, make_settings: Callable[[dict[str, str]], Settings], warehouse_url: str
+) -> None:
+    check = (
+        "import sys\n"
+        "from pipelines.cli import cli\n"
+        "status = cli(['load'], standalone_mode=False)\n"
+        "heavy = {'dagster', 'dagster_dbt', 'dbt', 'pandas', 'numpy', 'sqlalchemy'}\n"
+        "print(status, sorted(heavy & set(sys.modules)))\n"
+    )
+    settings = make_settings(sandbox.settings)
+    variables = {
+        **sandbox.settings,
+        "TESTRUNS_WAREHOUSE_URL": warehouse_url,
+        "TESTRUNS_HOME": str(settings.testruns_home),
+        "PATH": "",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", check],
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+
+    assert done.stdout.splitlines()[-1] == "0 []"
+    assert query(warehouse_url, f"select count(*) from {RUNS}") == [(12,)]

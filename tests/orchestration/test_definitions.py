@@ -1,0 +1,225 @@
+"""The code location as Dagster loads it: its assets, edges, checks, job and schedule."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
+from dagster._utils.schedules import schedule_execution_time_iterator
+
+from pipelines.definitions import build_definitions, defs
+from pipelines.errors import SettingsError
+from pipelines.orchestration.instance import dagster_home
+from pipelines.settings import Settings, load_settings
+from pipelines.sources.postman import tables as postman
+from pipelines.sources.testmo import tables as testmo
+from pipelines.transform.manifest import read_manifest
+
+ROOT = Path(__file__).resolve().parents[2]
+RAW = [*postman.COLUMNS, *testmo.COLUMNS, *testmo.REFERENCE_COLUMNS]
+MARTS = [
+    "fct_test_runs",
+    "fct_request_executions",
+    "fct_assertion_results",
+    "fct_daily_run_health",
+]
+
+MakeSettings = Callable[..., Settings]
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> MakeSettings:
+    """Settings from variables, without a warehouse; dbt parses its project once for all of them."""
+    folder = tmp_path_factory.mktemp("definitions")
+
+    def make(**variables: str) -> Settings:
+        return load_settings({"TESTRUNS_HOME": str(folder / "home"), **variables}, folder)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def definitions(settings: MakeSettings) -> dg.Definitions:
+    """With nothing set but the schedule."""
+    return build_definitions(
+        settings(TESTRUNS_TIMEZONE="Europe/Berlin", TESTRUNS_NIGHTLY_CRON="30 4 * * *")
+    )
+
+
+@pytest.fixture(scope="module")
+def graph(definitions: dg.Definitions) -> AssetGraph:
+    return definitions.resolve_asset_graph()
+
+
+def key(table: str) -> dg.AssetKey:
+    return dg.AssetKey(table.split("."))
+
+
+def test_a_server_loads_it_from_an_empty_folder_without_a_word_of_warning(
+    settings: MakeSettings, tmp_path: Path
+) -> None:
+    """As workspace.yaml points at it: nothing set, no warehouse, no Dagster home."""
+    done = subprocess.run(
+        [
+            *(sys.executable, "-W", "ignore:Function `definitions_validate_command`", "-m"),
+            *("dagster", "definitions", "validate", "-w", str(ROOT / "workspace.yaml")),
+        ],
+        cwd=tmp_path,
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(tmp_path),
+            "PYTHONPATH": str(ROOT),
+            "TESTRUNS_HOME": str(settings().testruns_home),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    output = done.stdout + done.stderr
+    assert done.returncode == 0, output
+    assert "All code locations passed validation" in output
+    assert "Warning" not in output
+    assert "WARNING" not in output
+
+
+def test_a_bad_setting_is_named_when_it_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TESTRUNS_TIMEZONE", "Mars/Olympus")
+    with pytest.raises(SettingsError, match=r"^TESTRUNS_TIMEZONE: 'Mars/Olympus' is no IANA"):
+        defs()
+
+
+@pytest.mark.parametrize("table", RAW)
+def test_every_raw_table_is_an_asset_of_its_source(graph: AssetGraph, table: str) -> None:
+    node = graph.get(key(table))
+    assert node.group_name == key(table).path[0].removeprefix("raw_")
+    assert node.description
+    assert node.is_materializable
+
+
+@pytest.mark.parametrize("mart", MARTS)
+def test_every_mart_leads_back_through_staging_to_the_raw_tables(
+    graph: AssetGraph, mart: str
+) -> None:
+    upstream = dg.AssetSelection.assets(["marts", mart]).upstream().resolve(graph)
+    groups = {graph.get(one).group_name for one in upstream}
+    assert groups >= {"postman", "staging", "marts"}
+    parents = graph.get(dg.AssetKey(["staging", "stg_postman__collection_runs"])).parent_keys
+    assert parents == {key(postman.RUNS), dg.AssetKey(["backfill", "postman_days"])}
+
+
+def test_no_asset_is_left_in_a_group_without_a_name(graph: AssetGraph) -> None:
+    groups = {graph.get(one).group_name for one in graph.get_all_asset_keys()}
+    assert groups == {
+        "postman", "testmo", "staging", "marts", "backfill", "ingest", "reports",
+    }  # fmt: skip
+
+
+def test_the_tests_of_dbt_are_checks_on_their_models_that_say_what_they_ask(
+    graph: AssetGraph,
+) -> None:
+    checks = {check.name: check for check in graph.asset_check_keys}
+    assert {dg.AssetKey(["marts", mart]) for mart in MARTS} <= {
+        check.asset_key for check in checks.values()
+    }
+    told = {name: graph.get(check).description or "" for name, check in checks.items()}
+    assert told["unique_fct_test_runs_test_run_key"] == "dbt: unique(column_name='test_run_key')"
+    assert told["assert_no_run_starts_in_the_future"].startswith("Detects: runs that start")
+    assert all(told.values())
+
+
+def test_a_night_takes_in_all_but_days_and_report_and_a_backfill_days_and_models(
+    definitions: dg.Definitions, graph: AssetGraph
+) -> None:
+    nightly = definitions.resolve_job_def("nightly")
+    days = {dg.AssetKey(["backfill", f"{source}_days"]) for source in ("postman", "testmo")}
+    others = {*days, dg.AssetKey(["report"])}
+    assert (
+        set(nightly.asset_layer.executable_asset_keys) == set(graph.executable_asset_keys) - others
+    )
+    assert {node.name for node in nightly.nodes} == {
+        *("load_postman", "check_postman", "load_testmo", "check_testmo", "dbt_build"),
+    }
+    backfill = definitions.resolve_job_def("backfill")
+    assert {node.name for node in backfill.nodes} == {
+        *("backfill__postman_days", "backfill__testmo_days", "dbt_build"),
+    }
+    assert backfill.partitions_def is not None
+
+
+def test_no_run_is_tried_again_as_a_whole_because_a_step_failed(
+    definitions: dg.Definitions,
+) -> None:
+    for name in ("nightly", "backfill"):
+        tags = definitions.resolve_job_def(name).tags
+        assert tags["dagster/retry_on_asset_or_op_failure"] == "false"
+
+
+def test_the_schedule_ticks_by_the_wall_clock_of_its_zone_and_runs_by_default(
+    definitions: dg.Definitions,
+) -> None:
+    schedule = definitions.resolve_schedule_def("nightly")
+    assert schedule.job_name == "nightly"
+    assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
+    # The clocks of Berlin go from summer to winter in the night of 25 October.
+    ticks = schedule_execution_time_iterator(
+        datetime(2026, 10, 24, tzinfo=UTC).timestamp(),
+        schedule.cron_schedule,
+        schedule.execution_timezone,
+    )
+    assert [next(ticks).astimezone(UTC).isoformat() for _ in range(2)] == [
+        "2026-10-24T02:30:00+00:00",
+        "2026-10-25T03:30:00+00:00",
+    ]
+
+
+def test_a_source_without_a_key_stands_in_the_graph_and_has_no_step(settings: MakeSettings) -> None:
+    only_postman = build_definitions(settings(POSTMAN_API_KEY="key", POSTMAN_COLLECTION_IDS="c1"))
+    steps = {node.name for node in only_postman.resolve_job_def("nightly").nodes}
+    assert steps == {"load_postman", "check_postman", "dbt_build"}
+    unloaded = only_postman.resolve_asset_graph().get(key(testmo.RUNS))
+    assert not unloaded.is_materializable
+    assert unloaded.child_keys
+
+
+def test_the_project_is_parsed_once_for_each_database(settings: MakeSettings) -> None:
+    first = settings()
+    read_manifest(first)
+    (kept,) = (first.testruns_home / "dbt").glob("manifest-*.json")
+    parsed_at = kept.stat().st_mtime_ns
+    read_manifest(settings(TESTRUNS_TIMEZONE="Asia/Tokyo"))
+    assert kept.stat().st_mtime_ns == parsed_at
+
+
+def test_dagsters_own_settings_are_written_once_and_then_left_to_the_user(
+    settings: MakeSettings, tmp_path: Path
+) -> None:
+    ours = settings(TESTRUNS_HOME=str(tmp_path))
+    home = dagster_home(ours)
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        assert not instance.telemetry_enabled
+        assert not instance.nux_enabled
+    (home / "dagster.yaml").write_text("# mine\n", encoding="utf-8")
+    assert dagster_home(ours) == home
+    assert (home / "dagster.yaml").read_text(encoding="utf-8") == "# mine\n"
+
+
+def test_a_dagster_home_of_the_users_is_taken_as_it_is(
+    settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    assert dagster_home(settings()) == tmp_path
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("home", ["not/absolute", "/nowhere/at/all"])
+def test_a_dagster_home_that_dagster_would_refuse_is_named(
+    settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, home: str
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", home)
+    with pytest.raises(SettingsError, match=f"^DAGSTER_HOME: .*{home}"):
+        dagster_home(settings())

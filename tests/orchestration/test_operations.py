@@ -1,0 +1,128 @@
+"""docs/operations.md, held to the code: what it names is there, and what is there it names."""
+
+import re
+from pathlib import Path
+
+import click
+import dagster as dg
+import pytest
+
+from pipelines.cli import cli
+from pipelines.orchestration import alerts
+from pipelines.orchestration import instance as deployment
+from pipelines.orchestration.backfill_assets import backfill_sync_sensor, models_after_failed_days
+from pipelines.orchestration.checks import CHECKS, FRESH_HOURS
+from pipelines.orchestration.step_retry import pool
+from pipelines.settings import SOURCES, Settings, load_settings
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "operations.md").read_text("utf-8")
+CODE = re.findall(r"^```\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL) + re.findall(
+    r"(?<!`)`([^`\n]+)`(?!`)", PAGE
+)
+COMMANDS = sorted(
+    {
+        line.strip()
+        for code in CODE
+        for line in re.findall(r"(?:^|/bin/)testruns ([a-z].*)$", code, re.MULTILINE)
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    folder = tmp_path_factory.mktemp("operations")
+    return load_settings({"TESTRUNS_HOME": str(folder)}, folder)
+
+
+def rows(name: str) -> dict[str, list[str]]:
+    """The table whose first column is called so: its cells by the first, without its quotes."""
+    (_, table) = PAGE.split(f"\n| {name} |", 1)
+    lines = table.split("\n\n", 1)[0].splitlines()[2:]
+    cells = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+    return {first.strip("`"): rest for first, *rest in cells}
+
+
+def test_every_check_of_the_raw_tables_is_told_with_its_severity_and_what_to_do() -> None:
+    told = rows("check")
+    assert told.keys() == CHECKS.keys()
+    for name, (severity, means, remedy) in told.items():
+        asks = CHECKS[name][1].lower()
+        assert means
+        assert remedy
+        assert ("error" in severity) == ("error" in asks), name
+        assert ("warning" in severity) == ("warns" in asks), name
+    assert f"{FRESH_HOURS} hours" in told["is_fresh"][1]
+
+
+def test_every_alert_is_told_as_it_begins_and_by_its_sensor(settings: Settings) -> None:
+    told = rows("alert begins")
+    nightly = dg.define_asset_job("nightly")
+    failed = [
+        alerts.failure_text(title, [], "run").splitlines()[0]
+        for title in ("the scheduled run of nightly failed", "testruns nightly failed")
+    ]
+    (stale, *_) = alerts._stale_text([]).splitlines()  # noqa: SLF001 - its first line is what people see
+    assert set(told) == {*failed, stale}
+    for sensor in (
+        alerts.alert_on_failure(settings, nightly),
+        alerts.freshness(settings),
+        backfill_sync_sensor(settings),
+        models_after_failed_days(nightly),
+    ):
+        assert f"`{sensor.name}`" in PAGE
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_of_the_page_exists_with_its_options(command: str) -> None:
+    found: click.Command = cli
+    for word in command.split():
+        if isinstance(found, click.Group):
+            assert word in found.commands
+            found = found.commands[word]
+        elif word.startswith("--"):
+            assert word in {name for option in found.params for name in option.opts}
+
+
+def test_the_page_has_commands() -> None:
+    assert len(COMMANDS) > 8
+
+
+def test_every_variable_of_the_deployment_is_told_with_its_choices_and_its_default() -> None:
+    told = rows("variable")
+    assert told.keys() == {
+        value for name, value in vars(deployment).items() if name.endswith("_VARIABLE")
+    }
+    for variable, choices in (
+        (deployment.EXECUTOR_VARIABLE, deployment.EXECUTORS),
+        (deployment.LAUNCHER_VARIABLE, deployment.LAUNCHERS),
+    ):
+        told_choices, default = told[variable]
+        assert default == f"`{next(iter(choices))}`"
+        assert all(f"`{choice}`" in told_choices for choice in choices)
+    assert deployment.STORAGE_SCHEME in told[deployment.STORAGE_VARIABLE][0]
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted(set(re.findall(r"`((?:deploy|docs|pipelines|sql|dbt_project)/[\w./@-]+)`", PAGE))),
+)
+def test_every_file_that_the_page_names_is_there(path: str) -> None:
+    if "NAME" not in path:
+        assert (ROOT / path).exists()
+
+
+def test_every_unit_is_told() -> None:
+    for unit in (ROOT / "deploy" / "systemd").iterdir():
+        assert f"`{unit.name}`" in PAGE
+
+
+def test_the_chart_is_of_the_version_that_is_locked() -> None:
+    lock = (ROOT / "requirements.lock").read_text("utf-8")
+    (locked,) = re.findall(r"^dagster==([\d.]+)", lock, re.MULTILINE)
+    assert f"--version {locked} " in PAGE
+
+
+def test_pools_are_called_as_the_page_calls_them() -> None:
+    for source in SOURCES:
+        assert f"`{pool(source)}`" in PAGE

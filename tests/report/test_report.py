@@ -1,0 +1,415 @@
+"""The report from marts that dbt built: what it says, and that nothing in it can do harm."""
+
+import datetime as dt
+import re
+from collections.abc import Callable, Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.types.json import Jsonb
+
+from pipelines.errors import SettingsError, WarehouseError
+from pipelines.report.formats import lasted, seen, share
+from pipelines.report.period import period
+from pipelines.report.write import ReportError, write_report
+from pipelines.settings import Settings, load_settings
+from tests.support.cli import command
+from tests.support.dbt import dbt, insert, load_postman
+
+NOW = dt.datetime.now(dt.UTC)
+DAY = dt.timedelta(days=1)
+SECTIONS = ("night", "health", "flaky", "latency", "streaks", "clusters", "not-whole", "freshness")
+SCRIPT = "<script>alert(1)</script>"
+TURNED = "safe \u202egnp.exe\u202c & \"quoted\" 'text'"
+LONG = "W" * 5000
+ERROR = f"]]>--></pre></details></style>{SCRIPT} {{{{ 7 * 7 }}}} \x1b[31m {LONG}"
+VOID = {"meta", "link", "img", "br", "hr", "input", "path"}
+
+
+def invent(warehouse: psycopg.Connection[Any]) -> None:
+    """Twenty nights that ended an hour ago: flaky, broken, slower, cut short, never ended."""
+    for night in range(20):
+        began = NOW - dt.timedelta(hours=1) - night * DAY
+        about: dict[str, Any] = {
+            "started_at": began,
+            "finished_at": began + dt.timedelta(seconds=9),
+        }
+        flaky, broken = "f" if night % 2 else "p", "f" if night < 3 else "p"
+        slow = 400 if night < 7 else 100
+        named = Jsonb({"collectionName": f"{SCRIPT}Payments"})
+        load_postman(
+            warehouse,
+            f"pay{night}",
+            ["p", flaky, broken],
+            times=[slow, 20, 20],
+            extra=named,
+            **about,
+        )
+        items = ["p", "p"] if night == 0 else ["p", "p", "p", "p"]
+        load_postman(warehouse, f"cut{night}", items, collection_id="c2", **about)
+    long_ago: dict[str, Any] = {"status": "running", "started_at": NOW - 3 * DAY}
+    load_postman(warehouse, "lost", [], collection_id="c3", **long_ago)
+    # what tells a test apart must not tell how it ended
+    warehouse.execute("update raw_postman.assertions set name = 'assertion'")
+    for item, name in (("item 1", SCRIPT), ("item 2", TURNED), ("item 0", LONG)):
+        warehouse.execute(
+            "update raw_postman.assertions as a set name = %s from raw_postman.executions as e"
+            " where (a.run_id, a.execution_index) = (e.run_id, e.execution_index)"
+            " and e.item_name = %s and a.run_id like 'pay%%'",
+            (name, item),
+        )
+    warehouse.execute(
+        "update raw_postman.assertions set error = %s where error is not null", (ERROR,)
+    )
+    load = {"source": "postman", "kind": "incremental", "started_at": NOW - dt.timedelta(hours=2)}
+    insert(
+        warehouse,
+        "ingest.loads",
+        {**load, "scope": "c1", "outcome": "succeeded"},
+        {**load, "scope": "c2", "outcome": "failed", "error": f"502 {SCRIPT}"},
+    )
+    insert(
+        warehouse,
+        "ingest.reconciliations",
+        {
+            "source": "postman",
+            "scope": "c1",
+            "run_id": "pay4",
+            "total": "requests_total",
+            "announced": 5,
+            "loaded": 3,
+            "repeated": 0,
+            "reason": "missing",
+            "load_id": 1,
+        },
+    )
+
+
+@pytest.fixture(scope="module")
+def built_url(server_url: str, template: str, dbt_target: Path) -> Iterator[str]:
+    """A warehouse with marts that the tests here share; built under the name that dbt knows."""
+    root = server_url.rsplit("/", 1)[0]
+    with psycopg.connect(server_url, autocommit=True) as server:
+        server.execute(f'create database "dbt_warehouse" template "{template}"'.encode())
+        with psycopg.connect(f"{root}/dbt_warehouse", autocommit=True) as warehouse:
+            invent(warehouse)
+        dbt(f"{root}/dbt_warehouse", dbt_target, "run")
+        server.execute('drop database if exists "reported" with (force)')
+        server.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity where datname = 'dbt_warehouse'"
+        )
+        server.execute('alter database "dbt_warehouse" rename to "reported"')
+        yield f"{root}/reported"
+        server.execute('drop database "reported" with (force)')
+
+
+def settings_for(url: str, folder: Path, **more: str) -> Settings:
+    ours = {"TESTRUNS_WAREHOUSE_URL": url, "TESTRUNS_HOME": str(folder / "home"), **more}
+    return load_settings(ours, folder)
+
+
+@pytest.fixture(scope="module")
+def page(built_url: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("report")
+    written = write_report(settings_for(built_url, folder))
+    assert written == folder / "home/reports/report.html"
+    return written.read_text(encoding="utf-8")
+
+
+class Reader(HTMLParser):
+    """What a browser would make of a page: its elements, closed in order, and their text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.ids: list[str] = []
+        self.texts: dict[str, list[str]] = {}
+        self.section = ""
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self.ids += [value for name, value in attrs if name == "id" and value]
+        if tag == "section":
+            self.section = str(dict(attrs)["id"])
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if data.strip():
+            self.texts.setdefault(self.section, []).append(data.strip())
+
+    def text(self, section: str) -> str:
+        return " ".join(self.texts[section])
+
+
+@pytest.fixture(scope="module")
+def read(page: str) -> Reader:
+    return Reader(page)
+
+
+def test_the_page_is_well_formed_and_has_each_section_once(read: Reader) -> None:
+    assert read.open == []
+    assert [dict(a)["id"] for tag, a in read.tags if tag == "section"] == list(SECTIONS)
+    assert len(read.ids) == len(set(read.ids))
+    for _, attributes in read.tags:
+        for name in ("aria-labelledby", "href"):
+            if name in attributes:
+                assert str(attributes[name]).removeprefix("#") in read.ids
+
+
+def test_the_page_loads_and_runs_nothing(read: Reader, page: str) -> None:
+    tags = {tag for tag, _ in read.tags}
+    assert not tags & {"script", "link", "img", "iframe", "object", "embed", "base", "use"}
+    names = {name for _, attributes in read.tags for name in attributes}
+    assert not names & {"src", "srcset", "xlink:href", "style:href"}
+    assert not [name for name in names if name.startswith("on")]
+    assert "url(" not in page
+    assert "@import" not in page
+    policy = [a["content"] for _, a in read.tags if a.get("http-equiv")]
+    assert policy[0] is not None
+    assert policy[0].startswith("default-src 'none'")
+
+
+def test_names_and_errors_of_tests_are_text_and_nothing_else(read: Reader, page: str) -> None:
+    assert SCRIPT not in page
+    assert SCRIPT in read.text("flaky")
+    assert f"{SCRIPT}Payments" in read.text("night")
+    assert "]]>--></pre></details></style>" in read.text("clusters")
+    assert "{{ 7 * 7 }}" in read.text("clusters")
+    assert "\u202e" not in page
+    assert "⟨U+202E⟩gnp.exe⟨U+202C⟩ & \"quoted\" 'text'" in read.text("streaks")
+    assert "\x1b" not in page
+    assert "⟨U+001B⟩[31m" in read.text("clusters")
+
+
+def test_a_name_of_5000_characters_takes_the_room_of_a_name(page: str) -> None:
+    assert "W" * 100 in page
+    assert "W" * 2001 not in page
+    assert len(page) < 300_000
+
+
+def test_last_night_is_answered_first_with_what_speaks_against_it(read: Reader) -> None:
+    told = read.text("night")
+    assert "No: 1 of 2 collections and projects is red." in told
+    assert "collection c2: 1 green run did less than usual" in told
+    assert f"collection c2: its last load did not succeed (502 {SCRIPT})" in told
+    assert read.texts["night"].index("red") < read.texts["night"].index("What failed last night")
+
+
+def test_the_flaky_test_stands_first_with_its_results_as_a_strip(read: Reader) -> None:
+    texts = read.texts["flaky"]
+    first = texts.index("Now") + 1
+    assert texts[first] == f"item 1: {SCRIPT}"
+    strip = (
+        "Last 20 results, oldest first: 10 failures in 10 groups, the longest of 1; 1 pass since"
+    )
+    assert next(text for text in texts if text.startswith("Last 20")).startswith(strip)
+    assert "19 in 20" in texts
+    assert "flaky" in texts
+
+
+def test_the_request_that_got_slower_is_told_with_both_medians(read: Reader) -> None:
+    told = read.text("latency")
+    slower = told[told.index("Slower than before") : told.index("Slowest")]
+    assert "item 0" in slower
+    assert "400\u00a0ms" in slower
+    assert "100\u00a0ms" in slower
+    assert "\u00d7 4.00" in slower
+
+
+def test_the_open_streak_and_the_past_ones_are_apart(read: Reader) -> None:
+    told = read.text("streaks")
+    opened, past = told.split("Past,")
+    assert "Open: 1 test in 1 streak" in opened
+    assert "item 2" in opened
+    assert "3 failures in a row" in opened
+    assert "item 1" in past
+    assert "item 2" not in past
+
+
+def test_green_runs_that_are_not_whole_say_why(read: Reader) -> None:
+    told = read.text("not-whole")
+    assert "2 requests of the usual 4." in told
+    assert "never ended" in told
+    assert "2 rows fewer loaded than it announced." in told
+    assert "requests_total" in read.text("freshness")
+    assert "missing" in read.text("freshness")
+
+
+def test_every_chart_has_a_text_alternative_and_no_state_is_colour_alone(read: Reader) -> None:
+    charts = [attributes for tag, attributes in read.tags if tag == "svg"]
+    assert len(charts) > 5
+    assert all(a["role"] == "img" and a["aria-labelledby"] for a in charts)
+    assert "Green and red runs by day" in read.text("health")
+    for word in ("red", "green", "flaky", "doubt"):
+        assert any(word in texts for texts in read.texts.values())
+
+
+def test_text_stands_out_from_its_ground_in_light_and_dark(page: str) -> None:
+    themes = re.findall(r":root \{(.*?)\}", page, re.DOTALL)
+    light, dark, printed = (dict(re.findall(r"--([\w-]+): #(\w+)", theme)) for theme in themes)
+    pairs = [(text, ground) for text in ("ink", "muted", "link") for ground in ("page", "card")]
+    pairs += [(state, f"{state}-ground") for state in ("good", "bad", "doubt")]
+    pairs += [("muted", "code"), ("ink", "code"), ("good", "card"), ("bad", "card")]
+    for theme in (light, dark, light | printed):
+        for text, ground in pairs:
+            assert contrast(theme[text], theme[ground]) >= 4.5, (text, ground)
+
+
+def contrast(text: str, ground: str) -> float:
+    """The ratio of WCAG 2, from 1 to 21."""
+    lights = []
+    for colour in (text, ground):
+        full = colour if len(colour) == 6 else "".join(2 * digit for digit in colour)
+        parts = [int(full[place : place + 2], 16) / 255 for place in (0, 2, 4)]
+        linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+        lights.append(0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2])
+    return (max(lights) + 0.05) / (min(lights) + 0.05)
+
+
+def test_until_a_past_day_the_page_speaks_as_of_then(built_url: str, tmp_path: Path) -> None:
+    settings = settings_for(built_url, tmp_path, TESTRUNS_TIMEZONE="Asia/Tokyo")
+    out = tmp_path / "then.html"
+    variables = {
+        "TESTRUNS_WAREHOUSE_URL": built_url,
+        "TESTRUNS_HOME": str(settings.testruns_home),
+        "TESTRUNS_TIMEZONE": "Asia/Tokyo",
+    }
+    until = NOW - 4 * DAY
+    done = command(tmp_path, variables, "report", "--out", str(out), "--until", until.isoformat())
+    assert (done.status, done.out) == (0, "then.html\n")
+    told = Reader(out.read_text(encoding="utf-8"))
+    assert "No streak is open" in told.text("streaks")
+    assert "item 2" not in told.text("streaks")
+    assert "times are in Asia/Tokyo" in told.text("")
+
+
+@pytest.mark.parametrize("emptied", [False, True])
+def test_a_time_without_runs_and_marts_without_rows_make_a_friendly_page(
+    built_url: str, server_url: str, tmp_path: Path, *, emptied: bool
+) -> None:
+    url, since, until = built_url, NOW - 400 * DAY, NOW - 300 * DAY
+    if emptied:
+        url = server_url.rsplit("/", 1)[0] + "/emptied_marts"
+        with psycopg.connect(server_url, autocommit=True) as server:
+            server.execute('drop database if exists "emptied_marts" with (force)')
+            server.execute('create database "emptied_marts" template "reported"')
+        with psycopg.connect(url, autocommit=True) as warehouse:
+            tables = warehouse.execute(
+                "select format('%I.%I', schemaname, tablename) from pg_tables"
+                " where schemaname in ('marts', 'raw_postman', 'ingest', 'staging')"
+                " and tablename <> 'schema_versions'"
+            ).fetchall()
+            warehouse.execute("truncate " + ", ".join(table for (table,) in tables))
+    written = write_report(
+        settings_for(url, tmp_path), None, None if emptied else since, None if emptied else until
+    )
+    told = Reader(written.read_text(encoding="utf-8"))
+    assert "Cannot tell: there is no run." in told.text("night")
+    for section, friendly in (
+        ("health", "No run fell into these days."),
+        ("flaky", "No test changed"),
+        ("latency", "No request has become slower."),
+        ("streaks", "No streak is open"),
+        ("clusters", "Nothing failed in these days"),
+        ("not-whole", "Every green run of these days did its usual work"),
+        ("freshness", "Every run of these days has as many rows as it announced."),
+    ):
+        assert friendly in told.text(section)
+
+
+def test_without_marts_one_line_says_what_to_run(
+    warehouse_url: str, tmp_path: Path, make_settings: Callable[[dict[str, str]], Settings]
+) -> None:
+    settings = make_settings({})
+    with pytest.raises(WarehouseError, match=r"^the warehouse is empty: run `testruns nightly`"):
+        write_report(settings)
+    with psycopg.connect(warehouse_url, autocommit=True) as warehouse:
+        load_postman(warehouse, "a", ["p"], started_at=NOW)
+    with pytest.raises(WarehouseError, match=r"run `testruns transform`$"):
+        write_report(settings)
+    assert not list(tmp_path.rglob("*.html"))
+
+
+@pytest.mark.parametrize(
+    ("out", "reason"),
+    [
+        ("missing/page.html", "No such file or directory"),
+        ("folder", "Is a directory"),
+        ("/dev/full", "No space left on device"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_one_line(
+    built_url: str, tmp_path: Path, out: str, reason: str
+) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(ReportError, match=f"^--out: .*{out} cannot be written: {reason}$"):
+        write_report(settings_for(built_url, tmp_path), tmp_path / out)
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("--since", "yesterday"), "--since: 'yesterday' is no date or time"),
+        (("--until", "2026-13-01"), "--until: '2026-13-01' is no date or time"),
+        (("--since", "2026-05-01", "--until", "2026-05-01"), "--until: must be later"),
+        (("--since", "9000-01-01"), "--since: lies in the future"),
+        (("--until", "0005-01-01"), "--until: lies too far in the past"),
+    ],
+)
+def test_times_that_make_no_period_are_bad_usage(
+    built_url: str, tmp_path: Path, arguments: tuple[str, ...], complaint: str
+) -> None:
+    variables = {"TESTRUNS_WAREHOUSE_URL": built_url, "TESTRUNS_HOME": str(tmp_path)}
+    with pytest.raises(SettingsError, match=f"^{re.escape(complaint)}"):
+        command(tmp_path, variables, "report", *arguments)
+
+
+def test_the_days_of_a_period_are_business_days() -> None:
+    now = dt.datetime(2026, 11, 22, 23, 30, tzinfo=dt.UTC)
+    berlin = period(None, None, now, "Europe/Berlin")
+    assert (berlin.last_day, berlin.days) == (dt.date(2026, 11, 23), 56)
+    # over the end of summer time, and midnight in Berlin
+    assert berlin.since == dt.datetime(2026, 9, 28, 22, 0, tzinfo=dt.UTC)
+    until = dt.datetime(2026, 11, 21, 23, 0, tzinfo=dt.UTC)
+    assert period(None, until, now, "Europe/Berlin").last_day == dt.date(2026, 11, 21)
+    everything = period(dt.datetime(1, 1, 2, tzinfo=dt.UTC), None, now, "UTC")
+    assert everything.days == 3661
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [
+        *((0, "0 s"), (59.4, "59 s"), (-5, "0 s"), (60, "1 min"), (3599, "1 h")),
+        *((7500, "2 h 5 min"), (86_400, "1 d"), (90_061, "1 d 1 h")),
+    ],
+)
+def test_durations_are_told_in_their_two_largest_units(seconds: float, told: str) -> None:
+    assert lasted(seconds).replace("\u00a0", " ") == told
+
+
+def test_only_what_is_whole_is_called_100_percent() -> None:
+    told = [share(value).replace("\u00a0", " ") for value in (1, 0.9999, 0.5, 0.123, 0, None)]
+    assert told == ["100 %", "99.9 %", "50 %", "12.3 %", "0 %", "-"]
+
+
+def test_nothing_hides_in_a_name() -> None:
+    assert seen("a\u200bb\x00c\u2066d\r\ne") == "a⟨U+200B⟩b⟨U+0000⟩c⟨U+2066⟩d\ne"
+    assert seen("شلون‌تان 👨‍👩‍👧 é") == "شلون‌تان 👨‍👩‍👧 é"
+    assert seen("x" * 201) == "x" * 199 + "…"

@@ -1,0 +1,204 @@
+"""Real `testruns` processes, and three ways to kill them: at a request, a commit, a moment."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from pipelines.sandbox.server import Sandbox
+
+# Everything that a load imports is imported once; what is forked from it runs the command itself.
+_NURSERY = """
+import json, os, sys
+import pipelines.cli, pipelines.terminal.progress, pipelines.ingest.load, pipelines.warehouse.engine
+for line in sys.stdin:
+    asked = json.loads(line)
+    born = os.fork()
+    if not born:
+        os.environ.clear()
+        os.environ.update(asked["environment"])
+        os.chdir(asked["folder"])
+        log = os.open(asked["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        sys.argv = ["testruns", *asked["arguments"]]
+        status = 70
+        try:
+            pipelines.cli.main()
+        except SystemExit as ended:
+            status = ended.code
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status or 0)
+    print(born, flush=True)
+    _, status = os.waitpid(born, 0)
+    print(os.waitstatus_to_exitcode(status), flush=True)
+"""
+
+
+class Nursery:
+    """Starts `testruns` processes in some 20 ms each, one at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        self._log, self.folder = folder / "log", folder
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _NURSERY],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._process.communicate()
+
+    def start(self, environment: Mapping[str, str], *arguments: str) -> "Victim":
+        """A process that has begun to run `testruns …`, with no variables but these."""
+        assert self._process.stdin
+        assert self._process.stdout
+        asked = {
+            "environment": {"PATH": os.environ["PATH"], **environment},
+            "folder": str(self.folder),
+            "log": str(self._log),
+            "arguments": arguments,
+        }
+        self._process.stdin.write(json.dumps(asked) + "\n")
+        self._process.stdin.flush()
+        return Victim(int(self._process.stdout.readline()), self._end)
+
+    def _end(self) -> tuple[int, str]:
+        assert self._process.stdout
+        status = int(self._process.stdout.readline())
+        return status, self._log.read_text("utf-8")
+
+
+class Victim:
+    """A process that may be killed at any moment, from any thread."""
+
+    def __init__(self, pid: int, end: Callable[[], tuple[int, str]]) -> None:
+        self._pid, self._end = pid, end
+
+    def kill(self) -> None:
+        with suppress(ProcessLookupError):  # it was faster
+            os.kill(self._pid, signal.SIGKILL)
+
+    def end(self) -> tuple[int, str]:
+        """How it ended, negative by a signal, and what it said."""
+        return self._end()
+
+
+class Deadly(Sandbox):
+    """A sandbox that kills its client as a request arrives, so many after `kill_after`."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._victim: Victim | None = None
+        self._left = 0
+
+    def kill_after(self, requests: int, victim: Victim) -> None:
+        self._left, self._victim = requests, victim
+
+    def spare(self) -> None:
+        self._victim = None
+
+    async def _serve(self, request: web.BaseRequest) -> web.Response:
+        if self._victim is not None:
+            self._left -= 1
+            if self._left < 0:
+                self._victim.kill()
+                self._victim = None
+        return await super()._serve(request)
+
+
+# A simple query of the wire protocol: its kind, its length, its text.
+_COMMIT = b"Q\x00\x00\x00\x0bCOMMIT\x00"
+
+
+class Gate:
+    """A way to Postgres that sees each COMMIT pass, and can kill whoever sends it.
+
+    Before: the COMMIT is never sent. After: it is done, and its sender never hears of it.
+    """
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self._host, self._port = parts.hostname or "", parts.port or 5432
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        port = self._listener.getsockname()[1]
+        self.url = url.replace(f"{parts.hostname}:{parts.port}", f"127.0.0.1:{port}", 1)
+        self.commits = 0
+        self._victim: Victim | None = None
+        self._at, self._after = 0, False
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._listener.close()
+
+    def kill_at(self, commit: int, victim: Victim, *, after: bool) -> None:
+        """Kill at the commit of that number, counted from now and 1."""
+        self._at, self._after, self._victim = self.commits + commit, after, victim
+
+    def spare(self) -> None:
+        self._victim = None
+
+    def _accept(self) -> None:
+        with suppress(OSError):  # closed
+            while True:
+                client, _ = self._listener.accept()
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client, socket.create_connection((self._host, self._port)) as server:
+            dying = threading.Event()
+            back = threading.Thread(target=self._answers, args=(server, client, dying), daemon=True)
+            back.start()
+            with suppress(OSError):
+                while sent := client.recv(65536):
+                    if _COMMIT in sent:
+                        self.commits += 1
+                        if self._victim is not None and self.commits == self._at:
+                            if not self._after:
+                                self._victim.kill()
+                                break
+                            dying.set()
+                    server.sendall(sent)
+            with suppress(OSError):
+                server.shutdown(socket.SHUT_RDWR)
+            back.join()
+
+    def _answers(self, server: socket.socket, client: socket.socket, dying: Any) -> None:
+        with suppress(OSError):
+            while answered := server.recv(65536):
+                if dying.is_set() and self._victim is not None:
+                    self._victim.kill()
+                    break
+                client.sendall(answered)
+        with suppress(OSError):
+            client.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,119 @@
+"""Rows as the loader writes them, and dbt on them."""
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from pipelines.resources import bundled
+from pipelines.transform.build import dbt_environment
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+SKIPPED = Jsonb({"skipped": True})
+
+
+def insert(warehouse: Connection, table: str, *rows: dict[str, Any]) -> None:
+    for row in rows:
+        warehouse.execute(
+            sql.SQL("insert into {} ({}) values ({})").format(
+                sql.Identifier(*table.split(".")),
+                sql.SQL(", ").join(map(sql.Identifier, row)),
+                sql.SQL(", ").join(sql.Placeholder() * len(row)),
+            ),
+            list(row.values()),
+        )
+
+
+def load_postman(
+    warehouse: Connection,
+    run_id: str,
+    items: list[str],
+    *,
+    times: list[int | None] | None = None,
+    **run: Any,
+) -> None:
+    """A run as the loader writes it; an item of "pf" sent a request with two assertions.
+
+    p passed, f failed, s skipped, u untold; "!" heads an item that got no answer, "=" one that says
+    again what the item before it said. `times` are the response times of the items, ms.
+    """
+    warehouse.execute("delete from raw_postman.collection_runs where run_id = %s", [run_id])
+    for table in ("executions", "assertions"):
+        statement = sql.SQL("delete from raw_postman.{} where run_id = %s")
+        warehouse.execute(statement.format(sql.Identifier(table)), [run_id])
+    defaults = {"collection_id": "c1", "status": "finished", "source": "newman", "load_id": 1}
+    insert(warehouse, "raw_postman.collection_runs", {"run_id": run_id, **defaults, **run})
+    for index, item in enumerate(items):
+        key = {"run_id": run_id, "execution_index": index}
+        item_index = index - 1 if item.startswith("=") else index
+        execution: dict[str, Any] = key | {
+            "execution_id": f"id {item_index}",
+            "item_name": f"item {item_index}",
+            "extra": Jsonb({"iteration": 0}),
+        }
+        if not item.startswith("!"):
+            execution |= {
+                "response_status_code": 200,
+                "response_time_ms": times[index] if times else None,
+            }
+        insert(warehouse, "raw_postman.executions", execution)
+        for position, letter in enumerate(item.strip("!=")):
+            told: dict[str, dict[str, Any]] = {
+                "p": {"passed": True},
+                "f": {"passed": False, "error": "expected 200"},
+                "s": {"passed": True, "extra": SKIPPED},
+                "u": {},
+            }
+            insert(
+                warehouse,
+                "raw_postman.assertions",
+                key | {"assertion_index": position, "name": letter} | told[letter],
+            )
+
+
+def rows(warehouse: Connection, query: str) -> list[tuple[Any, ...]]:
+    return warehouse.execute(query.encode()).fetchall()
+
+
+def marts(warehouse: Connection) -> dict[str, list[str]]:
+    """Every row of every mart as text, in an order of its own."""
+    names = rows(
+        warehouse,
+        "select table_name from information_schema.tables where table_schema = 'marts' order by 1",
+    )
+    return {
+        mart: sorted(row for (row,) in rows(warehouse, f"select m::text from marts.{mart} as m"))
+        for (mart,) in names
+    }
+
+
+def dbt(url: str, target: Path, *arguments: str, timezone: str = "UTC", **given: Any) -> Any:
+    """dbt's own answer, for what `transform` does not offer: its other commands, its events."""
+    from dbt.cli.main import dbtRunner  # noqa: PLC0415 - a second, for these tests alone
+
+    project = str(bundled("dbt_project"))
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in dbt_environment(url, timezone).items():
+            environment.setenv(name, value)
+        answer = dbtRunner(**given).invoke(
+            [
+                *("--no-version-check", "--quiet", "--no-write-json"),
+                *("--log-level", "none", "--log-level-file", "none"),
+                *(*arguments, "--project-dir", project, "--profiles-dir", project),
+                *("--target-path", str(target), "--log-path", str(target)),
+            ]
+        )
+    assert answer.success, answer
+    return answer.result
+
+
+def at(text: str) -> dt.datetime:
+    return dt.datetime.fromisoformat(text)
+
+
+def day(text: str) -> dt.date:
+    return dt.date.fromisoformat(text)

@@ -1,0 +1,233 @@
+"""What the tables must hold for given runs: worked out by path, apart from the loader's own code.
+
+Each column is the value at a path of the record; `extra` is the record with all of those paths cut
+out. Nothing of the package is used, so that the two cannot agree on the same mistake.
+"""
+
+import copy
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from tests.support.contract import COUNTS
+
+Json = dict[str, Any]
+Tables = dict[str, list[tuple[Any, ...]]]
+
+_SECRETS = (
+    "access_token|api_key|apikey|auth|client_secret|password|refresh_token|secret|sig|signature"
+    "|token"
+)
+
+_POSTMAN_RUN = {
+    "run_id": "id",
+    "collection_id": "collectionId",
+    "environment_id": "environmentId",
+    "status": "status",
+    "source": "source",
+    "created_by": "createdBy",
+    "started_at": "startedAt",
+    "finished_at": "finishedAt",
+    "duration_ms": "duration",
+    "requests_total": "stats.requests.total",
+    "requests_failed": "stats.requests.failed",
+    "assertions_total": "stats.assertions.total",
+    "assertions_failed": "stats.assertions.failed",
+}
+_EXECUTION = {
+    "execution_id": "id",
+    "item_name": "itemName",
+    "request_method": "request.method",
+    "request_url": "request.url",
+    "response_status_code": "response.statusCode",
+    "response_time_ms": "response.responseTime",
+    "response_size_bytes": "response.responseSize",
+}
+_SAME_NAME = ("name", "status", "elapsed", "is_completed", *COUNTS)
+_TESTMO_RUN = {
+    "run_id": "id",
+    **{
+        name: name
+        for name in (
+            *("project_id", "source_id", "config_id", "milestone_id", *_SAME_NAME),
+            *("thread_count", "thread_active_count", "thread_completed_count"),
+            *("created_at", "created_by", "updated_at", "updated_by"),
+            *("completed_at", "completed_by"),
+        )
+    },
+}
+_THREAD = {
+    "thread_id": "id",
+    "thread_index": "index",
+    **{
+        name: name
+        for name in (*_SAME_NAME, "created_at", "created_by", "completed_at", "completed_by")
+    },
+}
+_HANGING: dict[str, dict[str, str]] = {
+    "artifacts": {
+        "name": "name",
+        "note": "note",
+        "url": "url",
+        "mime_type": "mime_type",
+        "size_bytes": "size",
+    },
+    "fields": {"type": "type", "name": "name", "value": "value", "meta": "meta"},
+    "links": {"name": "name", "note": "note", "url": "url"},
+}
+_TIMES = {"started_at", "finished_at", "created_at", "updated_at", "completed_at"}
+
+
+def tables_of_postman(runs: Iterable[Json], columns: Mapping[str, Iterable[str]]) -> Tables:
+    """The rows of Postman runs, sorted, each in the order of `columns`."""
+    run_rows, execution_rows, assertion_rows = [], [], []
+    for run in runs:
+        run_rows.append(_row(run, _POSTMAN_RUN, {"executions"}))
+        for index, execution in enumerate(run.get("executions") or []):
+            place = {"run_id": run["id"], "execution_index": index}
+            execution_rows.append({**place, **_row(execution, _EXECUTION, {"assertions"})})
+            for position, assertion in enumerate(execution.get("assertions") or []):
+                paths = {name: name for name in ("name", "passed", "error")}
+                place_in = {**place, "assertion_index": position}
+                assertion_rows.append({**place_in, **_row(assertion, paths, set())})
+    return _in_order(
+        {
+            "raw_postman.collection_runs": run_rows,
+            "raw_postman.executions": execution_rows,
+            "raw_postman.assertions": assertion_rows,
+        },
+        columns,
+    )
+
+
+def tables_of_testmo(runs: Iterable[Json], columns: Mapping[str, Iterable[str]]) -> Tables:
+    """The rows of Testmo runs, sorted, each in the order of `columns`; without references."""
+    tables: dict[str, list[Json]] = {name: [] for name in columns}
+    for run in runs:
+        run_id = {"run_id": run["id"]}
+        lists = {"threads", "tags", *_HANGING}
+        tables["raw_testmo.automation_runs"].append(_row(run, _TESTMO_RUN, lists))
+        tables["raw_testmo.automation_run_tags"] += [
+            {**run_id, "tag": tag} for tag in set(run.get("tags") or [])
+        ]
+        owners: list[tuple[int | None, Json]] = [(None, run)]
+        for thread in run.get("threads") or []:
+            owners.append((thread["id"], thread))
+            tables["raw_testmo.automation_run_threads"].append(
+                {**run_id, **_row(thread, _THREAD, set(_HANGING))}
+            )
+        for thread_id, owner in owners:
+            for kind, paths in _HANGING.items():
+                tables[f"raw_testmo.automation_run_{kind}"] += [
+                    {**run_id, "thread_id": thread_id, "position": position, **_hung(sent, paths)}
+                    for position, sent in enumerate(owner.get(kind) or [])
+                ]
+    return _in_order(tables, columns)
+
+
+def references(runs: Iterable[Json], books: Json, columns: Mapping[str, Iterable[str]]) -> Tables:
+    """The objects that runs and their threads refer to, by table, as the sandbox shows them."""
+    parts = [part for run in runs for part in (run, *(run.get("threads") or []))]
+
+    def referred(*fields: str) -> set[Any]:
+        return {part.get(field) for part in parts for field in fields} - {None}
+
+    def named(book: str, *fields: str) -> list[Json]:
+        return [
+            {"id": int(key), "name": name}
+            for key, name in books[book].items()
+            if int(key) in referred(*fields)
+        ]
+
+    counted = {name for part in parts for name in COUNTS if part.get(name)}
+    tables = {
+        "raw_testmo.automation_sources": [
+            {"id": source["id"], "name": source["name"]}
+            for source in books["automation_sources"]
+            if source["id"] in referred("source_id")
+        ],
+        "raw_testmo.configs": named("configs", "config_id"),
+        "raw_testmo.milestones": named("milestones", "milestone_id"),
+        "raw_testmo.users": named("users", "created_by", "updated_by", "completed_by"),
+        "raw_testmo.statuses": [
+            status for status in books["statuses"] if f"{status['system_name']}_count" in counted
+        ],
+    }
+    rows = {
+        table: [{**dict.fromkeys(columns[table]), **sent} for sent in objects]
+        for table, objects in tables.items()
+    }
+    return _in_order(rows, columns)
+
+
+def masked(url: str) -> str:
+    """A URL of the invented runs as it may be stored: without passwords and secret parameters."""
+    url = re.sub(r"^(\w+://)[^/@]*:[^/@]*@", r"\1REDACTED:REDACTED@", url)
+    return re.sub(rf"(?i)([?&#](?:{_SECRETS})=)[^&#]*", r"\1REDACTED", url)
+
+
+def in_one_order(rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Rows sorted whatever they hold, so that two tables can be compared."""
+    return sorted(rows, key=repr)
+
+
+def _in_order(tables: Mapping[str, list[Json]], columns: Mapping[str, Iterable[str]]) -> Tables:
+    return {
+        table: in_one_order(tuple(row[column] for column in columns[table]) for row in rows)
+        for table, rows in tables.items()
+    }
+
+
+def _row(record: Json, paths: Mapping[str, str], lists: set[str]) -> Json:
+    """Columns by path, then `extra`: what is left of the record without them and its lists."""
+    rest = copy.deepcopy({key: value for key, value in record.items() if key not in lists})
+    row: Json = {}
+    for column, path in paths.items():
+        value = _cut(rest, path.split("."))
+        if value is not None and column in _TIMES:
+            value = datetime.fromisoformat(value).astimezone(UTC)
+        if value is not None and column in ("url", "request_url"):
+            value = masked(value)
+        row[column] = value
+    # An object that had columns stands in extra only for what else it held, innermost first.
+    for outer in sorted(_objects(paths.values()), key=len, reverse=True):
+        _drop_empty(rest, outer.split("."))
+    row["extra"] = rest or None
+    return row
+
+
+def _objects(paths: Iterable[str]) -> set[str]:
+    """Every object that a path leads through: `stats` and `stats.requests`."""
+    found: set[str] = set()
+    for path in paths:
+        while "." in path:
+            path = path.rpartition(".")[0]  # noqa: PLW2901 - climbing up
+            found.add(path)
+    return found
+
+
+def _hung(sent: Json, paths: Mapping[str, str]) -> Json:
+    row = _row(sent, paths, set())
+    if row.get("type") == 5 and row["value"] is not None:
+        row["value"] = masked(row["value"])
+    return row
+
+
+def _cut(record: Any, path: list[str]) -> Any:
+    """Take the value at a path out of the record; None where the path leads nowhere."""
+    *outer, last = path
+    for key in outer:
+        record = record.get(key) if isinstance(record, dict) else None
+    return record.pop(last, None) if isinstance(record, dict) else None
+
+
+def _drop_empty(record: Json, path: list[str]) -> None:
+    *outer, last = path
+    for key in outer:
+        inner = record.get(key)
+        if not isinstance(inner, dict):
+            return
+        record = inner
+    if last in record and not record[last]:
+        del record[last]

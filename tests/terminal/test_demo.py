@@ -1,0 +1,106 @@
+"""The demo as a newcomer runs it: one command, nothing set, and what it leaves to look at."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Demo:
+    folder: Path
+    output: str
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "pipelines.cli", *arguments],
+            cwd=self.folder,
+            # The user's own warehouse is none of the demo's business, whatever is set.
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=180,
+            check=False,
+        )
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    folder = tmp_path_factory.mktemp("newcomer")
+    done = Demo(folder, "").run("demo")
+    assert (done.returncode, done.stderr) == (0, "")
+    demo = Demo(folder, done.stdout)
+    yield demo
+    demo.run("warehouse", "stop")
+
+
+def headings(text: str) -> list[str]:
+    """Lines that begin a part, figures left out."""
+    return [
+        re.sub(r"[\d,]+", "0", line)
+        for line in text.splitlines()
+        if line and not line.startswith("  ")
+    ]
+
+
+def test_the_readme_shows_what_the_demo_prints(demo: Demo) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = re.search(r"<!-- demo -->\n```\n(.*?)```", readme, re.DOTALL)
+    assert shown is not None
+    assert headings(demo.output) == headings(shown[1])
+
+
+def test_the_summary_finds_what_the_history_hides(demo: Demo) -> None:
+    _, flaky = demo.output.split("Flakiest assertions")
+    assert "Filter by price: Results are sorted by price" in flaky.splitlines()[2]
+    _, slow = demo.output.split("Slowest requests")
+    assert "List transactions" in slow.splitlines()[2]
+    assert "still open" in demo.output
+    assert "of the usual" in demo.output
+
+
+def test_the_report_lies_where_the_demo_says(demo: Demo) -> None:
+    named = re.search(r"^  (\S+\.html)$", demo.output, re.MULTILINE)
+    assert named is not None
+    page = (demo.folder / named[1]).read_text(encoding="utf-8")
+    assert "Filter by price: Results are sorted by price" in page
+    assert len(page) < 1_000_000
+
+
+def test_the_psql_line_that_it_prints_opens_the_warehouse(demo: Demo) -> None:
+    line = re.search(r"PGPASSFILE=(\S+) psql (\S+)", demo.output)
+    assert line is not None
+    with psycopg.connect(line[2], passfile=str(demo.folder / line[1])) as connection:
+        rows = connection.execute("select count(*) > 500 from marts.fct_test_runs").fetchall()
+    assert rows == [(True,)]
+
+
+def test_the_reader_reads_the_marts_and_writes_nothing(demo: Demo) -> None:
+    line = re.search(r"PGPASSFILE=(\S+) psql (\S+)", demo.output)
+    assert line is not None
+    url = line[2].replace("testruns@", "testruns_reader@")
+    with psycopg.connect(url, passfile=str(demo.folder / line[1])) as connection:
+        for table in (
+            "marts.fct_test_runs",
+            "raw_testmo.users",
+            "ingest.loads",
+            "staging.stg_testmo__users",
+        ):
+            assert connection.execute(f"select count(*) > 0 from {table}".encode()).fetchall()
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("delete from raw_testmo.users")
+
+
+def test_status_shows_the_demo_while_nothing_else_is_set_up(demo: Demo) -> None:
+    status = demo.run("status")
+    assert status.returncode == 0
+    assert "this is the demo's warehouse" in status.stderr
+    assert "postman" in status.stdout

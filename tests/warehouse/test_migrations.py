@@ -1,0 +1,278 @@
+"""The schema in a real Postgres: what was promised is there, applied once, read by the reader."""
+
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from pipelines.errors import WarehouseError
+from pipelines.settings import Settings
+from pipelines.sources.postman.tables import COLUMNS as POSTMAN_COLUMNS
+from pipelines.sources.testmo.tables import COLUMNS as TESTMO_COLUMNS
+from pipelines.sources.testmo.tables import REFERENCE_COLUMNS
+from pipelines.warehouse.engine import connect, open_warehouse
+from pipelines.warehouse.migrations import migrate
+from tests.support.contract import (
+    KEYS,
+    PARENTS,
+    POSTMAN,
+    REFERENCES,
+    STAMPS,
+    TESTMO,
+    TESTS,
+    WATERMARKS,
+)
+
+OURS = ("ingest", "raw_postman", "raw_testmo")
+FILES = [
+    "0001_ingest.sql",
+    "0002_raw_postman.sql",
+    "0003_raw_testmo.sql",
+    "0004_marts_and_reader.sql",
+]
+
+
+@pytest.fixture
+def connection(unwritten_url: str) -> Iterator[psycopg.Connection]:
+    """A session of which nothing remains."""
+    with psycopg.connect(unwritten_url) as connection:
+        yield connection
+        connection.rollback()
+
+
+def tables(connection: psycopg.Connection) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    for table, column, kind in connection.execute(
+        "select table_schema || '.' || table_name, column_name, udt_name"
+        " from information_schema.columns where table_schema = any(%s)",
+        (list(OURS),),
+    ):
+        found.setdefault(table, {})[column] = kind
+    return found
+
+
+def test_every_table_and_column_that_was_promised_is_there(connection: psycopg.Connection) -> None:
+    found = tables(connection)
+
+    for table, columns in {**POSTMAN, **TESTMO, **TESTS}.items():
+        stamps = {**STAMPS, "deleted_at": "timestamptz"} if table in PARENTS else {}
+        assert found[table] == {**columns, **stamps}, table
+    for table, columns in REFERENCES.items():
+        assert found[table] == {**columns, **STAMPS}, table
+    for table, columns in WATERMARKS.items():
+        assert found[table] == columns, table
+    assert {"ingest.loads", "ingest.rejected_records"} <= set(found)
+
+
+def test_rows_have_the_columns_of_their_tables(connection: psycopg.Connection) -> None:
+    found = tables(connection)
+
+    written = {**POSTMAN_COLUMNS, **TESTMO_COLUMNS, **REFERENCE_COLUMNS}
+    for table, columns in written.items():
+        stamps = {*STAMPS, "deleted_at"} if table in PARENTS else {*STAMPS}
+        assert len(columns) == len(set(columns)), table
+        assert set(columns) == set(found[table]) - stamps, table
+
+
+def test_every_table_has_the_key_that_was_promised(connection: psycopg.Connection) -> None:
+    found: dict[str, tuple[str, ...]] = {}
+    for table, columns in connection.execute(
+        "select i.indrelid::regclass::text, array_agg(a.attname order by k.place)"
+        " from pg_index i cross join lateral unnest(i.indkey) with ordinality k (attnum, place)"
+        " join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum"
+        " where i.indisunique group by i.indexrelid, i.indrelid"
+    ):
+        if table in KEYS:
+            found[table] = tuple(columns)
+    assert found == KEYS
+
+
+def test_two_rows_on_the_run_itself_cannot_share_a_position(
+    connection: psycopg.Connection,
+) -> None:
+    for table in ("automation_run_artifacts", "automation_run_fields", "automation_run_links"):
+        put = f"insert into raw_testmo.{table} (run_id, thread_id, position) values (1, null, 0)"
+        connection.execute(put)
+        with pytest.raises(psycopg.errors.UniqueViolation), connection.transaction():
+            connection.execute(put)
+
+
+def test_every_table_and_every_column_is_described(connection: psycopg.Connection) -> None:
+    described = connection.execute(
+        "select c.oid::regclass::text, coalesce(a.attname, ''), d.description"
+        " from pg_class c"
+        " cross join lateral (select null::name, 0 union all select attname, attnum"
+        "  from pg_attribute where attrelid = c.oid and attnum > 0 and not attisdropped)"
+        "  as a (attname, attnum)"
+        " left join pg_description d on d.objoid = c.oid and d.objsubid = a.attnum"
+        "  and d.classoid = 'pg_class'::regclass"
+        " where c.relkind = 'r' and c.relnamespace::regnamespace::text = any(%s)",
+        (list(OURS),),
+    ).fetchall()
+
+    assert len(described) > 250
+    assert [(table, column) for table, column, text in described if not (text or "").strip()] == []
+
+
+@pytest.mark.parametrize(
+    ("ending", "unit"),
+    [("_ms", "millisecond"), ("_bytes", "bytes"), ("_at", "UTC"), ("_seconds", "seconds")],
+)
+def test_a_column_with_a_unit_says_so(
+    connection: psycopg.Connection, ending: str, unit: str
+) -> None:
+    told = connection.execute(
+        "select a.attrelid::regclass || '.' || a.attname, d.description from pg_attribute a"
+        " join pg_class c on c.oid = a.attrelid and c.relkind = 'r' and a.attnum > 0"
+        " join pg_description d on d.objoid = c.oid and d.objsubid = a.attnum"
+        " where c.relnamespace::regnamespace::text = any(%s) and a.attname like %s",
+        (list(OURS), f"%\\{ending}"),
+    ).fetchall()
+
+    assert told
+    assert [column for column, text in told if unit.lower() not in text.lower()] == []
+
+
+def test_elapsed_says_that_it_is_in_microseconds(connection: psycopg.Connection) -> None:
+    told = connection.execute(
+        "select d.description from pg_attribute a join pg_description d"
+        " on d.objoid = a.attrelid and d.objsubid = a.attnum where a.attname = 'elapsed'"
+    ).fetchall()
+
+    assert len(told) == 3
+    assert all("icroseconds" in text for (text,) in told)
+
+
+def test_each_file_is_applied_once_in_order(empty_database_url: str) -> None:
+    with connect(empty_database_url) as connection:
+        assert migrate(connection) == FILES
+        assert migrate(connection) == []
+        recorded = connection.execute("select version, name from ingest.schema_versions order by 1")
+        assert recorded.fetchall() == list(enumerate(FILES, start=1))
+
+
+def test_only_what_is_missing_is_applied(empty_database_url: str) -> None:
+    with connect(empty_database_url) as connection:
+        migrate(connection)
+        connection.execute("delete from ingest.schema_versions where version = 4")
+        assert migrate(connection) == FILES[3:]
+
+
+def test_many_that_start_at_once_apply_it_once(empty_database_url: str) -> None:
+    together = Barrier(6)
+
+    def start(_number: int) -> list[str]:
+        with connect(empty_database_url) as connection:
+            together.wait()
+            return migrate(connection)
+
+    with ThreadPoolExecutor(6) as threads, connect(empty_database_url) as connection:
+        applied = list(threads.map(start, range(6)))
+        assert sorted(applied, key=len) == [[]] * 5 + [FILES]
+        for _again in range(5):
+            connection.execute("revoke usage on schema marts from testruns_reader")
+            assert list(threads.map(start, range(6))) == [[]] * 6
+
+
+def test_a_file_that_changed_after_it_was_applied_is_named(warehouse_url: str) -> None:
+    with connect(warehouse_url) as connection:
+        connection.execute("update ingest.schema_versions set checksum = 'x' where version = 2")
+        with pytest.raises(WarehouseError, match=r"sql/schema/0002_raw_postman\.sql has changed"):
+            migrate(connection)
+
+
+def test_a_warehouse_of_a_newer_version_is_left_alone(warehouse_url: str) -> None:
+    with connect(warehouse_url) as connection:
+        connection.execute("delete from ingest.schema_versions where version = 4")
+        connection.execute("insert into ingest.schema_versions values (99, '0099_x.sql', 'x')")
+        with pytest.raises(WarehouseError, match=r"version 99, newer .* upgrade testruns"):
+            migrate(connection)
+        versions = connection.execute("select version from ingest.schema_versions order by 1")
+        assert versions.fetchall() == [(1,), (2,), (3,), (99,)]
+
+
+def test_a_file_that_fails_leaves_nothing_behind(empty_database_url: str) -> None:
+    with connect(empty_database_url) as connection:
+        connection.execute("create schema raw_testmo; create table raw_testmo.users (id integer)")
+        with pytest.raises(psycopg.errors.DuplicateTable):
+            migrate(connection)
+        assert connection.execute("select to_regclass('ingest.loads')").fetchone() == (None,)
+
+
+def test_a_schema_that_cannot_be_applied_is_one_line(
+    make_settings: Callable[[dict[str, str]], Settings], warehouse_url: str
+) -> None:
+    with connect(warehouse_url) as connection:
+        connection.execute("drop schema ingest cascade")
+    with pytest.raises(WarehouseError, match=r"^the warehouse's schema cannot be applied: .*$"):
+        open_warehouse(make_settings({}))
+
+
+def test_the_reader_reads_all_that_is_there_and_writes_nothing(
+    connection: psycopg.Connection,
+) -> None:
+    there = sorted(tables(connection))
+    connection.execute("set role testruns_reader")
+
+    for table in there:
+        connection.execute(f"select * from {table} limit 1".encode())
+    for refused in (
+        "insert into ingest.watermarks (source, scope) values ('postman', 'x')",
+        "update raw_postman.collection_runs set status = 'x'",
+        "delete from raw_testmo.automation_runs",
+        "truncate ingest.loads",
+        "drop table ingest.loads",
+        "create table marts.mine (id integer)",
+        "create schema mine",
+    ):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege), connection.transaction():
+            connection.execute(refused.encode())
+
+
+@pytest.mark.parametrize("schema", ["ingest", "raw_postman", "raw_testmo", "staging", "marts"])
+def test_the_reader_reads_what_is_made_later(connection: psycopg.Connection, schema: str) -> None:
+    connection.execute(f"create table {schema}.later as select 1 as one".encode())
+    connection.execute(f"create view {schema}.seen as select * from {schema}.later".encode())
+    connection.execute("set role testruns_reader")
+
+    for name in ("later", "seen"):
+        assert connection.execute(f"select * from {schema}.{name}".encode()).fetchall() == [(1,)]
+
+
+@pytest.fixture
+def plain_url(server_url: str) -> Iterator[str]:
+    """A database whose owner may not create roles, on a server without a testruns_reader."""
+    name = f"plain_{uuid.uuid4().hex}"
+    with psycopg.connect(server_url, autocommit=True) as superuser:
+        superuser.execute(f"create role {name} login password 'plain'".encode())
+        superuser.execute(f"create database {name} owner {name}".encode())
+        superuser.execute("alter role testruns_reader rename to someone_else")
+        yield make_conninfo(server_url, user=name, password="plain", dbname=name)
+        readers = superuser.execute("select from pg_roles where rolname = 'testruns_reader'")
+        if not readers.fetchall():
+            superuser.execute("alter role someone_else rename to testruns_reader")
+        superuser.execute(f"drop database {name} with (force)".encode())
+        superuser.execute(f"drop role {name}".encode())
+
+
+def test_a_login_that_may_not_create_roles_gets_all_but_the_reader(
+    plain_url: str, server_url: str
+) -> None:
+    with connect(plain_url) as connection:
+        assert migrate(connection) == FILES
+        assert migrate(connection) == []
+
+        with psycopg.connect(server_url, autocommit=True) as superuser:
+            superuser.execute("alter role someone_else rename to testruns_reader")
+        assert migrate(connection) == []
+
+        connection.execute("create table marts.later as select 1 as one")
+    database = str(conninfo_to_dict(plain_url)["dbname"])
+    with psycopg.connect(server_url, autocommit=True, dbname=database) as superuser:
+        superuser.execute("set role testruns_reader")
+        assert superuser.execute("select * from ingest.loads").fetchall() == []
+        assert superuser.execute("select * from marts.later").fetchall() == [(1,)]
