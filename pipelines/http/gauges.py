@@ -32,7 +32,7 @@ class Gauges(Structure):
 
     `limit`, `left` and `reset_at` are the announced window's, `month_left` what was announced of
     the month at `month_at`. `late_seconds`, `spare` and `lowered` were learned from a refusal at
-    `learned_at`. If `must_scout`, one request goes alone, and no other before `scout_until`.
+    `learned_at`. If `must_probe`, one request goes alone, and no other before `probe_until`.
     """
 
     layout: int

@@ -40,7 +40,7 @@ _MOST_SPARED = 0.03
 _OUT_OF_ORDER = 100
 # What another process was told of the month is not older than this, or it does not count.
 _MONTH_SECONDS = 60.0
-# A scout that has not come back by then is lost, with the process that sent it.
+# A probe that has not come back by then is lost, with the process that sent it.
 _SCOUT_SECONDS = 35.0
 # How often to look for the answers of other processes.
 _LOOK_SECONDS = 0.2
@@ -93,7 +93,7 @@ class RateLimiter:
             self._answered.set()
 
     async def _wait(self) -> bool:
-        """Take the next turn; whether it is a scout's."""
+        """Take the next turn; whether it is a probe's."""
         while True:
             now = self._clock()
             with self._gauges as gauges:
