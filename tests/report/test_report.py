@@ -12,8 +12,9 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from pipelines.errors import SettingsError, WarehouseError
-from pipelines.report.formats import lasted, seen, share
-from pipelines.report.period import period
+from pipelines.report import sections
+from pipelines.report.formats import format_duration, format_percent, visible
+from pipelines.report.period import choose_period
 from pipelines.report.write import ReportError, write_report
 from pipelines.settings import Settings, load_settings
 from tests.support.cli import command
@@ -172,6 +173,14 @@ def test_the_page_is_well_formed_and_has_each_section_once(read: Reader) -> None
                 assert str(attributes[name]).removeprefix("#") in read.ids
 
 
+def test_a_section_is_a_module_and_a_template_of_one_name() -> None:
+    folder = Path(str(sections.__file__)).parent
+    modules = {path.stem for path in folder.glob("*.py")} - {"__init__"}
+    templates = {path.name.removesuffix(".html.j2") for path in folder.glob("*.html.j2")}
+    assert modules == templates
+    assert {section.__name__.rpartition(".")[2] for section in sections.SECTIONS} == modules
+
+
 def test_the_page_loads_and_runs_nothing(read: Reader, page: str) -> None:
     tags = {tag for tag, _ in read.tags}
     assert not tags & {"script", "link", "img", "iframe", "object", "embed", "base", "use"}
@@ -258,6 +267,19 @@ def test_every_chart_has_a_text_alternative_and_no_state_is_colour_alone(read: R
     assert "Green and red runs by day" in read.text("health")
     for word in ("red", "green", "flaky", "doubt"):
         assert any(word in texts for texts in read.texts.values())
+
+
+def test_a_chart_is_drawn_in_the_units_of_what_it_shows(page: str) -> None:
+    [card] = re.findall(r'id="health-1-alt">.*?</svg>', page, re.DOTALL)
+    passed, failed = re.findall(r' d="M0 0((?:V-?[\d.]+h1)+)V0z"', card)
+    [told] = re.findall(r"([\d,]+) green runs?, ([\d,]+) red runs?", card)
+    assert [sum_of(passed), sum_of(failed)] == [-float(told[0]), float(told[1])]
+    assert passed.count("h1") == failed.count("h1") == 56
+
+
+def sum_of(path: str) -> float:
+    """The sum of the heights of columns."""
+    return sum(float(height) for height in re.findall(r"V(-?[\d.]+)", path))
 
 
 def test_text_stands_out_from_its_ground_in_light_and_dark(page: str) -> None:
@@ -383,13 +405,13 @@ def test_times_that_make_no_period_are_bad_usage(
 
 def test_the_days_of_a_period_are_business_days() -> None:
     now = dt.datetime(2026, 11, 22, 23, 30, tzinfo=dt.UTC)
-    berlin = period(None, None, now, "Europe/Berlin")
+    berlin = choose_period(None, None, now, "Europe/Berlin")
     assert (berlin.last_day, berlin.days) == (dt.date(2026, 11, 23), 56)
     # over the end of summer time, and midnight in Berlin
     assert berlin.since == dt.datetime(2026, 9, 28, 22, 0, tzinfo=dt.UTC)
     until = dt.datetime(2026, 11, 21, 23, 0, tzinfo=dt.UTC)
-    assert period(None, until, now, "Europe/Berlin").last_day == dt.date(2026, 11, 21)
-    everything = period(dt.datetime(1, 1, 2, tzinfo=dt.UTC), None, now, "UTC")
+    assert choose_period(None, until, now, "Europe/Berlin").last_day == dt.date(2026, 11, 21)
+    everything = choose_period(dt.datetime(1, 1, 2, tzinfo=dt.UTC), None, now, "UTC")
     assert everything.days == 3661
 
 
@@ -401,15 +423,17 @@ def test_the_days_of_a_period_are_business_days() -> None:
     ],
 )
 def test_durations_are_told_in_their_two_largest_units(seconds: float, told: str) -> None:
-    assert lasted(seconds).replace("\u00a0", " ") == told
+    assert format_duration(seconds).replace("\u00a0", " ") == told
 
 
 def test_only_what_is_whole_is_called_100_percent() -> None:
-    told = [share(value).replace("\u00a0", " ") for value in (1, 0.9999, 0.5, 0.123, 0, None)]
+    told = [
+        format_percent(value).replace("\u00a0", " ") for value in (1, 0.9999, 0.5, 0.123, 0, None)
+    ]
     assert told == ["100 %", "99.9 %", "50 %", "12.3 %", "0 %", "-"]
 
 
 def test_nothing_hides_in_a_name() -> None:
-    assert seen("a\u200bb\x00c\u2066d\r\ne") == "a⟨U+200B⟩b⟨U+0000⟩c⟨U+2066⟩d\ne"
-    assert seen("شلون‌تان 👨‍👩‍👧 é") == "شلون‌تان 👨‍👩‍👧 é"
-    assert seen("x" * 201) == "x" * 199 + "…"
+    assert visible("a\u200bb\x00c\u2066d\r\ne") == "a⟨U+200B⟩b⟨U+0000⟩c⟨U+2066⟩d\ne"
+    assert visible("شلون‌تان 👨‍👩‍👧 é") == "شلون‌تان 👨‍👩‍👧 é"
+    assert visible("x" * 201) == "x" * 199 + "…"
