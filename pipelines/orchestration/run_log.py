@@ -4,7 +4,7 @@ import dagster as dg
 
 from pipelines.ingest.progress import NullProgress, Progress, ScopeReport
 from pipelines.settings import Source
-from pipelines.terminal.progress import scope_line
+from pipelines.terminal.load_lines import scope_line
 
 
 class FanOut:

@@ -49,25 +49,18 @@ def note(*lines: str) -> None:
 def table(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: int = 0
 ) -> None:
-    """Print a table that fits the terminal; 80 columns where there is none.
+    """Print a table that fits the terminal, or 80 columns where there is none.
 
-    The last `numbers` columns keep to one line, at the right. Of the others the first gives way
-    and is folded, so that nothing is lost.
+    The last `numbers` columns stand at the right. Where there is no room the first column is
+    folded, so that nothing is lost.
     """
-    from rich import box  # noqa: PLC0415 - a tenth of a second, which a load need not pay
-    from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console  # noqa: PLC0415 - a tenth of a second, spared to a load
+    from rich.padding import Padding  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
     console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
-    grid = Table(
-        title=Text(visible(title), style="bold"),
-        title_justify="left",
-        box=box.SIMPLE_HEAD if console.is_terminal else None,
-        pad_edge=False,
-        padding=(0, 1),
-        header_style="",
-    )
+    grid = Table(box=None, pad_edge=False, padding=(0, 1), header_style="dim")
     for position, name in enumerate(columns):
         is_number = position >= len(columns) - numbers
         grid.add_column(
@@ -78,7 +71,11 @@ def table(
         )
     for row in rows:
         grid.add_row(*(Text(visible(cell)) for cell in row))
-    console.print(grid)
+    with console.capture() as printed:
+        console.print(Text(visible(title), style="bold"))
+        console.print(Padding(grid, (0, 0, 0, 2)))
+    for text in printed.get().splitlines():
+        print(text.rstrip(), flush=True)
 
 
 class _Stream:
