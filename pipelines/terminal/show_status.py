@@ -59,7 +59,7 @@ def _show(status: Status, psql: str) -> None:
         [f"{row['table_name']}: {row['field']}" for row in status.unknown_fields],
     )
     _show_list(
-        "Runs whose totals are not what their rows come to (ingest.reconciliations)",
+        "Runs whose totals differ from their rows (ingest.reconciliations)",
         [_difference(row) for row in status.reconciliations],
     )
 
