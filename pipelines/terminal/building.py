@@ -37,5 +37,5 @@ def nightly(settings: Settings, *, verbose: bool) -> int:
         report = run_nightly(settings, progress)
     for text in nightly_lines(report):
         output.line(text)
-    output.note(*report.failures, *report.failed_checks)
+    output.note(*map(str, report.failures), *report.failed_checks)
     return 0 if report.succeeded else 1

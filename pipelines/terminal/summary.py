@@ -33,7 +33,7 @@ def run_demo(settings: Settings) -> int:
 
             report = run_nightly(demo)
     if not report.succeeded:
-        output.note(*report.failures, *report.failed_checks)
+        output.note(*map(str, report.failures), *report.failed_checks)
         return 1
     with _step("report: one page to open in a browser"):
         from pipelines.report.write import write_report  # noqa: PLC0415 - another second
