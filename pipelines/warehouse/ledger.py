@@ -187,8 +187,8 @@ class Ledger:
     def commit(self, batch: Batch) -> None:
         """Write a batch, its watermark and the load's row, all or nothing.
 
-        Should a run hold what cannot be written, it is set aside and the others are written one
-        by one.
+        Should a run hold what cannot be written, it is put off and the others are written one by
+        one.
         """
         try:
             self._commit(batch)
@@ -204,21 +204,19 @@ class Ledger:
             except Exception as error:
                 if not _is_of_one_run(error) or not isinstance(result.outcome, FlatRun):
                     raise
-                self._commit(Batch([self._set_aside(result, result.outcome.run_id, error)]))
+                self._commit(Batch([self._put_off(result, result.outcome, error)]))
         self._commit(Batch(references=batch.references, watermark=batch.watermark))
 
-    def _set_aside(self, result: FetchResult, run_id: str, error: Exception) -> FetchResult:
-        message = (
-            reason(error) if isinstance(error, psycopg.Error) else f"{type(error).__name__} {error}"
-        )
-        endpoint = self.source.run_endpoint if result.is_detail else self.source.list_endpoint
+    def _put_off(self, result: FetchResult, run: FlatRun, error: Exception) -> FetchResult:
+        """Deferred where Postgres refuses the run: that may change. Else set aside with its body."""
         masked = self.source.client.masked
-        rejected = Rejected(
-            endpoint,
-            run_id,
-            masked(to_text(result.canonical)),
-            masked(f"the warehouse refuses the run: {message}"),
-        )
+        if isinstance(error, psycopg.Error):
+            message = masked(f"the warehouse refuses the run: {reason(error)}")
+            deferred = Deferred(run.run_id, message, is_transient=False, opened_at=run.opened_at)
+            return FetchResult(deferred)
+        endpoint = self.source.run_endpoint if result.is_detail else self.source.list_endpoint
+        message = masked(f"cannot be written: {type(error).__name__} {error}")
+        rejected = Rejected(endpoint, run.run_id, masked(to_text(result.canonical)), message)
         return replace(result, outcome=rejected)
 
     def _commit(self, batch: Batch) -> None:
