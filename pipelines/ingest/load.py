@@ -1,39 +1,52 @@
-"""The nightly read, in order: for each scope walk, fetch, flatten, commit with the mark."""
+"""The nightly read: for each scope walk, fetch, flatten, commit with the watermark."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from datetime import timedelta
+from datetime import datetime, timedelta
 from hashlib import blake2b
 from pathlib import Path
 
 from pipelines.http.rate_limiter import RateLimiter
+from pipelines.http.retry import DEFAULT_RETRY, RetryPolicy
 from pipelines.ingest.concurrency import prefetch
+from pipelines.ingest.fetch import ListedRun
 from pipelines.ingest.progress import NullProgress, Progress, ScopeReport
-from pipelines.ingest.session import FetchResult, ListedRun, ScopeSession, Work, run_scopes
+from pipelines.ingest.session import ScopeSession, Surroundings, Work, run_scopes
 from pipelines.settings import Settings, Source
 from pipelines.sources.base import Page, RunSource, Watermark
 from pipelines.sources.postman.source import PostmanRuns
 from pipelines.sources.testmo.source import TestmoRuns
+from pipelines.warehouse.batch import FetchResult
 from pipelines.warehouse.ledger import Ledger, StoredRun
 
 
 def load_source(
-    settings: Settings, source: Source, url: str, progress: Progress | None = None
+    settings: Settings,
+    source: Source,
+    url: str,
+    progress: Progress | None = None,
+    retry: RetryPolicy = DEFAULT_RETRY,
 ) -> list[ScopeReport]:
     """Load what is new in every scope of a source; a report for each, as `run_scopes` gives."""
-    told = progress or NullProgress()
+    progress = progress or NullProgress()
+    shared = Surroundings(url, progress, settings.testruns_home / "logs")
     lookback = timedelta(hours=settings.testruns_lookback_hours)
 
     async def load(session: ScopeSession[Ledger]) -> None:
-        watermark = await session.in_thread(session.ledger.begin, lookback, session.started_at)
-        await session.commit_all(_walk(session, watermark))
-        await session.commit_all(_open_runs(session))
+        ledger = session.ledger
+        begun = await session.in_thread(ledger.begin, lookback, session.started_at)
+        await session.commit_all(_walk(session, begun))
+        # A walk that went on with an older one has read again only what is behind both.
+        reached = (ledger.watermark if begun.walk else begun).high_water
+        await session.commit_all(_open_runs(session, reached and reached - lookback))
 
-    api = run_source(settings, source, told)
-    return run_scopes(api, settings.scopes(source), url, told, Ledger, load)
+    api = run_source(settings, source, progress, retry)
+    return run_scopes(api, settings.scopes(source), shared, Ledger, load)
 
 
-def run_source(settings: Settings, source: Source, progress: Progress) -> RunSource:
+def run_source(
+    settings: Settings, source: Source, progress: Progress, retry: RetryPolicy = DEFAULT_RETRY
+) -> RunSource:
     """The API of a source, bound to its settings and to one pacer for all of its requests.
 
     Raises SettingsError where TESTRUNS_HOME cannot be written.
@@ -46,9 +59,9 @@ def run_source(settings: Settings, source: Source, progress: Progress) -> RunSou
     if source == "postman":
         per_minute, reserve = settings.postman_requests_per_minute, settings.postman_monthly_reserve
         rate_limiter = RateLimiter(per_minute, monthly_reserve=reserve, shared=shared, waits=waits)
-        return PostmanRuns(settings, rate_limiter)
+        return PostmanRuns(settings, rate_limiter, retry)
     per_minute = settings.testmo_requests_per_minute
-    return TestmoRuns(settings, RateLimiter(per_minute, shared=shared, waits=waits))
+    return TestmoRuns(settings, RateLimiter(per_minute, shared=shared, waits=waits), retry)
 
 
 def _gauges(settings: Settings, source: Source) -> Path:
@@ -64,26 +77,26 @@ def _gauges(settings: Settings, source: Source) -> Path:
 
 
 async def _walk(session: ScopeSession[Ledger], watermark: Watermark) -> AsyncIterator[Work]:
-    """What there is to do for the runs of each page, then its mark; for known runs nothing."""
-    api = session.api
+    """What there is to do for the runs of each page, then its watermark; for known runs nothing."""
+    source, fetcher = session.source, session.fetcher
     async with aclosing(prefetch(_pages(session, watermark))) as pages:
-        async for page, listed, held in pages:
-            for one in listed:
-                if one.run_id is None:
-                    yield session.rejected(one)
+        async for page, listed, stored in pages:
+            for run in listed:
+                if run.run_id is None:
+                    yield fetcher.rejected(run)
                     continue
-                known = held.get(one.run_id)
-                is_whole = api.is_whole(one.record)
+                known = stored.get(run.run_id)
+                is_whole = source.is_whole(run.record)
                 if known is not None and known.is_open:
-                    session.seen_open.add(one.run_id)
-                if known is not None and known.listed_digest == one.digest:
-                    # An open run may go on without its summary telling.
+                    session.seen_open.add(run.run_id)
+                if known is not None and known.listed_digest == run.digest:
+                    # An open run may go on and its summary stay as it is.
                     if known.is_due and not is_whole:
-                        yield session.fetch(one.run_id, one.digest)
+                        yield fetcher.detail(run)
                 elif is_whole:
-                    yield session.flat(one)
+                    yield fetcher.flat(run)
                 else:
-                    yield session.fetch(one.run_id, one.digest)
+                    yield fetcher.detail(run)
             yield FetchResult(references=page.references, watermark=page.watermark)
 
 
@@ -91,15 +104,39 @@ async def _pages(
     session: ScopeSession[Ledger], watermark: Watermark
 ) -> AsyncGenerator[tuple[Page, list[ListedRun], dict[str, StoredRun]], None]:
     """Each page of the walk, its runs, and what is held of them."""
-    async for page in session.api.walk(session.scope, watermark, now=session.started_at):
-        listed = [session.listed(sent) for sent in page.runs]
-        run_ids = [one.run_id for one in listed if one.run_id is not None]
-        held = await session.in_thread(session.ledger.held, run_ids, session.started_at)
-        yield page, listed, held
+    is_sized = watermark.high_water is not None
+    async for page in session.source.walk(session.scope, watermark, now=session.started_at):
+        listed = [session.fetcher.listed(sent) for sent in page.runs]
+        run_ids = [run.run_id for run in listed if run.run_id is not None]
+        stored = await session.in_thread(session.ledger.stored_runs, run_ids, session.started_at)
+        if not is_sized:
+            _report_size(session, watermark, page, listed)
+            is_sized = True
+        yield page, listed, stored
 
 
-async def _open_runs(session: ScopeSession[Ledger]) -> AsyncIterator[Work]:
-    """Open runs of any age that the walk has not met, by ID."""
-    for run_id in await session.in_thread(session.ledger.due_open_runs, session.started_at):
-        if run_id not in session.seen_open:
-            yield session.fetch(run_id, None)
+def _report_size(
+    session: ScopeSession[Ledger], watermark: Watermark, page: Page, listed: list[ListedRun]
+) -> None:
+    """Report what a first load has before it, by its first page."""
+    total = page.watermark.walk and page.watermark.walk.announced_total
+    if total is None or not listed:
+        return
+    done = (watermark.walk and watermark.walk.runs_listed) or 0
+    details = sum(not session.source.is_whole(run.record) for run in listed)
+    session.report_size(total - done, (total - done) * details / len(listed))
+
+
+async def _open_runs(
+    session: ScopeSession[Ledger], walked_from: datetime | None
+) -> AsyncIterator[Work]:
+    """Open runs of any age that the walk has not seen, by ID.
+
+    `walked_from`: the walk has read the list from here on; None: all of it. A run that was listed
+    and never fetched may still be listed before that, so that a 404 proves nothing.
+    """
+    for run in await session.in_thread(session.ledger.due_open_runs, session.started_at):
+        if run.run_id in session.seen_open:
+            continue
+        is_behind = bool(run.opened_at and walked_from and run.opened_at < walked_from)
+        yield session.fetcher.by_id(run.run_id, is_listed=is_behind and not run.is_loaded)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pipelines.ingest.progress import ScopeReport
+from pipelines.settings import Source
 
 if TYPE_CHECKING:
     from pipelines.ingest.backfill import Estimate
@@ -54,6 +55,17 @@ def format_quota(quota: Mapping[str, int]) -> str:
         if remaining in quota
     ]
     return f"requests left: {', '.join(parts)}" if parts else ""
+
+
+def size_line(source: Source, scope: str, runs: int, minutes: float) -> str:
+    """What a first load has before it."""
+    takes = f", {format_minutes(minutes)} at the allowed rate" if minutes else ""
+    return f"{source} {scope}: {runs:,} runs to load{takes}; a stopped load goes on where it was"
+
+
+def wait_text(seconds: float) -> str:
+    """Why nothing happens."""
+    return f"waiting {seconds:.0f} s for the rate limit"
 
 
 def estimate_line(estimate: "Estimate") -> str:

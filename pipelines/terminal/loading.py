@@ -11,8 +11,7 @@ from pipelines.ingest.backfill import (
 )
 from pipelines.ingest.load import load_source
 from pipelines.ingest.progress import ScopeReport
-from pipelines.ingest.reparse import Retried
-from pipelines.ingest.reparse import retry_rejected as reparse_source
+from pipelines.ingest.reparse import Reparsed, reparse_rejected
 from pipelines.settings import Settings, Source
 from pipelines.terminal import output
 from pipelines.terminal.load_lines import estimate_line, scope_line
@@ -77,11 +76,11 @@ def retry_rejected(settings: Settings) -> int:
     sources = settings.require_source()
     url = open_warehouse(settings)
     reports: list[ScopeReport] = []
-    records: list[Retried] = []
+    records: list[Reparsed] = []
     for name in sources:
-        scopes, retried = reparse_source(settings, name, url)
+        scopes, reparsed = reparse_rejected(settings, name, url)
         reports += scopes
-        records += retried
+        records += reparsed
     for report in reports:
         if report.error is not None:
             output.line(scope_line(report))

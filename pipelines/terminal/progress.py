@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 from pipelines.ingest.progress import Progress, ScopeReport
 from pipelines.settings import Source
 from pipelines.terminal import output
-from pipelines.terminal.load_lines import detail_lines, format_minutes, scope_line
+from pipelines.terminal.load_lines import (
+    detail_lines,
+    format_minutes,
+    scope_line,
+    size_line,
+    wait_text,
+)
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -69,6 +75,10 @@ class Lines:
         """Say why nothing happens."""
         output.note(f"{source}: {wait_text(seconds)}")
 
+    def waits_for_lock(self, source: Source, scope: str, holder: str) -> None:
+        """Say for whom."""
+        output.note(f"{source} {scope}: waiting for {holder}")
+
     def scope_ends(self, report: ScopeReport) -> None:
         """Say what came of it."""
         output.line(scope_line(report))
@@ -111,21 +121,12 @@ class _Bars(Lines):
         if self._task is not None:
             self._bars.update(self._task, note=wait_text(seconds))
 
+    def waits_for_lock(self, source: Source, scope: str, holder: str) -> None:  # noqa: ARG002
+        if self._task is not None:
+            self._bars.update(self._task, note=output.visible(f"waiting for {holder}"))
+
     def scope_ends(self, report: ScopeReport) -> None:
         if self._task is not None:
             self._bars.remove_task(self._task)
             self._task = None
         super().scope_ends(report)
-
-
-def size_line(source: Source, scope: str, runs: int, minutes: float) -> str:
-    """What a first load has before it."""
-    return (
-        f"{source} {scope}: {runs:,} runs to read, {format_minutes(minutes)} at the allowed rate; "
-        "it may be stopped at any time, and goes on from there"
-    )
-
-
-def wait_text(seconds: float) -> str:
-    """Why nothing happens."""
-    return f"waiting {seconds:.0f} s for the rate limit"

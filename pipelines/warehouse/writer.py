@@ -19,8 +19,6 @@ from pipelines.warehouse.queries import queries
 
 ColumnTypes = dict[str, dict[str, str]]
 _STAMPS = ("first_loaded_at", "loaded_at", "load_id")
-# Of an unknown field's name, which is part of a key; `extra` holds all of it.
-_NAME_LENGTH = 200
 
 
 def column_types(connection: psycopg.Connection) -> ColumnTypes:
@@ -158,11 +156,11 @@ def merge_references(
         if rows:
             columns = source.reference_columns[table]
             sent = [dict(zip(columns, row, strict=True)) for row in rows]
-            done = connection.execute(
+            cursor = connection.execute(
                 _upsert(table, columns, types[table]), {"load_id": load_id, "rows": Jsonb(sent)}
             )
-            if done.rowcount:
-                written[table] += done.rowcount
+            if cursor.rowcount:
+                written[table] += cursor.rowcount
     return written
 
 
@@ -191,24 +189,6 @@ def _upsert(table: str, columns: tuple[str, ...], types: dict[str, str]) -> sql.
         held=listed(sql.Identifier("held", column) for column in values),
         excluded=listed(sql.Identifier("excluded", column) for column in values),
     )
-
-
-def unknown_fields(source: RunSource, runs: Iterable[FlatRun]) -> set[tuple[str, str]]:
-    """(table, path) of every field that went to `extra`, which is the last column."""
-    found: set[tuple[str, str]] = set()
-    for table, columns in source.columns.items():
-        if columns[-1] != "extra":
-            continue
-        for run in runs:
-            for row in run.rows[table]:
-                if row[-1] is None:
-                    continue
-                for key, value in row[-1].items():
-                    if key in source.nested and type(value) is dict:
-                        found.update((table, f"{key}.{inner}"[:_NAME_LENGTH]) for inner in value)
-                    else:
-                        found.add((table, key[:_NAME_LENGTH]))
-    return found
 
 
 def _name(table: str) -> sql.Identifier:
