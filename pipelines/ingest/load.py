@@ -119,12 +119,12 @@ def _report_size(
     session: ScopeSession[Ledger], watermark: Watermark, page: Page, listed: list[ListedRun]
 ) -> None:
     """Report what a first load has before it, by its first page."""
-    total = page.watermark.walk and page.watermark.walk.announced_total
-    if total is None or not listed:
+    walk, before = page.watermark.walk, watermark.walk
+    if walk is None or walk.announced_total is None or not listed:
         return
-    done = (watermark.walk and watermark.walk.runs_listed) or 0
+    runs = walk.announced_total - ((before and before.runs_listed) or 0)
     details = sum(not session.source.is_whole(run.record) for run in listed)
-    session.report_size(total - done, (total - done) * details / len(listed))
+    session.report_size(runs, runs * details / len(listed))
 
 
 async def _open_runs(

@@ -4,16 +4,17 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from pipelines.ingest.progress import ScopeReport
+from pipelines.ingest.progress import NullProgress, ScopeReport
 from pipelines.sandbox.data import SandboxData
 from pipelines.sandbox.server import Sandbox
 from pipelines.terminal.load_lines import detail_lines, format_minutes, scope_line
 from pipelines.terminal.progress import Lines
-from tests.support.factories import BOOKS, postman_run
+from tests.support.factories import BOOKS, COLLECTION, postman_run
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -54,6 +55,39 @@ def test_minutes_read_as_hours_when_there_are_many() -> None:
     assert [format_minutes(value) for value in (0.2, 59.4, 60, 200)] == [
         *("about 1 min", "about 59 min", "about 1 h 0 min", "about 3 h 20 min")
     ]
+
+
+class Sizes(NullProgress):
+    """Keeps what is said before a first load."""
+
+    def __init__(self) -> None:
+        self.sizes: list[tuple[str, str, int, float]] = []
+
+    def scope_sized(self, source: str, scope: str, runs: int, minutes: float) -> None:
+        self.sizes.append((source, scope, runs, minutes))
+
+
+def test_a_first_load_says_what_is_before_it_and_a_second_does_not(
+    load: Callable[..., list[ScopeReport]],
+) -> None:
+    data = SandboxData([postman_run(number) for number in range(230)], [], BOOKS)
+    progress = Sizes()
+    with Sandbox(data, requests_per_minute=100_000) as sandbox:
+        load(sandbox.settings, progress)
+        load(sandbox.settings, progress)
+    [(source, scope, runs, minutes)] = progress.sizes
+    assert (source, scope, runs) == ("postman", COLLECTION, 230)
+    assert minutes == pytest.approx(230 / 100_000)
+
+
+def test_hours_of_loading_are_announced_before_they_begin(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Lines().scope_sized("postman", "c1", 60_000, 200.0)
+    assert capsys.readouterr().err == (
+        "testruns: postman c1: 60,000 runs to load, about 3 h 20 min at the allowed rate; "
+        "a stopped load goes on where it was\n"
+    )
 
 
 def test_a_bar_is_for_the_terminal_and_lines_are_for_the_file(
