@@ -38,11 +38,14 @@ def load_progress(*, verbose: bool = False) -> Iterator[Progress]:
         TextColumn,
         TimeElapsedColumn,
     )
+    from rich.table import Column  # noqa: PLC0415
 
+    # With all that stands beside it, 80 columns.
+    name = Column(max_width=20, no_wrap=True)
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=16),
+        TextColumn("{task.description}", markup=False, table_column=name),
+        BarColumn(bar_width=8),
         TextColumn("{task.completed:,.0f}{task.fields[of]} runs", markup=False),
         TimeElapsedColumn(),
         TextColumn("{task.fields[note]}", markup=False),
@@ -114,12 +117,12 @@ class _Bars(Lines):
         self._bars.update(self._task, advance=runs, note="")
         if self._runs and self._minutes > 1:
             left = 1 - self._bars.tasks[0].completed / self._runs
-            note = f"{format_minutes(self._minutes * left)} left"
+            note = f"{format_minutes(self._minutes * left).removeprefix('about ')} left"
             self._bars.update(self._task, note=note)
 
     def waits(self, source: Source, seconds: float) -> None:  # noqa: ARG002
         if self._task is not None:
-            self._bars.update(self._task, note=wait_text(seconds))
+            self._bars.update(self._task, note=f"waiting {seconds:.0f} s")
 
     def waits_for_lock(self, source: Source, scope: str, holder: str) -> None:  # noqa: ARG002
         if self._task is not None:
