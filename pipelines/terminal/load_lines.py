@@ -63,11 +63,6 @@ def size_line(source: Source, scope: str, runs: int, minutes: float) -> str:
     return f"{source} {scope}: {runs:,} runs to load{takes}; a stopped load goes on where it was"
 
 
-def wait_text(seconds: float) -> str:
-    """Why nothing happens."""
-    return f"waiting {seconds:.0f} s for the rate limit"
-
-
 def estimate_line(estimate: "Estimate") -> str:
     """One line for a scope: what a backfill of it would take."""
     where = f"{estimate.source} {estimate.scope}"

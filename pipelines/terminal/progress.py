@@ -5,16 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from pipelines.ingest.progress import Progress, ScopeReport
+from pipelines.ingest.progress import NullProgress, Progress, ScopeReport
 from pipelines.settings import Source
 from pipelines.terminal import output
-from pipelines.terminal.load_lines import (
-    detail_lines,
-    format_minutes,
-    scope_line,
-    size_line,
-    wait_text,
-)
+from pipelines.terminal.load_lines import detail_lines, format_minutes, scope_line, size_line
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -28,7 +22,7 @@ def load_progress(*, verbose: bool = False) -> Iterator[Progress]:
     `verbose` adds what each scope cost and wrote.
     """
     if not sys.stderr.isatty():
-        yield Lines(verbose=verbose)
+        yield _Lines(verbose=verbose)
         return
     from rich.console import Console  # noqa: PLC0415 - only for people
     from rich.progress import (  # noqa: PLC0415
@@ -57,40 +51,30 @@ def load_progress(*, verbose: bool = False) -> Iterator[Progress]:
         yield _Bars(bars, verbose=verbose)
 
 
-class Lines:
+class _Lines(NullProgress):
     """A line when a scope is done, and one when there is long to wait."""
 
     def __init__(self, *, verbose: bool = False) -> None:
         self._verbose = verbose
 
-    def scope_begins(self, source: Source, scope: str) -> None:
-        """Nothing yet."""
-
     def scope_sized(self, source: Source, scope: str, runs: int, minutes: float) -> None:
-        """Say what is ahead, where it takes more than a minute."""
         if minutes > 1:
             output.note(size_line(source, scope, runs, minutes))
 
-    def runs_fetched(self, source: Source, scope: str, runs: int) -> None:
-        """Nothing: the scope's last line has the sum."""
-
     def waits(self, source: Source, seconds: float) -> None:
-        """Say why nothing happens."""
-        output.note(f"{source}: {wait_text(seconds)}")
+        output.note(f"{source}: waiting {seconds:.0f} s for the rate limit")
 
     def waits_for_lock(self, source: Source, scope: str, holder: str) -> None:
-        """Say for whom."""
         output.note(f"{source} {scope}: waiting for {holder}")
 
     def scope_ends(self, report: ScopeReport) -> None:
-        """Say what came of it."""
         output.line(scope_line(report))
         if self._verbose:
             for detail in detail_lines(report):
                 output.line(detail)
 
 
-class _Bars(Lines):
+class _Bars(_Lines):
     """A line that moves for the scope under way, above it those that are done."""
 
     def __init__(self, bars: "Bars", *, verbose: bool) -> None:

@@ -2,12 +2,13 @@
 
 import json
 from datetime import UTC, datetime
+from typing import Any
 
 from pipelines.settings import Settings
 from pipelines.terminal import output
 from pipelines.terminal.load_lines import format_quota
 from pipelines.terminal.places import psql_command
-from pipelines.terminal.status import Row, Status, read_status
+from pipelines.terminal.status import Row, read_status
 from pipelines.warehouse.engine import open_warehouse
 
 _MOST_ENTRIES = 20
@@ -25,49 +26,49 @@ def show_status(settings: Settings, *, as_json: bool = False) -> None:
     status = read_status(settings, url)
     if as_json:
         # JSON escapes by itself what cannot be seen.
-        print(json.dumps(status.as_json(), default=str, indent=2))
+        print(json.dumps(status, default=str, indent=2))
     else:
         _show(status, psql_command(settings, url))
 
 
-def _show(status: Status, psql: str) -> None:
+def _show(status: dict[str, Any], psql: str) -> None:
     now = datetime.now(UTC)
-    output.line(f"warehouse    {status.warehouse}")
-    output.line(f"password in  {status.password_in}")
+    output.line(f"warehouse    {status['warehouse']}")
+    output.line(f"password in  {status['password_in']}")
     output.line(f"open it      {psql}")
-    output.line(f"read only    role {status.reader}; see docs/bi.md")
+    output.line(f"read only    role {status['reader']}; see docs/bi.md")
     output.line()
-    if not status.watermarks and not status.last_loads:
+    if not status["watermarks"] and not status["last_loads"]:
         output.line("nothing has been loaded yet")
         return
-    for source in sorted({load["source"] for load in status.last_loads}):
+    for source in sorted({load["source"] for load in status["last_loads"]}):
         _show_scopes(source, status, now)
     output.table(
         "Tables",
         ("", "last change", "runs"),
         [
             (row["table_name"], format_age(row["loaded_at"], now), f"{row['rows']:,}")
-            for row in status.tables
+            for row in status["tables"]
         ],
         numbers=2,
     )
     output.line()
-    _show_list("Open runs", [_open_run(row) for row in status.open_runs])
-    _show_list("Rejected records", [_rejected(row) for row in status.rejected_records])
+    _show_list("Open runs", [_open_run(row) for row in status["open_runs"]])
+    _show_list("Rejected records", [_rejected(row) for row in status["rejected_records"]])
     _show_list(
         "Fields without a column, kept in extra",
-        [f"{row['table_name']}: {row['field']}" for row in status.unknown_fields],
+        [f"{row['table_name']}: {row['field']}" for row in status["unknown_fields"]],
     )
     _show_list(
         "Runs whose totals differ from their rows (ingest.reconciliations)",
-        [_difference(row) for row in status.reconciliations],
+        [_difference(row) for row in status["reconciliations"]],
     )
 
 
-def _show_scopes(source: str, status: Status, now: datetime) -> None:
-    loads = [load for load in status.last_loads if load["source"] == source]
+def _show_scopes(source: str, status: dict[str, Any], now: datetime) -> None:
+    loads = [load for load in status["last_loads"] if load["source"] == source]
     high_waters = {
-        row["scope"]: row["high_water"] for row in status.watermarks if row["source"] == source
+        row["scope"]: row["high_water"] for row in status["watermarks"] if row["source"] == source
     }
     output.table(
         source.capitalize(),

@@ -1,6 +1,5 @@
-"""What `testruns status` reads: how far each history is read, and what needs a look."""
+"""Queries of `sql/queries/` as plain rows, for what the terminal shows."""
 
-from dataclasses import asdict, dataclass
 from typing import Any
 
 from psycopg import Error as PsycopgError
@@ -17,45 +16,18 @@ from pipelines.warehouse.url import WarehouseUrl
 Row = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Status:
-    """The `ingest` schema at a glance; rows as the queries of sql/queries/status.sql name them.
+def read_status(settings: Settings, url: str) -> dict[str, Any]:
+    """The rows of each query of status.sql by its name, and how to open the warehouse.
 
     `warehouse` is the URL without its password, which is in `password_in`; `reader` is the role
-    that reads everything and writes nothing. Times are UTC.
+    that reads everything and writes nothing. Times are UTC. Raises WarehouseError.
     """
-
-    warehouse: str
-    password_in: str
-    reader: str
-    tables: list[Row]
-    watermarks: list[Row]
-    last_loads: list[Row]
-    open_runs: list[Row]
-    rejected_records: list[Row]
-    unknown_fields: list[Row]
-    reconciliations: list[Row]
-
-    def as_json(self) -> dict[str, Any]:
-        """Everything, for `json.dumps`."""
-        return asdict(self)
-
-
-def read_status(settings: Settings, url: str) -> Status:
-    """Read it in one session. Raises WarehouseError when the warehouse does not answer."""
-    rows = read_queries(url, "status")
-    return Status(
-        warehouse=str(WarehouseUrl.parse(url)),
-        password_in=password_place(settings),
-        reader=READER,
-        tables=rows["tables"],
-        watermarks=rows["watermarks"],
-        last_loads=rows["last_loads"],
-        open_runs=rows["open_runs"],
-        rejected_records=rows["rejected"],
-        unknown_fields=rows["unknown_fields"],
-        reconciliations=rows["reconciliations"],
-    )
+    return {
+        "warehouse": str(WarehouseUrl.parse(url)),
+        "password_in": password_place(settings),
+        "reader": READER,
+        **read_queries(url, "status"),
+    }
 
 
 def read_queries(url: str, subject: str) -> dict[str, list[Row]]:

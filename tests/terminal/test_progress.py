@@ -13,7 +13,7 @@ from pipelines.ingest.progress import NullProgress, ScopeReport
 from pipelines.sandbox.data import SandboxData
 from pipelines.sandbox.server import Sandbox
 from pipelines.terminal.load_lines import detail_lines, format_minutes, scope_line
-from pipelines.terminal.progress import Lines
+from pipelines.terminal.progress import load_progress
 from tests.support.factories import BOOKS, COLLECTION, postman_run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,7 +47,9 @@ def test_verbose_adds_what_a_scope_cost() -> None:
 def test_a_forged_line_in_an_error_stays_in_its_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    Lines().scope_ends(ScopeReport("postman", "c1", error="HTTP 500: x\npostman c2: nothing new"))
+    with load_progress() as progress:
+        error = "HTTP 500: x\npostman c2: nothing new"
+        progress.scope_ends(ScopeReport("postman", "c1", error=error))
     assert len(capsys.readouterr().out.splitlines()) == 1
 
 
@@ -83,7 +85,8 @@ def test_a_first_load_says_what_is_before_it_and_a_second_does_not(
 def test_hours_of_loading_are_announced_before_they_begin(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    Lines().scope_sized("postman", "c1", 60_000, 200.0)
+    with load_progress() as progress:
+        progress.scope_sized("postman", "c1", 60_000, 200.0)
     assert capsys.readouterr().err == (
         "testruns: postman c1: 60,000 runs to load, about 3 h 20 min at the allowed rate; "
         "a stopped load goes on where it was\n"
