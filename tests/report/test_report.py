@@ -277,6 +277,18 @@ def test_a_chart_is_drawn_in_the_units_of_what_it_shows(page: str) -> None:
     assert passed.count("h1") == failed.count("h1") == 56
 
 
+def test_a_long_period_has_a_column_for_each_of_its_weeks(built_url: str, tmp_path: Path) -> None:
+    written = write_report(settings_for(built_url, tmp_path), since=NOW - 400 * DAY)
+    [chart] = re.findall(
+        r'id="health-1-alt">(.*?)</svg>', written.read_text(encoding="utf-8"), re.DOTALL
+    )
+    assert "red runs by week" in chart
+    first, last = ((NOW - days * DAY).date() for days in (400, 0))
+    mondays = {day - dt.timedelta(days=day.weekday()) for day in (first, last)}
+    weeks = (max(mondays) - min(mondays)).days // 7 + 1
+    assert chart.count("h1") == 2 * weeks
+
+
 def sum_of(path: str) -> float:
     """The sum of the heights of columns."""
     return sum(float(height) for height in re.findall(r"V(-?[\d.]+)", path))

@@ -72,9 +72,10 @@ def view(data: ReportData) -> dict[str, Any]:
 
 def _card(name: str, system: str, days: pd.DataFrame, period: Period, step: str) -> Card:
     days = days[_FIGURES].astype(float)
-    weeks = days.resample("W-MON", label="left", closed="left").sum()
-    every_day = pd.date_range(period.first_day, period.last_day, unit="s")
-    columns = days.reindex(every_day, fill_value=0.0) if step == "day" else weeks
+    weeks = _by_week(days)
+    columns = days.reindex(pd.date_range(period.first_day, period.last_day, unit="s"), fill_value=0)
+    if step == "week":
+        columns = _by_week(columns)
     passed, failed = columns["runs_passed"], columns["runs_failed"]
     alt = (
         f"Green and red runs by {step}, {period.first_day} to {period.last_day}: "
@@ -94,6 +95,10 @@ def _card(name: str, system: str, days: pd.DataFrame, period: Period, step: str)
             pd.Timestamp(str(monday)).date(): _figures(week) for monday, week in weeks.iterrows()
         },
     )
+
+
+def _by_week(days: pd.DataFrame) -> pd.DataFrame:
+    return days.resample("W-MON", label="left", closed="left").sum()
 
 
 def _figures(sums: "pd.Series[float]") -> Figures:
