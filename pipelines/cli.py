@@ -9,12 +9,14 @@ import atexit
 import gc
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from pipelines.errors import SettingsError, TestrunsError
+from pipelines.sources.registry import REGISTRY, SOURCES
 
 if TYPE_CHECKING:
     from pipelines.ingest.progress import ScopeReport
@@ -65,7 +67,7 @@ def _settings() -> "Settings":
 
 
 @cli.command()
-@click.option("--source", type=click.Choice(["postman", "testmo"]), help="Only this one.")
+@click.option("--source", type=click.Choice(SOURCES), help="Only this one.")
 def load(source: "Source | None") -> int:
     """Extract, flatten and load what is new; no dbt."""
     settings = _settings()
@@ -86,9 +88,9 @@ def load(source: "Source | None") -> int:
 
 
 def _say_what_is_left_out(settings: "Settings") -> None:
-    for source, key in (("postman", "POSTMAN_API_KEY"), ("testmo", "TESTMO_API_TOKEN")):
-        if source not in settings.configured_sources:
-            click.echo(f"{source}: not loaded, {key} is not set")
+    for name, spec in REGISTRY.items():
+        if name not in settings.configured_sources:
+            click.echo(f"{name}: not loaded, {spec.key_setting} is not set")
 
 
 def _exit_status(reports: "list[ScopeReport]") -> int:
@@ -105,21 +107,28 @@ def _exit_status(reports: "list[ScopeReport]") -> int:
     return 1
 
 
+def _scope_options(command: Callable[..., int]) -> Callable[..., int]:
+    """An option for the scopes of each source, by whose name the command gets them."""
+    for name, spec in reversed(list(REGISTRY.items())):
+        command = click.option(
+            spec.scope_option, name, multiple=True, help=f"Only these {spec.scope_kind}s."
+        )(command)
+    return command
+
+
 @cli.command()
 @click.option("--since", required=True, help="A date, or a time in ISO 8601.")
 @click.option("--until", help="The same; runs from then on are left alone. Default: now.")
-@click.option("--source", type=click.Choice(["postman", "testmo"]), help="Only this one.")
-@click.option("--collection", "collections", multiple=True, help="Only these collections.")
-@click.option("--project", "projects", multiple=True, help="Only these projects.")
+@click.option("--source", type=click.Choice(SOURCES), help="Only this one.")
+@_scope_options
 @click.option("--dry-run", is_flag=True, help="Say how many requests it would take.")
 def backfill(
     since: str,
     until: str | None,
     source: "Source | None",
-    collections: tuple[str, ...],
-    projects: tuple[str, ...],
     *,
     dry_run: bool,
+    **named: tuple[str, ...],
 ) -> int:
     """Re-read a window and reconcile it with the source; no watermark moves.
 
@@ -138,7 +147,7 @@ def backfill(
         moment("--since", since, settings.testruns_timezone),
         moment("--until", until, settings.testruns_timezone) if until else None,
     )
-    chosen = chosen_scopes(settings, source, collections, projects)
+    chosen = chosen_scopes(settings, source, named)
     if dry_run:
         from pipelines.terminal.progress import estimate_line
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from pipelines.report.formats import seen, short_id
 from pipelines.report.reading import Row
+from pipelines.sources.registry import REGISTRY
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class Scopes:
         """`Payments`, `collection 40817263-0b7c…`, `project 1`."""
         if (system, scope) in self.names:
             return self.names[system, scope]
-        kind = "collection" if system == "postman" else "project"
+        kind = REGISTRY[system].scope_kind
         return f"no {kind}" if scope is None else f"{kind} {short_id(scope)}"
 
 
