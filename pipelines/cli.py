@@ -6,12 +6,14 @@ nor pandas, and `--help` needs nothing at all.
 """
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from pipelines.errors import SettingsError, TestrunsError
+from pipelines.sources.registry import REGISTRY, SOURCES
 from pipelines.terminal import output
 
 if TYPE_CHECKING:
@@ -22,9 +24,7 @@ _EPILOG = """Settings come from the environment or from .env here; see README.md
 Shell completion: eval "$(_TESTRUNS_COMPLETE=bash_source testruns)", or zsh_source, fish_source.
 """
 
-_one_source = click.option(
-    "--source", type=click.Choice(["postman", "testmo"]), help="Only this one."
-)
+_one_source = click.option("--source", type=click.Choice(SOURCES), help="Only this one.")
 _verbose = click.option("-v", "--verbose", is_flag=True, help="Show what each scope cost.")
 _file = click.Path(path_type=Path)
 
@@ -89,23 +89,29 @@ def load(source: "Source | None", *, verbose: bool) -> int:
     return loading.load(_settings(), source, verbose=verbose)
 
 
+def _scope_options(command: Callable[..., int]) -> Callable[..., int]:
+    """An option for the scopes of each source, which the command gets by the source's name."""
+    for name, spec in reversed(list(REGISTRY.items())):
+        only = f"Only these {spec.scope_kind}s."
+        command = click.option(spec.scope_option, name, multiple=True, help=only)(command)
+    return command
+
+
 @cli.command()
 @click.option("--since", required=True, help="A date, or a time in ISO 8601.")
 @click.option("--until", help="The same; runs from then on are left alone. Default: now.")
 @_one_source
-@click.option("--collection", "collections", multiple=True, help="Only these collections.")
-@click.option("--project", "projects", multiple=True, help="Only these projects.")
+@_scope_options
 @click.option("--dry-run", is_flag=True, help="Say how many requests it would take.")
 @_verbose
 def backfill(
     since: str,
     until: str | None,
     source: "Source | None",
-    collections: tuple[str, ...],
-    projects: tuple[str, ...],
     *,
     dry_run: bool,
     verbose: bool,
+    **scopes: tuple[str, ...],
 ) -> int:
     """Read a window again and reconcile it with the source.
 
@@ -113,9 +119,8 @@ def backfill(
     """
     from pipelines.terminal import loading
 
-    settings = _settings()
     return loading.backfill(
-        settings, since, until, source, collections, projects, dry_run=dry_run, verbose=verbose
+        _settings(), since, until, source, scopes, dry_run=dry_run, verbose=verbose
     )
 
 
@@ -172,24 +177,9 @@ def report(out: Path | None, since: str | None, until: str | None, *, is_opened:
 
     It speaks of whole business days in TESTRUNS_TIMEZONE, of ten years at most.
     """
-    settings = _settings_to_show()
-    import webbrowser
+    from pipelines.terminal import building
 
-    from pipelines.ingest.backfill import moment
-    from pipelines.report.write import write_report
-    from pipelines.terminal.places import short_path
-
-    zone = settings.testruns_timezone
-    page = write_report(
-        settings,
-        out,
-        moment("--since", since, zone) if since else None,
-        moment("--until", until, zone) if until else None,
-    )
-    output.line(short_path(page))
-    if is_opened and not webbrowser.open(page.as_uri()):
-        output.note(f"no browser could be started; open {page.as_uri()}")
-    return 0
+    return building.report(_settings_to_show(), out, since, until, is_opened=is_opened)
 
 
 @cli.command()

@@ -8,7 +8,7 @@ concludes nothing.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,6 +23,7 @@ from pipelines.ingest.session import ScopeSession, Surroundings, Work, run_scope
 from pipelines.settings import Settings, Source
 from pipelines.sources.base import Page, RunSource, Watermark
 from pipelines.sources.fields import BadFieldError, Json
+from pipelines.sources.registry import REGISTRY
 from pipelines.warehouse.backfill_ledger import BackfillLedger
 from pipelines.warehouse.batch import FetchResult
 
@@ -61,30 +62,26 @@ def moment(option: str, text: str, zone: str) -> datetime:
 
 
 def chosen_scopes(
-    settings: Settings,
-    source: Source | None,
-    collections: tuple[str, ...],
-    projects: tuple[str, ...],
+    settings: Settings, source: Source | None, named: Mapping[Source, tuple[str, ...]]
 ) -> dict[Source, tuple[str, ...]]:
     """The scopes to re-read, by source: those named, or all of the sources that are configured.
 
     Raises SettingsError for one that the settings do not name.
     """
-    named: dict[Source, tuple[str, ...]] = {"postman": collections, "testmo": projects}
-    options = {"postman": "--collection", "testmo": "--project"}
     chosen: dict[Source, tuple[str, ...]] = {}
     for name in settings.require_source(source):
-        configured = settings.scopes(name)
-        for scope in named[name]:
+        configured, scopes = settings.scopes(name), named.get(name, ())
+        for scope in scopes:
             if scope not in configured:
                 raise SettingsError(
-                    f"{options[name]}: {scope} is not among those of the settings "
+                    f"{REGISTRY[name].scope_option}: {scope} is not among those of the settings "
                     f"({', '.join(configured)})"
                 )
-        if named[name] or not any(named.values()):
-            chosen[name] = named[name] or configured
+        if scopes or not any(named.values()):
+            chosen[name] = scopes or configured
     if not chosen:
-        raise SettingsError("--collection, --project: name nothing of the source to re-read")
+        options = ", ".join(spec.scope_option for spec in REGISTRY.values())
+        raise SettingsError(f"{options}: name nothing of the source to re-read")
     return chosen
 
 
@@ -189,11 +186,7 @@ async def _estimate_source(
 ) -> list[Estimate]:
     estimates = []
     api = run_source(settings, source, NullProgress())
-    per_minute = (
-        settings.postman_requests_per_minute
-        if source == "postman"
-        else settings.testmo_requests_per_minute
-    )
+    per_minute = settings.sources[source].requests_per_minute
     async with api.client:
         for scope in scopes:
             api.client.count_anew()

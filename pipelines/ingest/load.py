@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 from hashlib import blake2b
 from pathlib import Path
 
+from pipelines.errors import SettingsError
+from pipelines.http.client import Client
 from pipelines.http.rate_limiter import RateLimiter
 from pipelines.http.retry import DEFAULT_RETRY, RetryPolicy
 from pipelines.ingest.concurrency import prefetch
@@ -14,8 +16,8 @@ from pipelines.ingest.progress import NullProgress, Progress, ScopeReport
 from pipelines.ingest.session import ScopeSession, Surroundings, Work, run_scopes
 from pipelines.settings import Settings, Source
 from pipelines.sources.base import Page, RunSource, Watermark
-from pipelines.sources.postman.source import PostmanRuns
-from pipelines.sources.testmo.source import TestmoRuns
+from pipelines.sources.redaction import Redactor
+from pipelines.sources.registry import REGISTRY
 from pipelines.warehouse.batch import FetchResult
 from pipelines.warehouse.ledger import Ledger, StoredRun
 
@@ -49,30 +51,37 @@ def run_source(
 ) -> RunSource:
     """The API of a source, bound to its settings and to one pacer for all of its requests.
 
-    Raises SettingsError where TESTRUNS_HOME cannot be written.
+    Raises SettingsError where its key is not set or TESTRUNS_HOME cannot be written.
     """
 
     def waits(seconds: float) -> None:
         progress.waits(source, seconds)
 
-    shared = _gauges(settings, source)
-    if source == "postman":
-        per_minute, reserve = settings.postman_requests_per_minute, settings.postman_monthly_reserve
-        rate_limiter = RateLimiter(per_minute, monthly_reserve=reserve, shared=shared, waits=waits)
-        return PostmanRuns(settings, rate_limiter, retry)
-    per_minute = settings.testmo_requests_per_minute
-    return TestmoRuns(settings, RateLimiter(per_minute, shared=shared, waits=waits), retry)
-
-
-def _gauges(settings: Settings, source: Source) -> Path:
-    """The file through which all processes of this machine keep one pace for an API and key."""
-    root, key = (
-        (settings.postman_api_url, settings.postman_api_key)
-        if source == "postman"
-        else (settings.testmo_api_url, settings.testmo_api_token)
+    spec, own = REGISTRY[source], settings.sources[source]
+    if own.key is None or own.api_url is None:
+        raise SettingsError(f"{spec.key_setting}: required to load {source}")
+    client = Client(
+        source,
+        own.api_url,
+        (*spec.key_header, own.key),
+        key_setting=own.variable("key"),
+        url_setting=own.variable("api_url"),
+        rate_limiter=RateLimiter(
+            own.requests_per_minute,
+            monthly_reserve=own.reserve,
+            shared=_gauges(settings, source, own.api_url, own.key.get_secret_value()),
+            waits=waits,
+        ),
+        retry=retry,
     )
-    asked = f"{root} {key.get_secret_value() if key else ''}"
-    name = blake2b(asked.encode(), digest_size=8).hexdigest()
+    redactor = Redactor(settings.testruns_redact_params)
+    lookback = timedelta(hours=settings.testruns_lookback_hours)
+    return spec.connect(client, own, redactor, lookback)
+
+
+def _gauges(settings: Settings, source: Source, root: str, key: str) -> Path:
+    """The file through which all processes of this machine keep one pace for an API and key."""
+    name = blake2b(f"{root} {key}".encode(), digest_size=8).hexdigest()
     return settings.testruns_home / "pace" / f"{source}-{name}"
 
 

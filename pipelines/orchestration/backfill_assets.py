@@ -22,11 +22,12 @@ from pipelines.errors import TestrunsError
 from pipelines.ingest.backfill import Window, backfill_source
 from pipelines.ingest.progress import Progress
 from pipelines.orchestration.in_thread import in_thread
-from pipelines.orchestration.metadata import RUNS, load_metadata, table
+from pipelines.orchestration.metadata import load_metadata, table
 from pipelines.orchestration.raw_assets import OWNERS, runs_key
 from pipelines.orchestration.run_log import DagsterLogProgress, FanOut
-from pipelines.orchestration.step_retry import Retry, failure, is_worth_a_retry, pool, told
+from pipelines.orchestration.step_retry import Retry, failure, is_worth_a_retry, told
 from pipelines.settings import SOURCES, Settings, Source
+from pipelines.sources.registry import REGISTRY
 from pipelines.warehouse.engine import connect, open_warehouse, warehouse_url
 from pipelines.warehouse.queries import queries
 
@@ -64,7 +65,7 @@ def backfill_asset(settings: Settings, source: Source, retry: Retry) -> dg.Asset
             ),
             partitions_def=days_of(settings),
             backfill_policy=dg.BackfillPolicy.single_run(),
-            pool=pool(source),
+            pool=REGISTRY[source].pool,
             kinds={"python", "postgres", source},
             owners=OWNERS,
             tags={"layer": "raw", "source": source},
@@ -92,9 +93,10 @@ def backfill_asset(settings: Settings, source: Source, retry: Retry) -> dg.Asset
                 why = dg.Failure(told(failed), allow_retries=False)
                 is_worth_it = is_worth_a_retry(failed)
                 raise retry.of(why, context.retry_number) if is_worth_it else why
+            runs_table = REGISTRY[source].runs_table
             metadata = {
                 "read_again": f"{since:%F %T} … {min(end, datetime.now(UTC)):%F %T} UTC",
-                "runs_written": sum(report.rows.get(RUNS[source], 0) for report in reports),
+                "runs_written": sum(report.rows.get(runs_table, 0) for report in reports),
                 "runs_gone": sum(report.deleted for report in reports),
                 "scopes": table(
                     {

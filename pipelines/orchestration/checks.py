@@ -15,8 +15,9 @@ import psycopg
 from psycopg.rows import dict_row
 
 from pipelines.errors import TestrunsError
-from pipelines.orchestration.metadata import RUNS, Metadata, table, without_empty_tables
+from pipelines.orchestration.metadata import Metadata, table, without_empty_tables
 from pipelines.settings import Settings, Source
+from pipelines.sources.registry import REGISTRY
 from pipelines.warehouse.engine import connect, open_warehouse
 from pipelines.warehouse.queries import queries
 
@@ -96,7 +97,7 @@ def _every_scope_is_loaded(evidence: Evidence) -> Verdict:
 
 def _announced_rows_are_loaded(evidence: Evidence) -> Verdict:
     found = evidence.read("differences")
-    (written,) = evidence.read("runs_last_written", table=RUNS[evidence.source])
+    (written,) = evidence.read("runs_last_written", table=REGISTRY[evidence.source].runs_table)
     lost = [row for row in found if row["reason"] in ("missing", "surplus")]
     new = max((row["runs_new"] for row in lost), default=0)
     severity = _ERROR if new >= 3 and new >= _MANY * written["runs"] else _WARN
@@ -154,7 +155,7 @@ def _quota_lasts(evidence: Evidence) -> Verdict:
     if left is None:
         return Verdict(metadata={"announced": "no monthly budget"})
     a_day = max(found["used"], found["used_by_us"]) / found["days"]
-    spare = left - evidence.settings.postman_monthly_reserve
+    spare = left - (evidence.settings.sources[evidence.source].reserve or 0)
     days = spare / a_day if a_day else float("inf")
     told = {
         "month_limit": found["month_limit"],

@@ -16,19 +16,11 @@ from psycopg.rows import dict_row
 from pipelines.ingest.progress import ScopeReport
 from pipelines.orchestration.plot import day_bars
 from pipelines.settings import Source
-from pipelines.sources.postman import tables as postman
-from pipelines.sources.testmo import tables as testmo
+from pipelines.sources.registry import REGISTRY
 from pipelines.warehouse.queries import queries
 
 Metadata = dict[str, Any]
 
-# The table whose rows are runs: its page tells how a load went.
-RUNS: dict[Source, str] = {"postman": postman.RUNS, "testmo": testmo.RUNS}
-
-_PREVIEWED: dict[Source, tuple[str, ...]] = {
-    "postman": ("run_id", "status", "started_at", "requests_total", "assertions_failed"),
-    "testmo": ("run_id", "name", "status", "created_at", "total_count", "failure_count"),
-}
 _PREVIEW_ROWS = 5
 # Errors of scopes are read from these tables again: they are not to be cut.
 _LONGEST_TEXT = 500
@@ -54,6 +46,7 @@ def raw_page(
     connection: psycopg.Connection, source: Source, reports: Sequence[ScopeReport]
 ) -> Metadata:
     """What stands on the page of a source's runs alone: scopes, endpoints, tables, days, rows."""
+    spec = REGISTRY[source]
     requests: Counter[str] = Counter()
     written: Counter[str] = Counter()
     for report in reports:
@@ -83,7 +76,7 @@ def raw_page(
                 connection.execute(queries("assets")["runs_by_day"], {"source": source}).fetchall()
             )
         ),
-        "preview": _preview(connection, RUNS[source], _PREVIEWED[source]),
+        "preview": _preview(connection, spec.runs_table, spec.preview_columns),
     }
     return without_empty_tables(shown)
 

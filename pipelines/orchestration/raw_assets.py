@@ -15,7 +15,6 @@ from pipelines.ingest.load import load_source
 from pipelines.ingest.progress import Progress, ScopeReport
 from pipelines.orchestration.in_thread import in_thread
 from pipelines.orchestration.metadata import (
-    RUNS,
     Metadata,
     data_versions,
     load_metadata,
@@ -23,23 +22,17 @@ from pipelines.orchestration.metadata import (
     table_metadata,
 )
 from pipelines.orchestration.run_log import DagsterLogProgress, FanOut
-from pipelines.orchestration.step_retry import Retry, failure, is_worth_a_retry, pool, told
+from pipelines.orchestration.step_retry import Retry, failure, is_worth_a_retry, told
 from pipelines.settings import SOURCES, Settings, Source
+from pipelines.sources.registry import REGISTRY
 from pipelines.warehouse.engine import connect, open_warehouse
 
 OWNERS = ["team:testruns"]
 
-_KEYS: dict[Source, str] = {"postman": "POSTMAN_API_KEY", "testmo": "TESTMO_API_TOKEN"}
-
-# Where the reference of an API gives its own address.
-_REFERENCES: dict[Source, str] = {
-    "postman": "https://learning.postman.com/docs/developer/postman-api/intro-api/",
-}
-
 
 def runs_key(source: Source) -> dg.AssetKey:
     """The asset of the source's runs: its page is where a load is told."""
-    return dg.AssetKey(RUNS[source].split("."))
+    return dg.AssetKey(REGISTRY[source].runs_table.split("."))
 
 
 def raw_assets(
@@ -93,7 +86,7 @@ def _shown(table: dict[str, Any]) -> Metadata:
 
 
 def _spec(source: Source, table: dict[str, Any]) -> dg.AssetSpec:
-    url = _REFERENCES.get(source)
+    url = REGISTRY[source].docs_url
     return dg.AssetSpec(
         key=[table["schema"], table["identifier"]],
         description=table["description"],
@@ -109,7 +102,7 @@ def _load_asset(source: Source, specs: Sequence[dg.AssetSpec], retry: Retry) -> 
     """All tables of a source: what is new in every scope, as one step."""
     tables = [".".join(spec.key.path) for spec in specs]
 
-    @dg.multi_asset(name=f"load_{source}", specs=specs, pool=pool(source))
+    @dg.multi_asset(name=f"load_{source}", specs=specs, pool=REGISTRY[source].pool)
     def load(
         context: dg.AssetExecutionContext,
         settings: dg.ResourceParam[Settings],
@@ -117,7 +110,8 @@ def _load_asset(source: Source, specs: Sequence[dg.AssetSpec], retry: Retry) -> 
     ) -> Iterator[dg.MaterializeResult[None]]:
         try:
             for other in set(SOURCES).difference(settings.require_source()):
-                context.log.info("%s is not loaded: %s is not set", other, _KEYS[other])
+                key = REGISTRY[other].key_setting
+                context.log.info("%s is not loaded: %s is not set", other, key)
             url = open_warehouse(settings)
             everyone = FanOut(DagsterLogProgress(context.log), progress)
             reports = in_thread(lambda: load_source(settings, source, url, everyone)).result()
@@ -147,7 +141,7 @@ def _materializations(
                 "rows_written": rows,
                 **of_tables[table],
                 **of_load,
-                **(page if table == RUNS[source] else {}),
+                **(page if table == REGISTRY[source].runs_table else {}),
             },
             # A night without news leaves the models up to date, and so does one that failed.
             data_version=dg.DataVersion(str(versions.get(table, 0))),

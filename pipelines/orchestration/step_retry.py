@@ -19,7 +19,6 @@ from dagster._core.storage.tags import RETRY_ON_ASSET_OR_OP_FAILURE_TAG
 
 from pipelines.errors import TestrunsError, TransientError, WarehouseError
 from pipelines.ingest.progress import ScopeReport
-from pipelines.settings import Source
 
 RUN_TAGS = {RETRY_ON_ASSET_OR_OP_FAILURE_TAG: "false"}
 
@@ -43,11 +42,6 @@ class Retry:
         request = dg.RetryRequested(self.times, self.seconds * 2**attempt)
         request.__cause__ = why
         return request
-
-
-def pool(source: Source) -> str:
-    """One step at a time asks an API, beside the warehouse's lock on each scope."""
-    return f"{source}_api"
 
 
 def failure(error: TestrunsError, retry: Retry, attempt: int) -> dg.Failure | dg.RetryRequested:

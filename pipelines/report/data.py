@@ -14,6 +14,7 @@ from pipelines.errors import WarehouseError
 from pipelines.report.formats import short_id, visible
 from pipelines.report.period import Period
 from pipelines.resources import bundled
+from pipelines.sources.registry import REGISTRY
 from pipelines.warehouse.engine import engine, reason
 from pipelines.warehouse.queries import queries
 
@@ -48,7 +49,7 @@ class ReportData:
         """`Payments`, `collection 40817263-0b7c…`, `project 1`: its name, or else its ID."""
         if (system, scope) in self._names:
             return self._names[system, scope]
-        kind = "collection" if system == "postman" else "project"
+        kind = REGISTRY[system].scope_kind if system in REGISTRY else "scope"
         return f"no {kind}" if scope is None else f"{kind} {short_id(scope)}"
 
 

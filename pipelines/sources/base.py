@@ -7,8 +7,9 @@ from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from pipelines.http.client import Client
-from pipelines.settings import Settings, Source
 from pipelines.sources.fields import BadFieldError, Json, canonical_json, storable
+from pipelines.sources.redaction import Redactor
+from pipelines.sources.spec import SourceName
 
 ListOrder = Literal["unknown", "newest_first", "oldest_first", "neither"]
 Rows = dict[str, list[tuple[Any, ...]]]
@@ -133,7 +134,7 @@ class RunSource(Protocol):
     client: Client
 
     @property
-    def name(self) -> Source:
+    def name(self) -> SourceName:
         """The source's name."""
         ...
 
@@ -238,11 +239,11 @@ def digest(canonical: bytes, salt: bytes = b"") -> bytes:
 _ROWS_VERSION = 1
 
 
-def redaction_salt(settings: Settings) -> bytes:
+def redaction_salt(redactor: Redactor) -> bytes:
     """What rows depend on besides the run itself: which parameters are masked, and how.
 
     Part of every content digest, so that a backfill after a change of TESTRUNS_REDACT_PARAMS
     writes the rows anew.
     """
-    canonical = f"{_ROWS_VERSION}:{','.join(settings.testruns_redact_params)}"
+    canonical = f"{_ROWS_VERSION}:{','.join(sorted(redactor.parameters))}"
     return hashlib.blake2b(canonical.encode(), digest_size=16).digest()

@@ -1,9 +1,14 @@
-"""`transform` and `nightly` as a person runs them; each gives the exit status."""
+"""`transform`, `nightly` and `report` as a person runs them; each gives the exit status."""
 
+import webbrowser
+from pathlib import Path
+
+from pipelines.ingest.backfill import moment
 from pipelines.settings import Settings
 from pipelines.terminal import output
 from pipelines.terminal.load_lines import nightly_lines
 from pipelines.terminal.loading import show_sources_left_out
+from pipelines.terminal.places import short_path
 from pipelines.terminal.progress import load_progress
 from pipelines.warehouse.engine import open_warehouse
 
@@ -39,3 +44,22 @@ def nightly(settings: Settings, *, verbose: bool) -> int:
         output.line(text)
     output.note(*map(str, report.failures), *report.failed_checks)
     return 0 if report.succeeded else 1
+
+
+def report(
+    settings: Settings, out: Path | None, since: str | None, until: str | None, *, is_opened: bool
+) -> int:
+    """Write the page and say where it is."""
+    from pipelines.report.write import write_report  # noqa: PLC0415 - a second
+
+    zone = settings.testruns_timezone
+    page = write_report(
+        settings,
+        out,
+        moment("--since", since, zone) if since else None,
+        moment("--until", until, zone) if until else None,
+    )
+    output.line(short_path(page))
+    if is_opened and not webbrowser.open(page.as_uri()):
+        output.note(f"no browser could be started; open {page.as_uri()}")
+    return 0

@@ -1,6 +1,6 @@
 """`load`, `backfill` and `retry-rejected` as a person runs them; each gives the exit status."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pipelines.ingest.backfill import (
     Window,
@@ -13,6 +13,7 @@ from pipelines.ingest.load import load_source
 from pipelines.ingest.progress import ScopeReport
 from pipelines.ingest.reparse import Reparsed, reparse_rejected
 from pipelines.settings import Settings, Source
+from pipelines.sources.registry import REGISTRY
 from pipelines.terminal import output
 from pipelines.terminal.load_lines import estimate_line, scope_line
 from pipelines.terminal.progress import load_progress
@@ -34,9 +35,9 @@ def load(settings: Settings, source: Source | None, *, verbose: bool) -> int:
 
 def show_sources_left_out(settings: Settings) -> None:
     """Say which source has no key."""
-    for source, key in (("postman", "POSTMAN_API_KEY"), ("testmo", "TESTMO_API_TOKEN")):
-        if source not in settings.configured_sources:
-            output.line(f"{source}: not loaded, {key} is not set")
+    for name, spec in REGISTRY.items():
+        if name not in settings.configured_sources:
+            output.line(f"{name}: not loaded, {spec.key_setting} is not set")
 
 
 def backfill(
@@ -44,30 +45,29 @@ def backfill(
     since: str,
     until: str | None,
     source: Source | None,
-    collections: tuple[str, ...],
-    projects: tuple[str, ...],
+    scopes: Mapping[Source, tuple[str, ...]],
     *,
     dry_run: bool,
     verbose: bool,
 ) -> int:
-    """Read a window again, in some scopes or in all; dry: say what it would take."""
+    """Read a window again, in the scopes named or in all; dry: say what it would take."""
     window = Window(
         moment("--since", since, settings.testruns_timezone),
         moment("--until", until, settings.testruns_timezone) if until else None,
     )
-    chosen = chosen_scopes(settings, source, collections, projects)
+    chosen = chosen_scopes(settings, source, scopes)
     if dry_run:
         has_failed = False
-        for name, scopes in chosen.items():
-            for estimate in estimate_source(settings, name, scopes, window):
+        for name, ids in chosen.items():
+            for estimate in estimate_source(settings, name, ids, window):
                 output.line(estimate_line(estimate))
                 has_failed |= estimate.error is not None
         return int(has_failed)
     url = open_warehouse(settings)
     reports: list[ScopeReport] = []
     with load_progress(verbose=verbose) as progress:
-        for name, scopes in chosen.items():
-            reports += backfill_source(settings, name, scopes, window, url, progress)
+        for name, ids in chosen.items():
+            reports += backfill_source(settings, name, ids, window, url, progress)
     return _exit_status(reports)
 
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipelines.settings import Settings
+from pipelines.sources.registry import REGISTRY
 from pipelines.terminal import output
 from pipelines.terminal.load_lines import format_quota
 from pipelines.terminal.places import psql_command
@@ -71,7 +72,7 @@ def _show_scopes(source: str, status: dict[str, Any], now: datetime) -> None:
         row["scope"]: row["high_water"] for row in status["watermarks"] if row["source"] == source
     }
     output.table(
-        source.capitalize(),
+        REGISTRY[source].title if source in REGISTRY else source,
         ("", "loaded up to (UTC)", "last load"),
         [
             (load["scope"], _format_minute(high_waters.get(load["scope"])), _last_load(load, now))

@@ -355,7 +355,7 @@ from pg_class as classes
 inner join pg_attribute as columns on classes.oid = columns.attrelid
 inner join pg_type as types on columns.atttypid = types.oid
 where
-    classes.relnamespace in ('raw_postman'::regnamespace, 'raw_testmo'::regnamespace)
+    classes.relnamespace::regnamespace::text ~ '^raw_'
     and classes.relkind = 'r'
     and columns.attnum > 0
     and not columns.attisdropped

@@ -38,6 +38,12 @@ def settings(make_settings: MakeSettings, load: Callable[..., list[ScopeReport]]
         yield make_settings(variables)
 
 
+def with_unknown_collection(settings: Settings) -> Settings:
+    scopes = {"scopes": (COLLECTION, "nobody")}
+    postman = settings.sources["postman"].model_copy(update=scopes)
+    return settings.model_copy(update={"sources": {**settings.sources, "postman": postman}})
+
+
 def url(settings: Settings) -> str:
     assert settings.testruns_warehouse_url is not None
     return settings.testruns_warehouse_url.get_secret_value()
@@ -78,7 +84,7 @@ def test_a_range_of_days_is_one_reading_that_moves_no_watermark_and_passes_for_n
 
 
 def test_a_day_that_a_scope_could_not_be_read_for_is_not_marked(settings: Settings) -> None:
-    two = settings.model_copy(update={"postman_collection_ids": (COLLECTION, "nobody")})
+    two = with_unknown_collection(settings)
     with dg.instance_for_test() as instance:
         done = dg.materialize(
             [backfill_asset(two, "postman", Retry())],
@@ -96,7 +102,7 @@ def test_a_day_that_a_scope_could_not_be_read_for_is_not_marked(settings: Settin
 def test_models_that_failed_days_kept_from_being_built_are_built_by_a_run_of_their_own(
     settings: Settings,
 ) -> None:
-    wrong = settings.model_copy(update={"postman_collection_ids": (COLLECTION, "nobody")})
+    wrong = with_unknown_collection(settings)
 
     @dg.asset
     def unconcerned() -> None:

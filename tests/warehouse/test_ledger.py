@@ -10,11 +10,18 @@ import psycopg
 import pytest
 
 from pipelines.errors import WarehouseError
-from pipelines.http.rate_limiter import RateLimiter
+from pipelines.ingest.load import run_source
+from pipelines.ingest.progress import NullProgress
 from pipelines.settings import Settings
-from pipelines.sources.base import FlatRun, Rejected, References, WalkState, Watermark, sanitize
-from pipelines.sources.postman.source import PostmanRuns
-from pipelines.sources.testmo.source import TestmoRuns
+from pipelines.sources.base import (
+    FlatRun,
+    References,
+    Rejected,
+    RunSource,
+    WalkState,
+    Watermark,
+    sanitize,
+)
 from pipelines.warehouse.batch import Batch, Deferred, FetchResult, NotFound, Outcome
 from pipelines.warehouse.engine import connect
 from pipelines.warehouse.ledger import Ledger, OpenRun
@@ -47,8 +54,9 @@ class Sessions:
         self._variables = {"POSTMAN_API_KEY": "x", "POSTMAN_COLLECTION_IDS": "a", **variables}
         self._open: list[Ledger] = []
 
-    def source(self, **variables: str) -> PostmanRuns:
-        return PostmanRuns(self._make_settings({**self._variables, **variables}), RateLimiter(300))
+    def source(self, **variables: str) -> RunSource:
+        settings = self._make_settings({**self._variables, **variables})
+        return run_source(settings, "postman", NullProgress())
 
     def begun(self, scope: str = "a", **variables: str) -> Ledger:
         """A load that has begun; the one before it in its scope is no more."""
@@ -80,7 +88,7 @@ def sessions(
 
 
 @pytest.fixture
-def source(sessions: Sessions) -> PostmanRuns:
+def source(sessions: Sessions) -> RunSource:
     return sessions.source()
 
 
@@ -91,7 +99,7 @@ def batch(
 
 
 @pytest.fixture
-def flat(source: PostmanRuns) -> Callable[[Json], FlatRun]:
+def flat(source: RunSource) -> Callable[[Json], FlatRun]:
     def flatten(run: Json) -> FlatRun:
         return source.flatten(*sanitize(run))
 
@@ -340,16 +348,14 @@ def test_a_rejected_record_is_kept_once_for_each_payload(
 def test_references_that_have_not_changed_are_not_sent_twice(
     warehouse_url: str, make_settings: Callable[[dict[str, str]], Settings]
 ) -> None:
-    testmo = TestmoRuns(
-        make_settings(
-            {
-                "TESTMO_API_URL": "http://127.0.0.1:1",
-                "TESTMO_API_TOKEN": "x",
-                "TESTMO_PROJECT_IDS": "5",
-            }
-        ),
-        RateLimiter(60),
+    settings = make_settings(
+        {
+            "TESTMO_API_URL": "http://127.0.0.1:1",
+            "TESTMO_API_TOKEN": "x",
+            "TESTMO_PROJECT_IDS": "5",
+        }
     )
+    testmo = run_source(settings, "testmo", NullProgress())
     ledger = Ledger(warehouse_url, testmo, "5", no_wait)
     ledger.open()
     with closing(ledger):
