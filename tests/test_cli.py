@@ -233,9 +233,9 @@ def test_a_dry_backfill_asks_for_no_run_and_writes_none(
     done = run(tmp_path, variables, "backfill", "--since", "2020-01-01", "--dry-run")
     assert done.returncode == 0
     assert len(done.stdout.splitlines()) == 6
-    asked = [one.path for one in list(sandbox.requests)[sent:]]
-    assert asked
-    assert all(path.endswith("/runs") for path in asked)
+    paths = [request.path for request in list(sandbox.requests)[sent:]]
+    assert paths
+    assert all(path.endswith("/runs") for path in paths)
     with psycopg.connect(warehouse_url) as connection:
         row = connection.execute("select count(*) from ingest.loads").fetchone()
     assert row == (0,)

@@ -213,10 +213,10 @@ def test_a_name_of_5000_characters_takes_the_room_of_a_name(page: str) -> None:
 
 
 def test_last_night_is_answered_first_with_what_speaks_against_it(read: Reader) -> None:
-    told = read.text("night")
-    assert "No: 1 of 2 collections and projects is red." in told
-    assert "collection c2: 1 green run did less than usual" in told
-    assert f"collection c2: its last load did not succeed (502 {SCRIPT})" in told
+    text = read.text("night")
+    assert "No: 1 of 2 collections and projects is red." in text
+    assert "collection c2: 1 green run did less than usual" in text
+    assert f"collection c2: its last load did not succeed (502 {SCRIPT})" in text
     assert read.texts["night"].index("red") < read.texts["night"].index("What failed last night")
 
 
@@ -233,8 +233,8 @@ def test_the_flaky_test_stands_first_with_its_results_as_a_strip(read: Reader) -
 
 
 def test_the_request_that_got_slower_is_told_with_both_medians(read: Reader) -> None:
-    told = read.text("latency")
-    slower = told[told.index("Slower than before") : told.index("Slowest")]
+    text = read.text("latency")
+    slower = text[text.index("Slower than before") : text.index("Slowest")]
     assert "item 0" in slower
     assert "400\u00a0ms" in slower
     assert "100\u00a0ms" in slower
@@ -242,8 +242,8 @@ def test_the_request_that_got_slower_is_told_with_both_medians(read: Reader) -> 
 
 
 def test_the_open_streak_and_the_past_ones_are_apart(read: Reader) -> None:
-    told = read.text("streaks")
-    opened, past = told.split("Past,")
+    text = read.text("streaks")
+    opened, past = text.split("Past,")
     assert "Open: 1 test in 1 streak" in opened
     assert "item 2" in opened
     assert "3 failures in a row" in opened
@@ -252,10 +252,10 @@ def test_the_open_streak_and_the_past_ones_are_apart(read: Reader) -> None:
 
 
 def test_green_runs_that_are_not_whole_say_why(read: Reader) -> None:
-    told = read.text("not-whole")
-    assert "2 requests of the usual 4." in told
-    assert "never ended" in told
-    assert "2 rows fewer loaded than it announced." in told
+    text = read.text("not-whole")
+    assert "2 requests of the usual 4." in text
+    assert "never ended" in text
+    assert "2 rows fewer loaded than it announced." in text
     assert "requests_total" in read.text("freshness")
     assert "missing" in read.text("freshness")
 
@@ -272,8 +272,8 @@ def test_every_chart_has_a_text_alternative_and_no_state_is_colour_alone(read: R
 def test_a_chart_is_drawn_in_the_units_of_what_it_shows(page: str) -> None:
     [card] = re.findall(r'id="health-1-alt">.*?</svg>', page, re.DOTALL)
     passed, failed = re.findall(r' d="M0 0((?:V-?[\d.]+h1)+)V0z"', card)
-    [told] = re.findall(r"([\d,]+) green runs?, ([\d,]+) red runs?", card)
-    assert [sum_of(passed), sum_of(failed)] == [-float(told[0]), float(told[1])]
+    [counts] = re.findall(r"([\d,]+) green runs?, ([\d,]+) red runs?", card)
+    assert [sum_of(passed), sum_of(failed)] == [-float(counts[0]), float(counts[1])]
     assert passed.count("h1") == failed.count("h1") == 56
 
 
@@ -327,10 +327,10 @@ def test_until_a_past_day_the_page_speaks_as_of_then(built_url: str, tmp_path: P
     until = NOW - 4 * DAY
     done = command(tmp_path, variables, "report", "--out", str(out), "--until", until.isoformat())
     assert (done.status, done.out) == (0, "then.html\n")
-    told = Reader(out.read_text(encoding="utf-8"))
-    assert "No streak is open" in told.text("streaks")
-    assert "item 2" not in told.text("streaks")
-    assert "times are in Asia/Tokyo" in told.text("")
+    reader = Reader(out.read_text(encoding="utf-8"))
+    assert "No streak is open" in reader.text("streaks")
+    assert "item 2" not in reader.text("streaks")
+    assert "times are in Asia/Tokyo" in reader.text("")
 
 
 @pytest.mark.parametrize("emptied", [False, True])
@@ -353,8 +353,8 @@ def test_a_time_without_runs_and_marts_without_rows_make_a_friendly_page(
     written = write_report(
         settings_for(url, tmp_path), None, None if emptied else since, None if emptied else until
     )
-    told = Reader(written.read_text(encoding="utf-8"))
-    assert "Cannot tell: there is no run." in told.text("night")
+    reader = Reader(written.read_text(encoding="utf-8"))
+    assert "Cannot tell: there is no run." in reader.text("night")
     for section, friendly in (
         ("health", "No run fell into these days."),
         ("flaky", "No test changed"),
@@ -364,7 +364,7 @@ def test_a_time_without_runs_and_marts_without_rows_make_a_friendly_page(
         ("not-whole", "Every green run of these days did its usual work"),
         ("freshness", "Every run of these days has as many rows as it announced."),
     ):
-        assert friendly in told.text(section)
+        assert friendly in reader.text(section)
 
 
 def test_without_marts_one_line_says_what_to_run(
@@ -428,21 +428,21 @@ def test_the_days_of_a_period_are_business_days() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "told"),
+    ("seconds", "text"),
     [
         *((0, "0 s"), (59.4, "59 s"), (-5, "0 s"), (60, "1 min"), (3599, "1 h")),
         *((7500, "2 h 5 min"), (86_400, "1 d"), (90_061, "1 d 1 h")),
     ],
 )
-def test_durations_are_told_in_their_two_largest_units(seconds: float, told: str) -> None:
-    assert format_duration(seconds).replace("\u00a0", " ") == told
+def test_durations_are_told_in_their_two_largest_units(seconds: float, text: str) -> None:
+    assert format_duration(seconds).replace("\u00a0", " ") == text
 
 
 def test_only_what_is_whole_is_called_100_percent() -> None:
-    told = [
+    text = [
         format_percent(value).replace("\u00a0", " ") for value in (1, 0.9999, 0.5, 0.123, 0, None)
     ]
-    assert told == ["100 %", "99.9 %", "50 %", "12.3 %", "0 %", "-"]
+    assert text == ["100 %", "99.9 %", "50 %", "12.3 %", "0 %", "-"]
 
 
 def test_nothing_hides_in_a_name() -> None:
