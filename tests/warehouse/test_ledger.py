@@ -1,22 +1,19 @@
 """One scope's session: its lock, its mark, and commits that are whole or not at all."""
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import psycopg
 import pytest
 
 from pipelines.errors import WarehouseError
 from pipelines.http.rate_limiter import RateLimiter
 from pipelines.settings import Settings
-from pipelines.sources.base import FlatRun, Rejected, References, WalkState, Watermark, sanitize
+from pipelines.sources.base import FlatRun, References, Rejected, WalkState, Watermark, sanitize
 from pipelines.sources.postman.source import PostmanRuns
 from pipelines.sources.testmo.source import TestmoRuns
 from pipelines.warehouse.batch import Batch, Deferred, FetchResult, NotFound, Outcome
-from pipelines.warehouse.engine import connect
 from pipelines.warehouse.ledger import Ledger, OpenRun
 from tests.support.contract import POSTMAN
 from tests.support.db import everything, query, tables
