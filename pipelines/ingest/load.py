@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from datetime import datetime, timedelta
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 
@@ -32,18 +33,19 @@ def load_source(
     """Load what is new in every scope of a source; a report for each, as `run_scopes` gives."""
     progress = progress or NullProgress()
     shared = Surroundings(url, progress, settings.testruns_home / "logs")
-    lookback = timedelta(hours=settings.testruns_lookback_hours)
-
-    async def load(session: ScopeSession[Ledger]) -> None:
-        ledger = session.ledger
-        begun = await session.in_thread(ledger.begin, lookback, session.started_at)
-        await session.commit_all(_walk(session, begun))
-        # A walk that went on with an older one has read again only what is behind both.
-        reached = (ledger.watermark if begun.walk else begun).high_water
-        await session.commit_all(_open_runs(session, reached and reached - lookback))
-
+    work = partial(load_scope, lookback=timedelta(hours=settings.testruns_lookback_hours))
     api = run_source(settings, source, progress, retry)
-    return run_scopes(api, settings.scopes(source), shared, Ledger, load)
+    return run_scopes(api, settings.scopes(source), shared, Ledger, work)
+
+
+async def load_scope(session: ScopeSession[Ledger], *, lookback: timedelta) -> None:
+    """Load what is new in one scope, and what has changed within the lookback."""
+    ledger = session.ledger
+    begun = await session.in_thread(ledger.begin, lookback, session.started_at)
+    await session.commit_all(_walk(session, begun))
+    # A walk that went on with an older one has read again only what is behind both.
+    reached = (ledger.watermark if begun.walk else begun).high_water
+    await session.commit_all(_open_runs(session, reached and reached - lookback))
 
 
 def run_source(

@@ -40,6 +40,7 @@ class Lying(Sandbox):
         self.ghosts: list[Json] = []
         self.emptied: dict[int, int] = {}
         self.status_of_cursors = 200
+        self.announced = 0
         self._cursors: list[str] = []
 
     async def _serve(self, request: web.BaseRequest) -> web.Response:
@@ -62,6 +63,8 @@ class Lying(Sandbox):
             self.emptied[number] -= 1
             return b'{"runs": [], "meta": {}}'
         page = json.loads(body)
+        if self.announced:
+            page["meta"]["total"] = self.announced
         if not cursor:
             page["runs"][1:1] = self.ghosts
         return json.dumps(page).encode()
@@ -246,11 +249,25 @@ def test_a_short_list_costs_no_run_in_a_walk_that_is_gone_on_with(
     # The next page is the last, it says.
     sandbox.faults = Faults("small-pages", "meta-empty:times=1")
     [report] = load(variables)
-    assert report.error is not None
-    assert "and tells of 120" in report.error
-    sandbox.faults = Faults("small-pages")
+    if wanted != "monitor":
+        assert report.error is not None
+        assert "and tells of 120" in report.error
+        [report] = load(variables)
 
-    assert [report.error for report in load(variables)] == [None]
+    assert report.error is None
+    assert_loaded(warehouse_url, HISTORY)
+
+
+def test_a_total_that_counts_what_a_filter_hides_is_no_failure(
+    load: Load, warehouse_url: str, sandbox: Lying, variables: dict[str, str]
+) -> None:
+    others = [postman_run(200 + number, source="newman") for number in range(30)]
+    for run in others:
+        sandbox.put_postman_run(run)
+    sandbox.announced = 150
+    for _night in range(2):
+        [report] = load({**variables, "POSTMAN_RUN_SOURCES": "monitor"})
+        assert report.error is None
     assert_loaded(warehouse_url, HISTORY)
 
 

@@ -1,12 +1,10 @@
 """One scope's session: its lock, its mark, and commits that are whole or not at all."""
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import psycopg
 import pytest
 
 from pipelines.errors import WarehouseError
@@ -23,10 +21,9 @@ from pipelines.sources.base import (
     sanitize,
 )
 from pipelines.warehouse.batch import Batch, Deferred, FetchResult, NotFound, Outcome
-from pipelines.warehouse.engine import connect
 from pipelines.warehouse.ledger import Ledger, OpenRun
 from tests.support.contract import POSTMAN
-from tests.support.db import everything, query, tables
+from tests.support.db import end_sessions, everything, query, tables
 from tests.support.factories import postman_run
 from tests.support.oracle import tables_of_postman
 
@@ -375,23 +372,14 @@ def test_references_that_have_not_changed_are_not_sent_twice(
 # Sessions that are lost
 
 
-def cut(url: str) -> None:
-    """End every session of ours, as an administrator or a restart does."""
-    query(
-        url,
-        "select pg_terminate_backend(pid, 10000) from pg_stat_activity"
-        " where application_name like 'testruns %%' and datname = current_database()",
-    )
-
-
 def test_a_session_that_is_lost_is_opened_once_more_with_its_lock(
     sessions: Sessions, warehouse_url: str, flat: Callable[[Json], FlatRun]
 ) -> None:
     ledger = sessions.begun()
     for number in range(3):
-        cut(warehouse_url)
+        end_sessions(warehouse_url)
         ledger.call(ledger.commit, batch(flat(postman_run(number)), watermark=Watermark(NOW)))
-    cut(warehouse_url)
+    end_sessions(warehouse_url)
     ledger.call(ledger.end, None)
 
     runs = [postman_run(number) for number in range(3)]
@@ -409,7 +397,7 @@ def test_a_load_whose_scope_was_taken_over_meanwhile_writes_nothing_more(
     sessions: Sessions, warehouse_url: str, flat: Callable[[Json], FlatRun]
 ) -> None:
     lost = sessions.begun()
-    cut(warehouse_url)
+    end_sessions(warehouse_url)
     other = sessions.begun()
     other.end(None)
     other.close()

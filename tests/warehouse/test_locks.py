@@ -1,4 +1,4 @@
-"""Who holds a lock, who waits for whom and for how long, and what is left when a session is lost."""
+"""Who holds a lock, who waits for whom and for how long."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,8 +19,8 @@ def session(warehouse_url: str) -> Iterator[Callable[..., psycopg.Connection]]:
     """Opens sessions of one warehouse, or of another."""
     sessions: list[psycopg.Connection] = []
 
-    def opened(url: str = warehouse_url, **options: str) -> psycopg.Connection:
-        sessions.append(connect(url, **options))
+    def opened(url: str = warehouse_url, role: str = "testruns") -> psycopg.Connection:
+        sessions.append(connect(url, role=role))
         return sessions[-1]
 
     yield opened

@@ -30,6 +30,10 @@ _EMPTY_ATTEMPTS = 3
 _NOT_THE_CURSOR = (UnauthorizedError, UnreachableError, QuotaSpentError)
 
 
+class CutShortError(TransientError):
+    """The list ended a page or more before the total that it announces."""
+
+
 async def walk(
     fetch: Fetch, watermark: Watermark, *, lookback: timedelta, now: datetime
 ) -> AsyncIterator[Page]:
@@ -39,8 +43,8 @@ async def walk(
     cursor; then what has arrived on top since is walked. A stored cursor that the API no longer
     takes, however it says so, means: from the top, once; what is loaded is not fetched again.
 
-    Raises PermanentError for a cursor that comes back or cannot be sent, TransientError for a list
-    that ends long before the total that it announces or with an empty page, and what `fetch`
+    Raises PermanentError for a cursor that comes back or cannot be sent, CutShortError for a list
+    that ends too early, TransientError for one that ends with an empty page, and what `fetch`
     raises.
     """
     while True:
@@ -122,7 +126,7 @@ def _what_is_broken(
     if following is None:
         if not _is_cut_short(state):
             return None
-        return TransientError(
+        return CutShortError(
             f"postman: the list ended after {state.runs_listed:,} runs and tells of "
             f"{state.announced_total:,}; what it showed is loaded, and a later load starts at its "
             "top again"
