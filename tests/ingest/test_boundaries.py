@@ -10,14 +10,15 @@ from typing import Any
 
 import pytest
 
-from pipelines.http.rate_limiter import RateLimiter
-from pipelines.ingest.load import load_scope
+from pipelines.ingest.load import load_scope, run_source
 from pipelines.ingest.progress import NullProgress, ScopeReport
 from pipelines.ingest.session import Surroundings, run_scopes
 from pipelines.sandbox.data import SandboxData
 from pipelines.settings import Settings
 from pipelines.sources.base import FlatRun, Page, Watermark
+from pipelines.sources.postman.settings import PostmanSettings
 from pipelines.sources.postman.source import PostmanRuns
+from pipelines.sources.redaction import Redactor
 from pipelines.warehouse.ledger import Ledger
 from tests.support.contract import POSTMAN
 from tests.support.db import query, tables
@@ -121,7 +122,11 @@ class Broken(PostmanRuns):
 
 @pytest.fixture
 def broken(sandbox: Tampered, make_settings: Callable[[dict[str, str]], Settings]) -> Broken:
-    return Broken(make_settings(sandbox.settings), RateLimiter(1_000_000))
+    settings = make_settings(sandbox.settings)
+    own = settings.sources["postman"]
+    assert isinstance(own, PostmanSettings)
+    client = run_source(settings, "postman", NullProgress()).client
+    return Broken(client, own, Redactor(()), timedelta(hours=72))
 
 
 def load_broken(broken: Broken, url: str, logs: Path) -> list[ScopeReport]:
