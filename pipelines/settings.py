@@ -133,20 +133,9 @@ class Settings(BaseModel):
     def _a_postgres_url(cls, value: SecretStr | None) -> SecretStr | None:
         if value is None:
             return None
-        plain = re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", value.get_secret_value())
-        if not plain.startswith("postgresql://"):
-            raise ValueError("must be a Postgres URL, as postgresql://user:password@host/database")
-        from psycopg import ProgrammingError  # noqa: PLC0415 - only where it is needed
-        from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415
+        from pipelines.warehouse.url import WarehouseUrl  # noqa: PLC0415 - only where it is needed
 
-        try:
-            ports = str(conninfo_to_dict(plain).get("port", "5432")).split(",")
-        except (ProgrammingError, UnicodeError):
-            # The message of libpq may quote the URL, password included.
-            raise ValueError("is not a URL that Postgres understands") from None
-        if not all(re.fullmatch(r"\d{0,5}", port) and int(port or 1) < 2**16 for port in ports):
-            raise ValueError("has a port that is none")
-        return SecretStr(plain)
+        return SecretStr(WarehouseUrl.parse(value.get_secret_value()).libpq)
 
     @field_validator("postman_api_key", "testmo_api_token")
     @classmethod

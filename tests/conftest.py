@@ -12,6 +12,7 @@ import hypothesis
 import psycopg
 import pytest
 
+from pipelines.http.retry import RetryPolicy
 from pipelines.ingest.load import load_source
 from pipelines.ingest.progress import Progress, ScopeReport
 from pipelines.settings import Settings, load_settings
@@ -163,8 +164,14 @@ def payload() -> Callable[[str], Any]:
 
 
 @pytest.fixture
+def retry() -> RetryPolicy:
+    """How often the loads of a test repeat a request; a file of tests may say otherwise."""
+    return RetryPolicy()
+
+
+@pytest.fixture
 def load(
-    make_settings: Callable[[dict[str, str]], Settings], warehouse_url: str
+    make_settings: Callable[[dict[str, str]], Settings], warehouse_url: str, retry: RetryPolicy
 ) -> Callable[..., list[ScopeReport]]:
     """Loads every source that the variables configure into the fresh warehouse; its reports."""
 
@@ -173,7 +180,7 @@ def load(
         return [
             report
             for source in settings.configured_sources
-            for report in load_source(settings, source, warehouse_url, progress)
+            for report in load_source(settings, source, warehouse_url, progress, retry)
         ]
 
     return run

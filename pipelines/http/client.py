@@ -6,7 +6,6 @@ All that the package knows of HTTP is here and in `transport`.
 import asyncio
 import json
 import math
-import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -31,12 +30,11 @@ from pipelines.errors import (
 )
 from pipelines.http.json_decode import reason, salvage_page
 from pipelines.http.rate_limiter import RateLimiter
+from pipelines.http.retry import DEFAULT_RETRY, RetryPolicy
 from pipelines.http.transport import Response, Transport
 from pipelines.sources.fields import Json
 from pipelines.sources.redaction import MASK
 
-_ATTEMPTS = 5
-_FIRST_BACKOFF_SECONDS = 0.5
 # For a whole answer, however it drips; to connect; between two of its packets.
 _TIMEOUT = aiohttp.ClientTimeout(total=120.0, sock_connect=10.0, sock_read=30.0)
 _TRANSIENT_STATUSES = frozenset({408, 425, 429, *range(500, 600)})
@@ -107,12 +105,14 @@ class Client:
         key_setting: str,
         url_setting: str,
         rate_limiter: RateLimiter,
+        retry: RetryPolicy = DEFAULT_RETRY,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         timeout: aiohttp.ClientTimeout = _TIMEOUT,
     ) -> None:
         header_name, prefix, key = header
         self.name, self.root, self.rate_limiter, self.traffic = name, root, rate_limiter, Traffic()
         self._key_setting, self._url_setting, self._sleep = key_setting, url_setting, sleep
+        self._retry = retry
         self._key = key
         self._ever_connected = False
         self._waited_before = 0.0
@@ -156,12 +156,13 @@ class Client:
         200 never passes for an empty history. Of a member that is a list, a record that no decoder
         takes is given as UndecodableRecord.
 
-        Transient failures are tried five times with growing waits (0.5, 1, 2, 4 s, each shortened
-        by up to half at random), refusals after the wait that the API tells. Raises the ApiError
+        Transient failures are tried again as the retry policy says (five attempts; 0.5, 1, 2, 4 s
+        between them, each up to half shorter at random), refusals after the wait that the API
+        announces. Raises the ApiError
         that fits, with a message that names endpoint, cause and whether trying again can help.
         """
-        failure: ApiError
-        for attempt in range(_ATTEMPTS):
+        attempt = 0
+        while True:
             try:
                 async with self.rate_limiter.turn():
                     outcome = await self._once(endpoint, path, params, member, is_list=is_list)
@@ -169,13 +170,14 @@ class Client:
                 raise QuotaSpentError(f"{self.name} {endpoint}: {spent}") from None
             if isinstance(outcome, Answer):
                 return outcome
-            failure = outcome
-            if not isinstance(failure, TransientError):
-                raise failure
-            if attempt + 1 < _ATTEMPTS:
-                backoff = _FIRST_BACKOFF_SECONDS * 2**attempt
-                await self._sleep(backoff * random.uniform(0.5, 1.0))  # noqa: S311
-        raise type(failure)(f"{failure}; tried {_ATTEMPTS} times, a later load may succeed")
+            if not self._retry.is_transient(outcome):
+                raise outcome
+            if not self._retry.has_more(attempt):
+                raise type(outcome)(
+                    f"{outcome}; tried {attempt + 1} times, a later load may succeed"
+                )
+            await self._sleep(self._retry.wait_seconds(attempt))
+            attempt += 1
 
     async def _once(
         self, endpoint: str, path: str, params: Mapping[str, Any], member: str, *, is_list: bool

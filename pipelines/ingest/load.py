@@ -7,6 +7,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from pipelines.http.rate_limiter import RateLimiter
+from pipelines.http.retry import DEFAULT_RETRY, RetryPolicy
 from pipelines.ingest.concurrency import prefetch
 from pipelines.ingest.progress import NullProgress, Progress, ScopeReport
 from pipelines.ingest.session import FetchResult, ListedRun, ScopeSession, Work, run_scopes
@@ -18,7 +19,11 @@ from pipelines.warehouse.ledger import Ledger, StoredRun
 
 
 def load_source(
-    settings: Settings, source: Source, url: str, progress: Progress | None = None
+    settings: Settings,
+    source: Source,
+    url: str,
+    progress: Progress | None = None,
+    retry: RetryPolicy = DEFAULT_RETRY,
 ) -> list[ScopeReport]:
     """Load what is new in every scope of a source; a report for each, as `run_scopes` gives."""
     told = progress or NullProgress()
@@ -29,11 +34,13 @@ def load_source(
         await session.commit_all(_walk(session, watermark))
         await session.commit_all(_open_runs(session))
 
-    api = run_source(settings, source, told)
+    api = run_source(settings, source, told, retry)
     return run_scopes(api, settings.scopes(source), url, told, Ledger, load)
 
 
-def run_source(settings: Settings, source: Source, progress: Progress) -> RunSource:
+def run_source(
+    settings: Settings, source: Source, progress: Progress, retry: RetryPolicy = DEFAULT_RETRY
+) -> RunSource:
     """The API of a source, bound to its settings and to one pacer for all of its requests.
 
     Raises SettingsError where TESTRUNS_HOME cannot be written.
@@ -46,9 +53,9 @@ def run_source(settings: Settings, source: Source, progress: Progress) -> RunSou
     if source == "postman":
         per_minute, reserve = settings.postman_requests_per_minute, settings.postman_monthly_reserve
         rate_limiter = RateLimiter(per_minute, monthly_reserve=reserve, shared=shared, waits=waits)
-        return PostmanRuns(settings, rate_limiter)
+        return PostmanRuns(settings, rate_limiter, retry)
     per_minute = settings.testmo_requests_per_minute
-    return TestmoRuns(settings, RateLimiter(per_minute, shared=shared, waits=waits))
+    return TestmoRuns(settings, RateLimiter(per_minute, shared=shared, waits=waits), retry)
 
 
 def _gauges(settings: Settings, source: Source) -> Path:

@@ -1,14 +1,51 @@
-"""A connection to the warehouse, its schema in place: the one named by the settings, or our own."""
+"""The warehouse reached: psycopg for whoever writes, an engine of SQLAlchemy's for whoever reads.
+
+Whatever the role, the database or the environment have as their defaults, a session of ours works
+under its own: the text and the numbers that come back are the same on every Postgres.
+"""
 
 import os
 import socket
+from typing import TYPE_CHECKING
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 
 from pipelines.errors import WarehouseError
 from pipelines.settings import Settings
 from pipelines.warehouse.embedded.server import EmbeddedPostgres
 from pipelines.warehouse.migrations import migrate
+from pipelines.warehouse.url import WarehouseUrl
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+# Where the URL does not say otherwise: a server that is gone is noticed within a minute.
+_CONNECTION = {
+    "connect_timeout": "10",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+}
+# A load may wait for its API for minutes, and a build for a lock; a transaction never waits.
+_SESSION = {
+    "DateStyle": "ISO, YMD",
+    "IntervalStyle": "postgres",
+    "TimeZone": "UTC",
+    "bytea_output": "hex",
+    "default_transaction_isolation": "read committed",
+    "extra_float_digits": "1",
+    "idle_in_transaction_session_timeout": "15min",
+    "idle_session_timeout": "0",
+    "lock_timeout": "0",
+    "search_path": "pg_catalog",
+    "standard_conforming_strings": "on",
+    "statement_timeout": "0",
+}
+_PIN = b"""
+select pg_backend_pid(), set_config(name, setting, false)
+from unnest(%s::text[], %s::text[]) as session (name, setting)
+"""
 
 
 def warehouse_url(settings: Settings) -> str:
@@ -21,26 +58,44 @@ def warehouse_url(settings: Settings) -> str:
     return EmbeddedPostgres(settings.testruns_home).start()
 
 
-def connect(url: str, *, role: str = "testruns") -> psycopg.Connection:
-    """An autocommit session named `role host:pid`, which is how others see who holds a lock.
+def connect(url: str, *, role: str = "testruns", autocommit: bool = True) -> psycopg.Connection:
+    """A session named `role host:pid`, which is how others see who holds a lock.
 
-    Raises WarehouseError with libpq's reason, which never holds the password.
+    Raises WarehouseError with libpq's reason, which never holds the password, for a database that
+    is not in UTF-8, and behind a pooler that gives each transaction another session.
     """
+    connection = _connected(url, role)
     try:
-        connection = psycopg.connect(
-            url,
-            autocommit=True,
-            connect_timeout=10,
-            application_name=f"{role} {socket.gethostname()}:{os.getpid()}"[:63],
-        )
+        backend = _pin(connection)
+        _refuse_other_encodings(connection)
+        # A pooler's key for cancelling is its own.
+        if backend != connection.info.backend_pid:
+            _refuse_transaction_pooling(connection, url, role)
+        connection.autocommit = autocommit
     except psycopg.Error as error:
-        reason = " ".join(str(error).split())
-        raise WarehouseError(
-            f"TESTRUNS_WAREHOUSE_URL: the warehouse does not answer: {reason}"
-        ) from None
-    # Times are compared and shown in UTC whatever the server's zone.
-    connection.execute("set time zone 'UTC'")
+        connection.close()
+        raise _no_answer(error) from None
+    except BaseException:
+        connection.close()
+        raise
     return connection
+
+
+def engine(url: str, *, role: str = "testruns") -> "Engine":
+    """Connections of SQLAlchemy's for a command that reads.
+
+    Its sessions are those of `connect`; each ends with its block. Queries of `sql/queries` go
+    through `exec_driver_sql`, with parameters as psycopg takes them.
+    """
+    # 0.15 s, which a load does not pay.
+    from sqlalchemy import NullPool, create_engine  # noqa: PLC0415
+
+    return create_engine(
+        "postgresql+psycopg://",
+        creator=lambda: connect(url, role=role, autocommit=False),
+        poolclass=NullPool,
+        use_native_hstore=False,
+    )
 
 
 def open_warehouse(settings: Settings) -> str:
@@ -58,5 +113,65 @@ def open_warehouse(settings: Settings) -> str:
 
 def reason(error: psycopg.Error) -> str:
     """What Postgres says, in one line."""
-    told = error.diag.message_primary or str(error) or type(error).__name__
-    return told.strip().splitlines()[0]
+    message = error.diag.message_primary or str(error) or type(error).__name__
+    return message.strip().splitlines()[0]
+
+
+def _connected(url: str, role: str) -> psycopg.Connection:
+    try:
+        parameters = WarehouseUrl.parse(url).parameters
+    except ValueError as error:
+        raise WarehouseError(f"TESTRUNS_WAREHOUSE_URL: {error}") from None
+    name = f"{role} {socket.gethostname()}:{os.getpid()}"[:63]
+    ours = {"application_name": name, "client_encoding": "UTF8"}
+    try:
+        conninfo = make_conninfo(**{**_CONNECTION, **parameters, **ours})
+        return psycopg.connect(conninfo, autocommit=True)
+    except psycopg.Error as error:
+        raise _no_answer(error) from None
+
+
+def _no_answer(error: psycopg.Error) -> WarehouseError:
+    message = " ".join(str(error).split())
+    return WarehouseError(f"TESTRUNS_WAREHOUSE_URL: the warehouse does not answer: {message}")
+
+
+def _pin(connection: psycopg.Connection) -> int:
+    """Set what the session works under; the process ID of its backend."""
+    session = dict(_SESSION)
+    if connection.info.server_version >= 170_000:
+        session["transaction_timeout"] = "0"
+    row = connection.execute(_PIN, (list(session), list(session.values()))).fetchone()
+    return row[0] if row else 0
+
+
+def _refuse_other_encodings(connection: psycopg.Connection) -> None:
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        raise WarehouseError(
+            f"TESTRUNS_WAREHOUSE_URL: the encoding of database {connection.info.dbname} is "
+            f"{encoding}, which cannot hold every text; create one with encoding UTF8"
+        )
+
+
+def _backend(connection: psycopg.Connection) -> int:
+    row = connection.execute("select pg_backend_pid()").fetchone()
+    return row[0] if row else 0
+
+
+def _refuse_transaction_pooling(connection: psycopg.Connection, url: str, role: str) -> None:
+    """Raise WarehouseError where a session does not keep its backend.
+
+    A pooler of sessions gives a second one another backend. One of transactions gives it that of
+    the first, which is idle, or takes turns, so that the first comes to another.
+    """
+    with _connected(url, role) as second:
+        before = _backend(connection)
+        with second.transaction():
+            if _backend(second) != before and _backend(connection) == before:
+                return
+    raise WarehouseError(
+        "TESTRUNS_WAREHOUSE_URL: a pooler gives each transaction another session, so that no lock "
+        "would last (as pgbouncer's pool_mode = transaction): use its session mode, or the "
+        "server's own port"
+    )

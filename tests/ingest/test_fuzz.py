@@ -27,6 +27,7 @@ from tests.support.cli import command
 from tests.support.contract import POSTMAN, TESTMO
 from tests.support.db import empty, query, tables
 from tests.support.factories import BOOKS, COLLECTION, PROJECT, postman_run, testmo_run
+from tests.support.fast_clock import FastClock, in_haste
 from tests.support.mutations import HOSTILE, mutated
 from tests.support.oracle import tables_of_postman, tables_of_testmo
 
@@ -330,8 +331,9 @@ def pairs(out: str) -> list[tuple[str, str]]:
 
 
 @pytest.fixture(autouse=True)
-def _no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipelines.http.client._FIRST_BACKOFF_SECONDS", 0.001)
+def _no_waiting() -> Iterator[None]:
+    with in_haste(FastClock()):
+        yield
 
 
 @pytest.mark.parametrize("examples", [12, pytest.param(1_000, marks=pytest.mark.slow)])

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from aiohttp import web
 
+from pipelines.http.retry import RetryPolicy
 from pipelines.ingest.load import load_source
 from pipelines.ingest.progress import NullProgress, ScopeReport
 from pipelines.ingest.reparse import retry_rejected
@@ -71,9 +72,9 @@ def with_members(**members: Any) -> Change:
     return lambda body: json.dumps({**json.loads(body), **members}).encode()
 
 
-@pytest.fixture(autouse=True)
-def _no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipelines.http.client._FIRST_BACKOFF_SECONDS", 0.001)
+@pytest.fixture
+def retry() -> RetryPolicy:
+    return RetryPolicy(first_wait_seconds=0)
 
 
 @pytest.fixture

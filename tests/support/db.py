@@ -9,6 +9,12 @@ from tests.support.contract import PARENTS, POSTMAN, REFERENCES, STAMPS, TESTMO
 from tests.support.oracle import Tables, in_one_order
 
 
+def url_of_role(url: str, role: str, database: str) -> str:
+    """The URL of another role, whose password is "plain", and database on the same server."""
+    server = url.rpartition("@")[2].partition("/")[0]
+    return f"postgresql://{role}:plain@{server}/{database}"
+
+
 def query(url: str, statement: str, *values: Any) -> list[tuple[Any, ...]]:
     """The rows of one statement."""
     with psycopg.connect(url, autocommit=True, options="-c timezone=UTC") as connection:

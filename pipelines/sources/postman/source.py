@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from pipelines.http.client import Client
 from pipelines.http.rate_limiter import RateLimiter
+from pipelines.http.retry import DEFAULT_RETRY, RetryPolicy
 from pipelines.settings import Settings, Source
 from pipelines.sources.base import (
     NO_REFERENCES,
@@ -35,7 +36,9 @@ class PostmanRuns:
     list_endpoint = api.LIST_ENDPOINT
     run_endpoint = api.RUN_ENDPOINT
 
-    def __init__(self, settings: Settings, rate_limiter: RateLimiter) -> None:
+    def __init__(
+        self, settings: Settings, rate_limiter: RateLimiter, retry: RetryPolicy = DEFAULT_RETRY
+    ) -> None:
         key = required(settings.postman_api_key, "POSTMAN_API_KEY")
         self.client = Client(
             self.name,
@@ -44,6 +47,7 @@ class PostmanRuns:
             key_setting="POSTMAN_API_KEY",
             url_setting="POSTMAN_API_URL",
             rate_limiter=rate_limiter,
+            retry=retry,
         )
         self._sources = settings.postman_run_sources
         self._lookback = timedelta(hours=settings.testruns_lookback_hours)

@@ -6,6 +6,7 @@ from typing import Any
 
 from pipelines.http.client import Client
 from pipelines.http.rate_limiter import RateLimiter
+from pipelines.http.retry import DEFAULT_RETRY, RetryPolicy
 from pipelines.settings import Settings, Source
 from pipelines.sources.base import (
     FlatRun,
@@ -37,7 +38,9 @@ class TestmoRuns:
     list_endpoint = api.LIST_ENDPOINT
     run_endpoint = api.RUN_ENDPOINT
 
-    def __init__(self, settings: Settings, rate_limiter: RateLimiter) -> None:
+    def __init__(
+        self, settings: Settings, rate_limiter: RateLimiter, retry: RetryPolicy = DEFAULT_RETRY
+    ) -> None:
         token = required(settings.testmo_api_token, "TESTMO_API_TOKEN")
         root = required(settings.testmo_api_url, "TESTMO_API_URL")
         self.client = Client(
@@ -47,6 +50,7 @@ class TestmoRuns:
             key_setting="TESTMO_API_TOKEN",
             url_setting="TESTMO_API_URL",
             rate_limiter=rate_limiter,
+            retry=retry,
         )
         self._filters = api.Filters(
             source_id=settings.testmo_source_ids,
