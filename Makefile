@@ -31,6 +31,7 @@ install: .venv/installed ## everything into .venv
 	install() { "$$uv" pip install --quiet --python $(BIN)/python "$$@"; }; \
 	install --require-hashes -r requirements.lock; \
 	install --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m pipelines.transform.manifest
 	@touch $@
 
 demo: install ## the nightly job end to end: embedded Postgres, bundled sandbox APIs
@@ -68,7 +69,8 @@ lock: ## resolve the dependencies anew (needs uv)
 	echo uv | uv pip compile --universal --generate-hashes --no-emit-index-url --no-header \
 		--no-annotate --python-version 3.11 --output-file requirements-uv.txt -
 
-wheel: install ## dist/*.whl, with sql/ and dbt_project/ inside
+wheel: install ## dist/*.whl, with sql/ and the parsed dbt_project/ inside
+	@$(BIN)/python -m pipelines.transform.manifest
 	$(BIN)/python -m hatchling build -t wheel
 
 clean: ## what can be made again; never .testruns, where runs may be

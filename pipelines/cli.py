@@ -200,6 +200,7 @@ def transform(*, full_refresh: bool) -> int:
         timezone=settings.testruns_timezone,
         target_path=settings.testruns_home / "dbt",
         full_refresh=full_refresh,
+        on_wait=lambda line: click.echo(line, err=True),
     )
     click.echo(f"dbt: {report.models} models, {report.tests} tests in {report.seconds:.1f} s")
     for line in report.warned_tests:
@@ -225,8 +226,8 @@ def nightly() -> int:
         report = run_nightly(settings, progress)
     for line in nightly_lines(report):
         click.echo(line)
-    for line in [*report.failures, *report.failed_checks]:
-        _complain(line)
+    for failure in [*report.failures, *report.failed_checks]:
+        _complain(str(failure))
     return 0 if report.succeeded else 1
 
 

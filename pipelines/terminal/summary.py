@@ -42,7 +42,7 @@ def run_demo(settings: Settings) -> None:
 
             report = run_nightly(demo)
     if not report.succeeded:
-        raise TestrunsError("\n".join([*report.failures, *report.failed_checks]))
+        raise TestrunsError("\n".join([*map(str, report.failures), *report.failed_checks]))
     with _step(console, "report: one page to open in a browser"):
         from pipelines.report.write import write_report  # noqa: PLC0415 - another second
 

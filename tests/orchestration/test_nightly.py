@@ -13,12 +13,12 @@ import dagster as dg
 import psycopg
 import pytest
 from dagster._core.execution.stats import StepEventStatus
+from pipelines.orchestration.column_lineage import column_lineage
 from psycopg.conninfo import conninfo_to_dict
 
 from pipelines.definitions import build_definitions
 from pipelines.errors import SettingsError
 from pipelines.ingest.progress import NullProgress
-from pipelines.orchestration.column_lineage import column_lineage
 from pipelines.orchestration.nightly import NightlyReport, run_nightly
 from pipelines.orchestration.step_retry import Retry
 from pipelines.sandbox.data import SandboxData
