@@ -158,10 +158,7 @@ def backfill_sync_sensor(settings: Settings) -> dg.SensorDefinition:
                 events = [
                     event
                     for source in settings.configured_sources
-                    for event in (
-                        *_reread_days(context.instance, settings, source, windows),
-                        *_loaded_days(context.instance, settings, source, connection),
-                    )
+                    for event in _days(context.instance, settings, source, connection, windows)
                 ]
         except TestrunsError as error:
             return dg.SkipReason(str(error))
@@ -172,6 +169,21 @@ def backfill_sync_sensor(settings: Settings) -> dg.SensorDefinition:
         )
 
     return sensor
+
+
+def _days(
+    instance: dg.DagsterInstance,
+    settings: Settings,
+    source: Source,
+    connection: Connection,
+    windows: Sequence[_Window],
+) -> Iterator[dg.AssetMaterialization]:
+    """Days to mark: read again by somebody, else loaded and not marked yet."""
+    reread = {event.partition: event for event in _reread_days(instance, settings, source, windows)}
+    yield from reread.values()
+    for event in _loaded_days(instance, settings, source, connection):
+        if event.partition not in reread:
+            yield event
 
 
 def _reread_days(
