@@ -9,12 +9,16 @@ By variables of the environment, not of `.env`: Dagster's own processes read the
     TESTRUNS_DAGSTER_URL          the address of Dagster's page, for links in alerts
 
 The executor belongs to the code location. Launcher and storage belong to the instance, whose
-dagster.yaml names the variables and never their values: ours, until somebody changes it.
+dagster.yaml is put together from deploy/dagster/ and names the variables, never their values: ours,
+until somebody changes it.
 """
 
+import fcntl
 import os
+import sqlite3
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -22,10 +26,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pipelines.errors import SettingsError
+from pipelines.resources import bundled
 from pipelines.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from dagster import ExecutorDefinition
+    from dagster import DagsterInstance, ExecutorDefinition
 
 # `testruns dev` sets it for its children.
 PAGE_VARIABLE = "TESTRUNS_DAGSTER_URL"
@@ -46,56 +51,6 @@ LAUNCHERS = ("local", "celery")
 # first event of a run.
 STORAGE_SCHEME = "postgresql+psycopg2"
 
-_DAGSTER_YAML = """\
-# Dagster's own settings: https://docs.dagster.io/deployment/oss/dagster-yaml
-# Written by testruns, anew when its variables change; once you change it, it is yours.
-{storage}{launcher}
-# One step at a time asks an API: its pool is postman_api or testmo_api. Runs wait in the queue.
-concurrency:
-  pools:
-    default_limit: 1
-
-# A run that was killed ends as failed, and frees its pool, at the latest before the next night.
-run_monitoring:
-  enabled: true
-  max_runtime_seconds: 82800
-  free_slots_after_run_end_seconds: 60
-
-# A run that is launched from the page starts within a second, not five.
-run_coordinator:
-  module: dagster.core.run_coordinator
-  class: QueuedRunCoordinator
-  config:
-    dequeue_interval_seconds: 1
-
-# Nothing phones home, and no newsletter is offered.
-telemetry:
-  enabled: false
-nux:
-  enabled: false
-"""
-
-_POSTGRES = f"""
-# Runs, events and schedules are kept in Postgres.
-storage:
-  postgres:
-    postgres_url:
-      env: {STORAGE_VARIABLE}
-"""
-
-_CELERY = f"""
-# A worker of Celery's takes a run, with all of its steps.
-run_launcher:
-  module: dagster_celery.launcher
-  class: CeleryRunLauncher
-  config:
-    default_queue: dagster
-    broker:
-      env: {BROKER_VARIABLE}
-    backend:
-      env: {BROKER_VARIABLE}
-"""
-
 
 @dataclass(frozen=True)
 class Deployment:
@@ -108,10 +63,11 @@ class Deployment:
     @property
     def dagster_yaml(self) -> str:
         """The instance's settings; no value of a variable is in them."""
-        return _DAGSTER_YAML.format(
-            storage=_POSTGRES if self.has_server else "",
-            launcher=_CELERY if self.launcher == "celery" else "",
-        )
+        names = ["dagster.yaml"]
+        names += ["postgres.yaml"] if self.has_server else []
+        names += ["celery.yaml"] if self.launcher == "celery" else []
+        folder = bundled("deploy/dagster")
+        return "".join((folder / name).read_text(encoding="utf-8") for name in names)
 
 
 def deployment() -> Deployment:
@@ -181,34 +137,62 @@ def dagster_home(settings: Settings) -> Path:
     Raises SettingsError for a bad variable, a DAGSTER_HOME that Dagster would not take, and for
     a storage that is set and that the dagster.yaml of the user's own does not read.
     """
-    wanted = deployment()
+    chosen = deployment()
     ours = settings.testruns_home / "dagster"
     given = _given("DAGSTER_HOME")
     home = Path(given).expanduser() if given else ours
     config = home / "dagster.yaml"
     if home == ours:
         home.mkdir(parents=True, exist_ok=True)
-        if not config.exists() or _is_outdated(config, wanted):
-            config.write_text(wanted.dagster_yaml, encoding="utf-8")
+        if not config.exists() or _is_outdated(config, chosen):
+            config.write_text(chosen.dagster_yaml, encoding="utf-8")
     elif not home.is_absolute() or not home.is_dir():
         raise SettingsError(f"DAGSTER_HOME: must be the full path of a folder, not {given!r}")
     reads = config.read_text(encoding="utf-8") if config.exists() else ""
     for variable, is_set, shown_by in (
-        (STORAGE_VARIABLE, wanted.has_server, STORAGE_VARIABLE),
-        (LAUNCHER_VARIABLE, wanted.launcher == "celery", "CeleryRunLauncher"),
+        (STORAGE_VARIABLE, chosen.has_server, STORAGE_VARIABLE),
+        (LAUNCHER_VARIABLE, chosen.launcher == "celery", "CeleryRunLauncher"),
     ):
         if is_set and shown_by not in reads:
             raise SettingsError(f"{variable}: is set, but {config} is yours and does not use it")
     return home
 
 
-def _is_outdated(config: Path, wanted: Deployment) -> bool:
+def _is_outdated(config: Path, chosen: Deployment) -> bool:
     """Whether it is as we wrote it for other variables; what somebody has changed never is."""
     variants = [
         Deployment(launcher=one, has_server=has) for one in LAUNCHERS for has in (True, False)
     ]
-    outdated = {variant.dagster_yaml for variant in variants} - {wanted.dagster_yaml}
+    outdated = {variant.dagster_yaml for variant in variants} - {chosen.dagster_yaml}
     return config.read_text(encoding="utf-8") in outdated
+
+
+@contextmanager
+def open_instance(settings: Settings, run_id: str) -> Iterator["DagsterInstance"]:
+    """Dagster's instance on these settings, for the run `run_id` in this process.
+
+    Dagster makes and migrates its SQLite files without a lock of its own, so that of two processes
+    that are the first ones on a home, one would fail. Raises what `dagster_home` raises.
+    """
+    from pipelines.orchestration import dagster_internals  # noqa: PLC0415 - half a second
+
+    home = dagster_home(settings)
+    with (home / "storage.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        instance = dagster_internals.instance_without_capture(home)
+        # Each storage makes its file when it is first used, and there is one for each run's events.
+        instance.get_run_records(limit=1)
+        instance.all_instigator_state()
+        instance.all_logs(run_id)
+    with instance, ExitStack() as stack:
+        # Dagster closes its connection after each of some 1,000 commits, and whoever is the last to
+        # close a database waits for the disk to have it all. So somebody has it open.
+        files = [home / "history" / "runs.db", home / "history" / "runs" / "index.db"]
+        for path in [*files, home / "history" / "runs" / f"{run_id}.db"]:
+            if path.exists():
+                connection = stack.enter_context(closing(sqlite3.connect(path)))
+                connection.execute("select count(*) from sqlite_master").fetchone()
+        yield instance
 
 
 def main() -> None:

@@ -6,27 +6,28 @@ import dagster as dg
 
 from pipelines.errors import TestrunsError
 from pipelines.orchestration.raw_assets import OWNERS
-from pipelines.settings import Settings
+from pipelines.orchestration.resources import Warehouse
 
-REPORT_GROUP = "reports"
+GROUP = "reports"
 
 
 def report_asset(marts: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
-    """`testruns report` behind these marts; no part of a night, which it would make longer."""
+    """`testruns report` behind these marts."""
 
     @dg.asset(
         key=["report"],
         deps=list(marts),
-        group_name=REPORT_GROUP,
+        group_name=GROUP,
         kinds={"html", "pandas"},
         owners=OWNERS,
+        tags={"layer": "report"},
         description="One self-contained HTML page from the marts, as `testruns report` writes it.",
     )
-    def report(settings: dg.ResourceParam[Settings]) -> dg.MaterializeResult[None]:
+    def report(warehouse: Warehouse) -> dg.MaterializeResult[None]:
         from pipelines.report.write import write_report  # noqa: PLC0415 - pandas and matplotlib
 
         try:
-            path = write_report(settings)
+            path = write_report(warehouse.settings)
         except TestrunsError as error:
             raise dg.Failure(str(error), allow_retries=False) from None
         return dg.MaterializeResult(

@@ -7,8 +7,10 @@ import pytest
 from pydantic import SecretStr
 
 from pipelines.ingest.progress import ScopeReport
-from pipelines.orchestration.alerts import alert_on_failure, failure_text, freshness, post
+from pipelines.orchestration.alerts import failure_text, post
+from pipelines.orchestration.failures import StepFailure
 from pipelines.orchestration.instance import PAGE_VARIABLE
+from pipelines.orchestration.sensors import alert_on_failure_sensor, freshness_sensor
 from pipelines.sandbox.data import SandboxData
 from pipelines.sandbox.server import Sandbox
 from pipelines.settings import Settings
@@ -29,8 +31,10 @@ def test_a_message_says_what_why_what_to_do_and_where(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(PAGE_VARIABLE, "http://dagster:3000")
-    lines = [f"check_testmo: testmo {number}: <!channel> HTTP 404" for number in range(20)]
-    text = failure_text("the scheduled run of nightly failed", lines, "abc")
+    failures = [
+        StepFailure("check_testmo", f"testmo {number}: <!channel> HTTP 404") for number in range(20)
+    ]
+    text = failure_text("the scheduled run of nightly failed", failures, "abc")
     assert post(SecretStr(receiver.url), text) is None
     (posted,) = receiver.texts
     first, *told, what_to_do, where = posted.splitlines()
@@ -72,7 +76,7 @@ def test_a_scheduled_run_that_failed_for_good_is_posted_and_one_by_hand_is_not(
     make_settings: MakeSettings, receiver: Receiver, tags: dict[str, str], *, is_posted: bool
 ) -> None:
     settings = make_settings({"TESTRUNS_ALERT_WEBHOOK": receiver.url})
-    sensor = alert_on_failure(settings, dg.define_asset_job("nightly"))
+    sensor = alert_on_failure_sensor(settings)
     with dg.instance_for_test() as instance:
         failed = nightly.execute_in_process(instance=instance, raise_on_error=False, tags=tags)
         context = dg.build_run_status_sensor_context(
@@ -100,7 +104,7 @@ def test_a_scope_that_goes_stale_is_posted_once_and_its_check_fails_until_it_is_
         variables = {**sandbox.settings, "POSTMAN_API_KEY": ""}
         load(variables)
     settings = make_settings({**variables, "TESTRUNS_ALERT_WEBHOOK": receiver.url})
-    sensor = freshness(settings)
+    sensor = freshness_sensor(settings)
     assert settings.testruns_warehouse_url is not None
     url = settings.testruns_warehouse_url.get_secret_value()
     cursor: str | None = None

@@ -4,14 +4,18 @@ import re
 from pathlib import Path
 
 import click
-import dagster as dg
 import pytest
 
 from pipelines.cli import cli
 from pipelines.orchestration import alerts
 from pipelines.orchestration import instance as deployment
-from pipelines.orchestration.backfill_assets import backfill_sync_sensor, models_after_failed_days
 from pipelines.orchestration.checks import CHECKS, FRESH_HOURS
+from pipelines.orchestration.sensors import (
+    alert_on_failure_sensor,
+    backfill_sync_sensor,
+    freshness_sensor,
+    models_after_backfill_sensor,
+)
 from pipelines.settings import SOURCES, Settings, load_settings
 from pipelines.sources.registry import REGISTRY
 
@@ -57,19 +61,19 @@ def test_every_check_of_the_raw_tables_is_told_with_its_severity_and_what_to_do(
 
 def test_every_alert_is_told_as_it_begins_and_by_its_sensor(settings: Settings) -> None:
     told = rows("alert begins")
-    nightly = dg.define_asset_job("nightly")
     failed = [
         alerts.failure_text(title, [], "run").splitlines()[0]
         for title in ("the scheduled run of nightly failed", "testruns nightly failed")
     ]
-    (stale, *_) = alerts._stale_text([]).splitlines()  # noqa: SLF001 - its first line is what people see
+    (stale, *_) = alerts.stale_text([]).splitlines()
     assert set(told) == {*failed, stale}
-    for sensor in (
-        alerts.alert_on_failure(settings, nightly),
-        alerts.freshness(settings),
-        backfill_sync_sensor(settings),
-        models_after_failed_days(nightly),
+    for make_sensor in (
+        alert_on_failure_sensor,
+        backfill_sync_sensor,
+        freshness_sensor,
+        models_after_backfill_sensor,
     ):
+        sensor = make_sensor(settings)
         assert f"`{sensor.name}`" in PAGE
 
 

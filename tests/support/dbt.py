@@ -10,7 +10,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from pipelines.resources import bundled
-from pipelines.transform.build import dbt_environment
+from pipelines.transform.environment import dbt_environment
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 SKIPPED = Jsonb({"skipped": True})
