@@ -22,6 +22,7 @@ def transform(settings: Settings, *, full_refresh: bool) -> int:
         timezone=settings.testruns_timezone,
         target_path=settings.testruns_home / "dbt",
         full_refresh=full_refresh,
+        on_wait=output.note,
     )
     output.line(f"dbt: {report.models} models, {report.tests} tests in {report.seconds:.1f} s")
     for text in report.warned_tests:
