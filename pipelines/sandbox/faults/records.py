@@ -145,7 +145,7 @@ def long_names(run: Json, _dice: Random) -> None:
 
 @_damage
 def escape_codes(run: Json, _dice: Random) -> None:
-    """Text, and the name of a field that nobody knows, hold escape codes, CR and direction marks."""
+    """Text and the name of a new field hold escape codes, CR and marks of direction."""
     _said(run, _ESCAPES)
     run[_ESCAPES] = _ESCAPES
 
