@@ -14,7 +14,7 @@ from pipelines.sandbox.server import Sandbox
 from pipelines.settings import Settings
 from pipelines.warehouse.audit_ledger import Comparison
 from tests.support.factories import BOOKS, NOW, postman_run, testmo_run
-from tests.support.truth import assert_warehouse_is
+from tests.support.oracle import assert_warehouse_is
 
 Load = Callable[..., list[ScopeReport]]
 MakeSettings = Callable[[dict[str, str]], Settings]
@@ -30,8 +30,8 @@ class Audits:
     def run(self, source: str = "postman", **options: Any) -> AuditReport:
         [report] = audit_source(
             self._settings,
-            source,  # type: ignore[arg-type]
-            self._settings.scopes(source),  # type: ignore[arg-type]
+            source,
+            self._settings.scopes(source),
             self.url,
             **options,
         )
