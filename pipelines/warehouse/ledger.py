@@ -208,7 +208,7 @@ class Ledger:
         self._commit(Batch(references=batch.references, watermark=batch.watermark))
 
     def _put_off(self, result: FetchResult, run: FlatRun, error: Exception) -> FetchResult:
-        """Deferred where Postgres refuses the run: that may change. Else set aside with its body."""
+        """Deferred where Postgres refuses the run: that may change. Else set aside as JSON."""
         masked = self.source.client.masked
         if isinstance(error, psycopg.Error):
             message = masked(f"the warehouse refuses the run: {reason(error)}")
