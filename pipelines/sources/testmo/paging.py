@@ -83,10 +83,10 @@ async def walk(
 async def _page(
     fetch: Fetch, after: datetime | None, number: int, *, is_announced: bool
 ) -> RunPage:
-    """One page; an empty one that the page before announced is fetched again."""
+    """One page; a last one that the page before announced, and that is empty, is fetched again."""
     for _attempt in range(_EMPTY_ATTEMPTS):
         page = await fetch(after, number)
-        if page.runs or not is_announced:
+        if page.runs or page.has_next or not is_announced:
             return page
     raise TransientError(
         "testmo: the list tells of a next page, and that page is empty "
