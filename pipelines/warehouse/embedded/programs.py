@@ -13,8 +13,27 @@ from pathlib import Path
 from typing import IO
 
 from pipelines.errors import WarehouseError
+from pipelines.warehouse.embedded.credentials import HOST, SUPERUSER
 
 MAJOR = "18"
+INITDB = (
+    f"--username={SUPERUSER}",
+    "--pwfile=/dev/stdin",  # neither on the command line nor in a file
+    "--auth=scram-sha-256",
+    "--encoding=UTF8",
+    "--locale=C",  # for libc, where C.UTF-8 is not everywhere to be had
+    "--locale-provider=builtin",
+    "--builtin-locale=C.UTF-8",
+    *("-c", f"listen_addresses={HOST}"),
+    *("-c", "unix_socket_directories="),
+    *("-c", "timezone=UTC"),
+    *("-c", "log_timezone=UTC"),
+    *("-c", "log_checkpoints=off"),  # nothing rotates the log
+    # Nobody replicates this server, and so the tables that dbt makes need not go through the WAL.
+    *("-c", "wal_level=minimal"),
+    *("-c", "max_wal_senders=0"),
+    *("-c", "max_logical_replication_workers=0"),
+)
 
 _ROOT = (
     "Postgres does not run as root, and user namespaces are not allowed here: use an ordinary user "

@@ -24,7 +24,6 @@ from psycopg import sql
 from pipelines.errors import WarehouseError
 from pipelines.warehouse.embedded.credentials import (
     DATABASE,
-    HOST,
     READER,
     SUPERUSER,
     Access,
@@ -32,6 +31,7 @@ from pipelines.warehouse.embedded.credentials import (
     is_free,
 )
 from pipelines.warehouse.embedded.programs import (
+    INITDB,
     MAJOR,
     complaints,
     execute,
@@ -46,24 +46,6 @@ _LINGER_SECONDS = 10.0  # backends of a killed server end when their current que
 _DYING_SECONDS = 0.2  # a killed server refuses logins a little before its process is gone
 _UNFINISHED = "unfinished-"
 
-_INITDB = (
-    f"--username={SUPERUSER}",
-    "--pwfile=/dev/stdin",  # neither on the command line nor in a file
-    "--auth=scram-sha-256",
-    "--encoding=UTF8",
-    "--locale=C",  # for libc, where C.UTF-8 is not everywhere to be had
-    "--locale-provider=builtin",
-    "--builtin-locale=C.UTF-8",
-    *("-c", f"listen_addresses={HOST}"),
-    *("-c", "unix_socket_directories="),
-    *("-c", "timezone=UTC"),
-    *("-c", "log_timezone=UTC"),
-    *("-c", "log_checkpoints=off"),  # nothing rotates the log
-    # Nobody replicates this server, and so the tables that dbt makes need not go through the WAL.
-    *("-c", "wal_level=minimal"),
-    *("-c", "max_wal_senders=0"),
-    *("-c", "max_logical_replication_workers=0"),
-)
 _THROWAWAY = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off"
 
 _IN_USE = (
@@ -166,10 +148,10 @@ class EmbeddedPostgres:
         if access is None or not self._pid_file.exists():
             return None
         try:
-            access.log_in()
-        except psycopg.OperationalError:
+            is_ours = self._data.samefile(access.log_in())
+        except (psycopg.OperationalError, OSError):
             return None
-        return access
+        return access if is_ours else None
 
     def _start(self, *, durable: bool) -> "Access":
         access = Access.read(self.pgpass)
@@ -224,9 +206,10 @@ class EmbeddedPostgres:
         access.write(self.pgpass)
         with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=self._dir) as unfinished:
             data = f"{Path(unfinished).name}/data"
-            options = [*_INITDB, "-D", data] + ([] if durable else ["--no-sync"])
-            self._run("initdb", *options, stdin=access.superuser, guard=guard)
-            self._execute(
+            options = [*INITDB, "-D", data] + ([] if durable else ["--no-sync"])
+            run_program(self._dir, "initdb", *options, stdin=access.superuser, guard=guard)
+            execute(
+                self._dir,
                 f"create role {READER} login password {sql.quote(access.reader)}",
                 f"create database {DATABASE}",
                 data=data,
@@ -249,7 +232,8 @@ class EmbeddedPostgres:
         self._pid_file.unlink(missing_ok=True)
         if access is None:
             access = Access.generate()
-            self._execute(
+            execute(
+                self._dir,
                 f"alter role {SUPERUSER} password {sql.quote(access.superuser)}",
                 f"alter role {READER} password {sql.quote(access.reader)}",
                 data="data",
@@ -260,7 +244,8 @@ class EmbeddedPostgres:
             access = replace(access, port=free_port())
             access.write(self.pgpass)
         options = f"-p {access.port}" + ("" if durable else f" {_THROWAWAY}")
-        self._run(
+        run_program(
+            self._dir,
             *("pg_ctl", "start", "--no-wait", "-D", "data", "-l", self._log.name, "-o", options),
             guard=guard,
         )
@@ -300,13 +285,7 @@ class EmbeddedPostgres:
             return False
 
     def _shut_down(self) -> None:
-        self._run("pg_ctl", "stop", "--wait", "--mode=fast", "-D", "data")
-
-    def _execute(self, *statements: str, data: str, guard: IO[str]) -> None:
-        execute(self._dir, *statements, data=data, guard=guard)
-
-    def _run(self, program: str, *args: str, stdin: str = "", guard: IO[str] | None = None) -> None:
-        run_program(self._dir, program, *args, stdin=stdin, guard=guard)
+        run_program(self._dir, "pg_ctl", "stop", "--wait", "--mode=fast", "-D", "data")
 
     def _failed(self, reason: str, *complaints: str) -> WarehouseError:
         return failed(self._dir, reason, *complaints)
