@@ -576,7 +576,7 @@ class Emptied(RunList):
 
 
 def test_an_empty_page_to_which_a_cursor_led_is_fetched_again() -> None:
-    runs = Emptied.of(history(45))
+    runs = Emptied(RunList.of(history(45)).places)
     runs.times = 2
 
     assert set(walked(runs).ids) == runs.ids
@@ -590,7 +590,7 @@ def test_an_empty_page_to_which_a_cursor_led_is_never_an_end(*, is_announced: bo
             page = await super().fetch(cursor)
             return page if is_announced else replace(page, total=None)
 
-    runs = Lying.of(history(45))
+    runs = Lying(RunList.of(history(45)).places)
     runs.times = 1000
     first = put_down(runs)
     second = put_down(runs, first.watermark)
