@@ -120,7 +120,11 @@ class Ledger:
         """Connect and take the scope's lock. Raises WarehouseError naming who holds it."""
         self._session.open()
         set_json_dumps(msgspec.json.encode, self.connection)
-        self.types = column_types(self.connection)
+        try:
+            self.types = self.call(lambda: column_types(self.connection))
+        except WarehouseError:
+            self.close()
+            raise
 
     def close(self) -> None:
         """End the session, and the lock with it."""
