@@ -1,4 +1,4 @@
-"""Who hears how a load goes on, besides the terminal: the run's log in Dagster."""
+"""Who listens to a load besides the terminal: the run's log in Dagster."""
 
 import dagster as dg
 
@@ -8,30 +8,30 @@ from pipelines.terminal.progress import scope_line
 
 
 class FanOut:
-    """A progress that several are told of."""
+    """A progress that several listen to."""
 
-    def __init__(self, *told: Progress) -> None:
-        self._told = told
+    def __init__(self, *listeners: Progress) -> None:
+        self._listeners = listeners
 
     def scope_begins(self, source: Source, scope: str) -> None:
-        """Tell everyone."""
-        for one in self._told:
-            one.scope_begins(source, scope)
+        """To each of them."""
+        for listener in self._listeners:
+            listener.scope_begins(source, scope)
 
     def runs_fetched(self, source: Source, scope: str, runs: int) -> None:
-        """Tell everyone."""
-        for one in self._told:
-            one.runs_fetched(source, scope, runs)
+        """To each of them."""
+        for listener in self._listeners:
+            listener.runs_fetched(source, scope, runs)
 
     def waits(self, source: Source, seconds: float) -> None:
-        """Tell everyone."""
-        for one in self._told:
-            one.waits(source, seconds)
+        """To each of them."""
+        for listener in self._listeners:
+            listener.waits(source, seconds)
 
     def scope_ends(self, report: ScopeReport) -> None:
-        """Tell everyone."""
-        for one in self._told:
-            one.scope_ends(report)
+        """To each of them."""
+        for listener in self._listeners:
+            listener.scope_ends(report)
 
 
 class DagsterLogProgress(NullProgress):
@@ -50,5 +50,5 @@ class DagsterLogProgress(NullProgress):
 
     def scope_ends(self, report: ScopeReport) -> None:
         """Say what came of it; a failure as an error."""
-        tell = self._log.info if report.error is None else self._log.error
-        tell(scope_line(report))
+        log = self._log.info if report.error is None else self._log.error
+        log(scope_line(report))
