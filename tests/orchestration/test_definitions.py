@@ -230,6 +230,7 @@ def test_a_dagster_home_that_dagster_would_refuse_is_named(
         dagster_home(settings())
 
 
+@pytest.mark.filterwarnings("ignore::dagster.BetaWarning")  # of Dagster's own function for tests
 def test_the_daemon_writes_the_report_when_marts_have_been_built() -> None:
     mart = dg.AssetSpec(["marts", "m"])
     definitions = dg.Definitions(assets=[mart, report_asset([mart.key])])
