@@ -231,9 +231,11 @@ def test_a_dagster_home_that_dagster_would_refuse_is_named(
 
 
 @pytest.mark.filterwarnings("ignore::dagster.BetaWarning")  # of Dagster's own function for tests
-def test_the_daemon_writes_the_report_when_marts_have_been_built() -> None:
+def test_the_daemon_writes_the_report_when_marts_have_been_built(settings: MakeSettings) -> None:
     mart = dg.AssetSpec(["marts", "m"])
-    definitions = dg.Definitions(assets=[mart, report_asset([mart.key])])
+    definitions = dg.Definitions(
+        assets=[mart, report_asset([mart.key])], resources=resources(settings())
+    )
     with dg.instance_for_test() as instance:
         quiet = dg.evaluate_automation_conditions(definitions, instance=instance)
         assert quiet.total_requested == 0
