@@ -1,7 +1,7 @@
 """Environment and `.env` into one frozen `Settings`; each complaint is a line naming its variable.
 
-Plain pydantic over a dictionary: the names below are the contract, and importing a settings
-framework would cost every command a fifth of a second.
+Plain pydantic over a dictionary: the names of the variables are the contract, and importing a
+settings framework would cost every command a fifth of a second.
 """
 
 import os
@@ -9,111 +9,118 @@ import re
 from collections.abc import Mapping
 from io import StringIO
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
-from urllib.parse import SplitResult, urlsplit
+from typing import Annotated, ClassVar
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from dotenv.parser import parse_stream
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-)
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 
 from pipelines.errors import SettingsError
+from pipelines.sources.registry import REGISTRY, SOURCES
+from pipelines.sources.settings import Section, SourceSettings, Texts, http_url
+from pipelines.sources.spec import SourceName
 
-Source = Literal["postman", "testmo"]
-SOURCES: tuple[Source, ...] = ("postman", "testmo")
-RunSource = Literal["collection_runner", "monitor", "webhook", "schedule", "api", "newman"]
+Source = SourceName
+__all__ = ["SOURCES", "DagsterSettings", "Settings", "Source", "load_settings"]
 
 _MASKED = (
     "access_token,api_key,apikey,auth,client_secret,password,refresh_token,"
     "secret,sig,signature,token"
 )
 _MOST_QUOTED = 80
-# A name, with its dots between its parts, or an IPv6 address.
-_HOST = re.compile(r"[\w-]+(\.[\w-]+)*\.?|[0-9a-f]*:[0-9a-f:.]+")
 # What our cron library knows and Dagster does not, or not in all places.
 _NOT_IN_DAGSTER = re.compile(r"#|(?<!JU)L", re.IGNORECASE)
 
-Item = TypeVar("Item")
+# Where steps of Dagster's work, and where its runs do; the first is the default.
+EXECUTORS = ("in_process", "multiprocess", "celery", "k8s")
+LAUNCHERS = ("local", "celery")
+# SQLAlchemy 2.1 takes a bare postgresql:// for psycopg 3, over which Dagster's storage fails at the
+# first event of a run.
+STORAGE_SCHEME = "postgresql+psycopg2"
 
 
-def _items(value: object) -> object:
-    """Split a comma-separated list; blanks fall away."""
-    if not isinstance(value, str):
-        return value
-    return tuple(item.strip() for item in value.split(",") if item.strip())
+class DagsterSettings(Section):
+    """Where Dagster's runs work and are kept.
 
-
-def _distinct(value: tuple[Item, ...]) -> tuple[Item, ...]:
-    return tuple(dict.fromkeys(value))
-
-
-def _http_url(value: str) -> SplitResult:
-    """The parts of an http or https URL. Raises ValueError, which never quotes it."""
-    try:
-        parts = urlsplit(value)
-        is_one = parts.scheme in ("http", "https") and parts.port != 0
-    except ValueError:  # it may quote the URL
-        is_one = False
-    if not is_one or not _HOST.fullmatch(parts.hostname or ""):
-        raise ValueError("must be an http or https URL")
-    return parts
-
-
-def _api_root(value: str) -> str:
-    parts = _http_url(value)
-    if re.search(r"[?#@\\\s]|[^ -~]", value):
-        raise ValueError("must be a bare root: no user, query, fragment or blank")
-    return f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
-
-
-ApiRoot = Annotated[str, AfterValidator(_api_root)]
-Texts = Annotated[tuple[str, ...], BeforeValidator(_items), AfterValidator(_distinct)]
-Number = Annotated[int, Field(ge=1)]
-Numbers = Annotated[tuple[Number, ...], BeforeValidator(_items), AfterValidator(_distinct)]
-PerMinute = Annotated[int, Field(ge=1, le=1_000_000)]
-
-
-class Settings(BaseModel):
-    """All settings, by the names of their variables in lower case.
-
-    A key stands before what it requires, since fields are checked in this order.
+    `storage_url` None: in files of its home; `url` is the address of its page, for links in alerts.
     """
 
-    model_config = ConfigDict(
-        frozen=True, extra="ignore", hide_input_in_errors=True, validate_default=True
+    prefix: ClassVar[str] = "testruns_dagster_"
+
+    launcher: str = LAUNCHERS[0]
+    executor: str = EXECUTORS[0]
+    storage_url: SecretStr | None = None
+    broker_url: SecretStr | None = None
+    url: str | None = None
+
+    @field_validator("launcher", "executor")
+    @classmethod
+    def _is_known(cls, value: str, info: ValidationInfo) -> str:
+        known = LAUNCHERS if info.field_name == "launcher" else EXECUTORS
+        if value not in known:
+            raise ValueError(f"must be one of {', '.join(known)}, not {value[:_MOST_QUOTED]!r}")
+        return value
+
+    @field_validator("executor")
+    @classmethod
+    def _takes_a_run_as_a_whole(cls, value: str, info: ValidationInfo) -> str:
+        # Celery lets no task wait for others.
+        if info.data.get("launcher") == "celery" and value != "in_process":
+            raise ValueError(
+                f"must be in_process where {cls.variable('launcher')} is celery, for a worker "
+                "takes a run as a whole"
+            )
+        return value
+
+    @field_validator("storage_url")
+    @classmethod
+    def _is_a_storage(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            _check_server(value.get_secret_value(), STORAGE_SCHEME)
+        return value
+
+    @field_validator("broker_url")
+    @classmethod
+    def _is_a_broker(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if "celery" in (info.data.get("launcher"), info.data.get("executor")):
+            url = value.get_secret_value() if value else ""
+            _check_server(url, "redis", "rediss", why="required by celery, ")
+        return value
+
+    @field_validator("url")
+    @classmethod
+    def _is_a_page(cls, value: str | None) -> str | None:
+        if value is not None:
+            http_url(value)
+        return value
+
+
+def _check_server(url: str, *schemes: str, why: str = "") -> None:
+    try:
+        parts = urlsplit(url)
+        is_one = parts.scheme in schemes and parts.hostname and parts.port != 0
+    except ValueError:  # it may quote the URL
+        is_one = False
+    if not is_one:
+        raise ValueError(f"{why}must be a URL as {schemes[0]}://user:password@host")
+
+
+class Settings(Section):
+    """All settings: our own, Dagster's, and those of each source by its name."""
+
+    prefix: ClassVar[str] = ""
+    parts: ClassVar[frozenset[str]] = frozenset({"sources", "dagster"})
+
+    sources: Mapping[SourceName, SourceSettings] = Field(
+        default_factory=lambda: {name: spec.settings_class() for name, spec in REGISTRY.items()}
     )
+    dagster: DagsterSettings = DagsterSettings()
 
     testruns_warehouse_url: SecretStr | None = None
     testruns_home: Path = Path(".testruns")
-
-    postman_api_url: ApiRoot = "https://api.getpostman.com"
-    postman_api_key: SecretStr | None = None
-    postman_collection_ids: Texts = ()
-    postman_run_sources: Annotated[
-        tuple[RunSource, ...], BeforeValidator(_items), AfterValidator(_distinct)
-    ] = ()
-    postman_requests_per_minute: PerMinute = 300
-    postman_monthly_reserve: Annotated[int, Field(ge=0)] = 0
-
-    testmo_api_token: SecretStr | None = None
-    testmo_api_url: ApiRoot | None = None
-    testmo_project_ids: Numbers = ()
-    testmo_source_ids: Numbers = ()
-    testmo_config_ids: Numbers = ()
-    testmo_milestone_ids: Numbers = ()
-    testmo_created_by: Numbers = ()
-    testmo_tags: Texts = ()
-    testmo_requests_per_minute: PerMinute = 60
-
+    # The largest answer of an API that is read, decompressed.
+    testruns_max_body_mb: Annotated[int, Field(ge=1, le=1_000_000)] = 128
     testruns_lookback_hours: Annotated[int, Field(ge=0, le=24 * 3660)] = 72
     testruns_redact_params: Texts = tuple(_MASKED.split(","))
     testruns_timezone: str = "UTC"
@@ -136,30 +143,6 @@ class Settings(BaseModel):
         from pipelines.warehouse.url import WarehouseUrl  # noqa: PLC0415 - only where it is needed
 
         return SecretStr(WarehouseUrl.parse(value.get_secret_value()).libpq)
-
-    @field_validator("postman_api_key", "testmo_api_token")
-    @classmethod
-    def _fits_in_a_header(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not re.fullmatch(r"[!-~]+", value.get_secret_value().strip()):
-            raise ValueError("holds a character that no HTTP header can carry")
-        return value and SecretStr(value.get_secret_value().strip())
-
-    @field_validator("postman_collection_ids")
-    @classmethod
-    def _collection_ids(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for item in value:
-            if not re.fullmatch(r"[\w-][\w.-]*", item, re.ASCII):
-                raise ValueError(f"{item!r} is no collection ID or UID")
-        return value
-
-    @field_validator("postman_collection_ids", "testmo_api_url", "testmo_project_ids")
-    @classmethod
-    def _given_with_its_key(cls, value: object, info: ValidationInfo) -> object:
-        source = str(info.field_name).partition("_")[0]
-        key = "postman_api_key" if source == "postman" else "testmo_api_token"
-        if not value and info.data.get(key):
-            raise ValueError(f"required with {key.upper()}")
-        return value
 
     @field_validator("testruns_redact_params")
     @classmethod
@@ -194,36 +177,36 @@ class Settings(BaseModel):
     @classmethod
     def _a_webhook(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
-            _http_url(value.get_secret_value())
+            http_url(value.get_secret_value())
         return value
 
     @property
-    def configured_sources(self) -> tuple[Source, ...]:
+    def configured_sources(self) -> tuple[SourceName, ...]:
         """Sources whose key is set, in the order in which they are loaded."""
-        keys = {"postman": self.postman_api_key, "testmo": self.testmo_api_token}
-        return tuple(source for source in SOURCES if keys[source])
+        return tuple(name for name in SOURCES if self.sources[name].key)
 
-    def scopes(self, source: Source) -> tuple[str, ...]:
-        """Collection IDs or project IDs, as configured; the `scope` of every ingest table."""
-        if source == "postman":
-            return self.postman_collection_ids
-        return tuple(str(project_id) for project_id in self.testmo_project_ids)
+    def scopes(self, source: SourceName) -> tuple[str, ...]:
+        """What is loaded of a source, as configured; the `scope` of every ingest table."""
+        return self.sources[source].scopes
 
-    def require_source(self, source: Source | None = None) -> tuple[Source, ...]:
+    def require_source(self, source: SourceName | None = None) -> tuple[SourceName, ...]:
         """Sources to load: all that are configured, or the one named.
 
         Raises SettingsError naming the variable that is missing.
         """
         if source is not None:
             if source not in self.configured_sources:
-                key = "POSTMAN_API_KEY" if source == "postman" else "TESTMO_API_TOKEN"
-                raise SettingsError(f"{key}: required to load {source}")
+                raise SettingsError(f"{REGISTRY[source].key_setting}: required to load {source}")
             return (source,)
         if not self.configured_sources:
-            raise SettingsError(
-                "POSTMAN_API_KEY, TESTMO_API_TOKEN: neither is set, so there is nothing to load"
-            )
+            keys = ", ".join(spec.key_setting for spec in REGISTRY.values())
+            raise SettingsError(f"{keys}: none is set, so there is nothing to load")
         return self.configured_sources
+
+
+def sections() -> list[type[Section]]:
+    """The parts of the settings: our own, Dagster's, those of each source."""
+    return [Settings, DagsterSettings, *(spec.settings_class for spec in REGISTRY.values())]
 
 
 def load_settings(environ: Mapping[str, str] | None = None, folder: Path | None = None) -> Settings:
@@ -233,17 +216,36 @@ def load_settings(environ: Mapping[str, str] | None = None, folder: Path | None 
     values are repeated in it only where they are no secrets.
     """
     dotenv = Path(".env") if folder is None else folder / ".env"
-    given = {**_dotenv(dotenv), **(os.environ if environ is None else environ)}
-    values: dict[str, Any] = {
-        name: given[name.upper()].strip()
-        for name in Settings.model_fields
-        if given.get(name.upper(), "").strip()
+    pairs = {**_dotenv(dotenv), **(os.environ if environ is None else environ)}
+    complaints: dict[str, None] = {}
+    own, dagster, *sources = [_validated(part, pairs, complaints) for part in sections()]
+    if complaints or not isinstance(own, Settings):
+        raise SettingsError("\n".join(complaints))
+    parts = {"dagster": dagster, "sources": dict(zip(SOURCES, sources, strict=True))}
+    return own.model_copy(update=parts)
+
+
+def _validated(
+    part: type[Section], pairs: Mapping[str, str], complaints: dict[str, None]
+) -> Section | None:
+    """The part as its variables say; None, and `complaints` the longer, where they are wrong."""
+    values = {
+        name: pairs[variable].strip()
+        for variable, name in part.variables().items()
+        if pairs.get(variable, "").strip()
     }
     try:
-        return Settings.model_validate(values)
+        return part.model_validate(values)
     except ValidationError as error:
-        complaints = [_complaint(dict(problem), values) for problem in error.errors()]
-        raise SettingsError("\n".join(dict.fromkeys(complaints))) from None
+        for problem in error.errors():
+            name = str(problem["loc"][0])  # of a default, pydantic gives the field's own name
+            variable = part.variable(name) if name in part.model_fields else part.prefix + name
+            message = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
+            # A check of ours quotes what may be quoted; no secret fails another one.
+            if problem["type"] != "value_error":
+                message += f", not {values[name][:_MOST_QUOTED]!r}"
+            complaints[f"{variable.upper()}: {message}"] = None
+        return None
 
 
 def _dotenv(path: Path) -> dict[str, str]:
@@ -265,12 +267,3 @@ def _dotenv(path: Path) -> dict[str, str]:
         if name and value:
             pairs[name] = value
     return pairs
-
-
-def _complaint(problem: dict[str, Any], values: dict[str, Any]) -> str:
-    field = str(problem["loc"][0])
-    message = str(problem["msg"]).removeprefix("Value error, ").removeprefix("Input ")
-    is_secret = "SecretStr" in str(Settings.model_fields[field].annotation)
-    if is_secret or problem["type"] == "value_error":
-        return f"{field.upper()}: {message}"
-    return f"{field.upper()}: {message}, not {values[field][:_MOST_QUOTED]!r}"

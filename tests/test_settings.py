@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
 from pipelines.errors import SettingsError
-from pipelines.settings import Settings, load_settings
+from pipelines.settings import Settings, load_settings, sections
+from pipelines.sources.postman.settings import PostmanSettings
+from pipelines.sources.testmo.settings import TestmoSettings
 
 # The contract's table: each variable, and its default as one would write it; blank: unset.
 CONTRACT = """
@@ -32,12 +34,19 @@ TESTMO_MILESTONE_IDS
 TESTMO_CREATED_BY
 TESTMO_TAGS
 TESTMO_REQUESTS_PER_MINUTE    60
+TESTMO_LOAD_TESTS             true
+TESTRUNS_MAX_BODY_MB          128
 TESTRUNS_LOOKBACK_HOURS       72
 TESTRUNS_REDACT_PARAMS        access_token,api_key,apikey,auth,client_secret,password,\
 refresh_token,secret,sig,signature,token
 TESTRUNS_TIMEZONE             UTC
 TESTRUNS_NIGHTLY_CRON         0 3 * * *
 TESTRUNS_ALERT_WEBHOOK
+TESTRUNS_DAGSTER_EXECUTOR     in_process
+TESTRUNS_DAGSTER_LAUNCHER     local
+TESTRUNS_DAGSTER_STORAGE_URL
+TESTRUNS_DAGSTER_BROKER_URL
+TESTRUNS_DAGSTER_URL
 """
 VARIABLES = {
     line.split()[0]: line.partition(" ")[2].strip() for line in CONTRACT.strip().splitlines()
@@ -62,6 +71,27 @@ def load(folder: Path, **variables: str) -> Settings:
     return load_settings(variables, folder)
 
 
+def value_of(settings: Settings, variable: str) -> Any:
+    """What a variable has become."""
+    for part in (settings, settings.dagster, *settings.sources.values()):
+        for field in type(part).model_fields:
+            if part.variable(field) == variable:
+                return getattr(part, field)
+    raise AssertionError(variable)
+
+
+def of_postman(settings: Settings) -> PostmanSettings:
+    found = settings.sources["postman"]
+    assert isinstance(found, PostmanSettings)
+    return found
+
+
+def of_testmo(settings: Settings) -> TestmoSettings:
+    found = settings.sources["testmo"]
+    assert isinstance(found, TestmoSettings)
+    return found
+
+
 def complaints(folder: Path, **variables: str) -> list[str]:
     with pytest.raises(SettingsError) as refused:
         load_settings(variables, folder)
@@ -72,22 +102,24 @@ def complaints(folder: Path, **variables: str) -> list[str]:
 
 
 def test_the_settings_are_those_of_the_contract() -> None:
-    assert {name.upper() for name in Settings.model_fields} == VARIABLES.keys()
+    assert {name for part in sections() for name in part.variables()} == VARIABLES.keys()
 
 
 @pytest.mark.parametrize("name", VARIABLES)
 def test_a_default_is_what_the_contract_says(name: str, nowhere: Path) -> None:
-    default = getattr(load(nowhere), name.lower())
+    default = value_of(load(nowhere), name)
     if VARIABLES[name]:
-        assert default == getattr(load(nowhere, **{name: VARIABLES[name]}), name.lower())
+        assert default == value_of(load(nowhere, **{name: VARIABLES[name]}), name)
     else:
         assert default == (() if name in LISTS else None)
 
 
 def test_defaults_are_of_the_types_that_are_worked_with(nowhere: Path) -> None:
     settings = load(nowhere)
-    assert settings.postman_requests_per_minute == 300
-    assert settings.testmo_requests_per_minute == 60
+    assert of_postman(settings).requests_per_minute == 300
+    assert of_testmo(settings).requests_per_minute == 60
+    assert of_testmo(settings).load_tests is True
+    assert settings.testruns_max_body_mb == 128
     assert settings.testruns_lookback_hours == 72
     assert settings.testruns_home == Path.cwd() / ".testruns"
     assert len(settings.testruns_redact_params) == 11
@@ -116,7 +148,12 @@ TAKEN: list[tuple[str, str, Any]] = [
     ("POSTMAN_COLLECTION_IDS", " a, b ,,a,1-c_d.e,", ("a", "b", "1-c_d.e")),
     ("POSTMAN_RUN_SOURCES", "monitor, newman", ("monitor", "newman")),
     ("POSTMAN_MONTHLY_RESERVE", "1000", 1000),
-    ("TESTMO_PROJECT_IDS", "3, 1,3,01", (3, 1)),
+    ("TESTMO_PROJECT_IDS", "3, 1,3,01", ("3", "1")),
+    ("TESTMO_SOURCE_IDS", "3, 1,3,01", (3, 1)),
+    ("TESTMO_LOAD_TESTS", "no", False),
+    ("TESTRUNS_MAX_BODY_MB", "32", 32),
+    ("TESTRUNS_DAGSTER_EXECUTOR", "multiprocess", "multiprocess"),
+    ("TESTRUNS_DAGSTER_URL", "http://dagster:3000", "http://dagster:3000"),
     ("TESTMO_CREATED_BY", "7", (7,)),
     ("TESTMO_TAGS", "Nightly,nightly, a b ", ("Nightly", "nightly", "a b")),
     ("TESTRUNS_LOOKBACK_HOURS", "0", 0),
@@ -129,7 +166,7 @@ TAKEN: list[tuple[str, str, Any]] = [
 
 @pytest.mark.parametrize(("name", "given", "taken"), TAKEN)
 def test_a_good_value_is_taken(name: str, given: str, taken: Any, nowhere: Path) -> None:
-    assert getattr(load(nowhere, **{name: given}), name.lower()) == taken
+    assert value_of(load(nowhere, **{name: given}), name) == taken
 
 
 @pytest.mark.parametrize(
@@ -185,7 +222,16 @@ REFUSED: list[tuple[str, str]] = [
     ("POSTMAN_REQUESTS_PER_MINUTE", "1.5"),
     ("POSTMAN_MONTHLY_RESERVE", "-1"),
     ("TESTMO_PROJECT_IDS", "1,two,three"),
+    ("TESTMO_PROJECT_IDS", "0"),
+    ("TESTMO_PROJECT_IDS", "9" * 5000),
     ("TESTMO_SOURCE_IDS", "0"),
+    ("TESTMO_LOAD_TESTS", "perhaps"),
+    ("TESTRUNS_MAX_BODY_MB", "0"),
+    ("TESTRUNS_MAX_BODY_MB", "1 GB"),
+    ("TESTRUNS_DAGSTER_EXECUTOR", "kelery"),
+    ("TESTRUNS_DAGSTER_LAUNCHER", "k8s"),
+    ("TESTRUNS_DAGSTER_STORAGE_URL", "postgresql://u:s3cret@host/dagster"),
+    ("TESTRUNS_DAGSTER_URL", "dagster:3000"),
     ("TESTMO_REQUESTS_PER_MINUTE", "9" * 5000),
     ("TESTRUNS_LOOKBACK_HOURS", "-1"),
     ("TESTRUNS_LOOKBACK_HOURS", "99999999"),
@@ -266,7 +312,7 @@ def test_what_a_key_requires_is_asked_for(
 
 def test_blanks_around_a_key_are_no_part_of_it(nowhere: Path) -> None:
     settings = load(nowhere, **{**POSTMAN, "POSTMAN_API_KEY": " PMAK-1\n"})
-    assert settings.postman_api_key == SecretStr("PMAK-1")
+    assert of_postman(settings).key == SecretStr("PMAK-1")
 
 
 def test_without_a_key_nothing_else_is_required(nowhere: Path) -> None:
@@ -285,7 +331,7 @@ def test_the_sources_are_those_whose_key_is_set(nowhere: Path) -> None:
 
 
 def test_with_neither_key_there_is_nothing_to_load(nowhere: Path) -> None:
-    with pytest.raises(SettingsError, match=r"^POSTMAN_API_KEY, TESTMO_API_TOKEN: neither is set"):
+    with pytest.raises(SettingsError, match=r"^POSTMAN_API_KEY, TESTMO_API_TOKEN: none is set"):
         load(nowhere).require_source()
 
 
@@ -312,12 +358,12 @@ def test_a_dotenv_is_read_as_people_write_it(tmp_path: Path) -> None:
         b"TESTMO_TAGS=caf\xc3\xa9"
     )
     settings = load(tmp_path)
-    assert settings.postman_api_key == SecretStr("PMAK-1")
-    assert settings.postman_collection_ids == ("a", "b")
+    assert of_postman(settings).key == SecretStr("PMAK-1")
+    assert settings.scopes("postman") == ("a", "b")
     assert settings.testruns_lookback_hours == 24
     assert settings.testruns_nightly_cron == "30 2 * * *"
     assert settings.testruns_timezone == "UTC"
-    assert settings.testmo_tags == ("café",)
+    assert of_testmo(settings).tags == ("café",)
 
 
 @pytest.mark.parametrize("value", ["a$b", "a${HOME}b", "$HOME", "a#b", r"a\b"])
@@ -327,19 +373,19 @@ def test_a_secret_in_a_dotenv_is_taken_to_the_letter(
 ) -> None:
     variables = {**POSTMAN, "POSTMAN_API_KEY": f"{quote}{value}{quote}"}
     (tmp_path / ".env").write_text("".join(f"{key}={v}\n" for key, v in variables.items()))
-    assert load(tmp_path).postman_api_key == SecretStr(value)
+    assert of_postman(load(tmp_path)).key == SecretStr(value)
 
 
 def test_the_environment_beats_the_dotenv(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("TESTMO_TAGS=file\nTESTRUNS_TIMEZONE=Europe/Berlin\n")
     settings = load(tmp_path, TESTMO_TAGS="environment")
-    assert settings.testmo_tags == ("environment",)
+    assert of_testmo(settings).tags == ("environment",)
     assert settings.testruns_timezone == "Europe/Berlin"
 
 
 def test_an_empty_variable_of_the_environment_unsets_what_the_dotenv_says(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("TESTMO_TAGS=file\n")
-    assert load(tmp_path, TESTMO_TAGS="").testmo_tags == ()
+    assert of_testmo(load(tmp_path, TESTMO_TAGS="")).tags == ()
 
 
 def test_by_default_it_is_the_environment_and_the_working_directory(
@@ -349,7 +395,7 @@ def test_by_default_it_is_the_environment_and_the_working_directory(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TESTMO_TAGS", "environment")
     settings = load_settings()
-    assert settings.testmo_tags == ("environment",)
+    assert of_testmo(settings).tags == ("environment",)
     assert settings.testruns_lookback_hours == 1
     assert settings.testruns_home == tmp_path / ".testruns"
 

@@ -22,12 +22,13 @@ from pipelines.http.retry import RetryPolicy
 from pipelines.ingest.backfill import Window, moment
 from pipelines.ingest.progress import Progress, ScopeReport
 from pipelines.orchestration.in_thread import in_thread
-from pipelines.orchestration.metadata import RUNS, Metadata, load_metadata, table
+from pipelines.orchestration.metadata import Metadata, load_metadata, table
 from pipelines.orchestration.raw_assets import OWNERS, loaded_sources, runs_key
 from pipelines.orchestration.resources import Api, Warehouse, api_key
 from pipelines.orchestration.run_log import DagsterLogProgress, FanOut
-from pipelines.orchestration.step_retry import RUN_TAGS, pool, scopes_failure, step_failure
+from pipelines.orchestration.step_retry import RUN_TAGS, scopes_failure, step_failure
 from pipelines.settings import Settings, Source
+from pipelines.sources.registry import REGISTRY
 
 GROUP = "backfill"
 
@@ -63,7 +64,7 @@ def days_asset(
             ),
             partitions_def=days_of(settings),
             backfill_policy=dg.BackfillPolicy.single_run(),
-            pool=pool(source),
+            pool=REGISTRY[source].pool,
             kinds={"python", "postgres", source},
             owners=OWNERS,
             tags={"layer": "raw", "source": source},
@@ -137,7 +138,7 @@ def backfill_job(settings: Settings, retry: RetryPolicy, progress: Progress) -> 
 def _backfill_op(source: Source, retry: RetryPolicy, progress: Progress) -> dg.OpDefinition:
     @dg.op(
         name=f"backfill_{source}",
-        pool=pool(source),
+        pool=REGISTRY[source].pool,
         required_resource_keys={"warehouse", api_key(source)},
         description=f"The window of {source}.",
     )
@@ -186,7 +187,7 @@ def _metadata(source: Source, window: Window, reports: Sequence[ScopeReport]) ->
     until = window.until or datetime.now(UTC)
     return {
         "read_again": f"{window.since:%F %T} … {until:%F %T} UTC",
-        "runs_written": sum(report.rows.get(RUNS[source], 0) for report in reports),
+        "runs_written": sum(report.rows.get(REGISTRY[source].runs_table, 0) for report in reports),
         "runs_gone": sum(report.deleted for report in reports),
         "scopes": table(
             {

@@ -16,9 +16,10 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from pipelines.errors import TestrunsError
-from pipelines.orchestration.metadata import RUNS, Metadata, table, without_empty_tables
+from pipelines.orchestration.metadata import Metadata, table, without_empty_tables
 from pipelines.orchestration.resources import Warehouse
 from pipelines.settings import Settings, Source
+from pipelines.sources.registry import REGISTRY
 from pipelines.warehouse.engine import engine
 from pipelines.warehouse.queries import queries
 
@@ -95,7 +96,7 @@ def _lines(problems: Iterable[object]) -> str | None:
 
 def _announced_rows_are_loaded(evidence: Evidence) -> Verdict:
     differences = evidence.read("differences")
-    (written,) = evidence.read("runs_last_written", table=RUNS[evidence.source])
+    (written,) = evidence.read("runs_last_written", table=REGISTRY[evidence.source].runs_table)
     lost = [row for row in differences if row["reason"] in ("missing", "surplus")]
     new = max((row["runs_new"] for row in lost), default=0)
     severity = _ERROR if new >= 3 and new >= _MANY * written["runs"] else _WARN
@@ -153,7 +154,7 @@ def _quota_lasts(evidence: Evidence) -> Verdict:
     if left is None:
         return Verdict(metadata={"announced": "no monthly budget"})
     a_day = max(quota["used"], quota["used_by_us"]) / quota["days"]
-    spare = left - evidence.settings.postman_monthly_reserve
+    spare = left - (evidence.settings.sources[evidence.source].reserve or 0)
     days = spare / a_day if a_day else float("inf")
     metadata = {
         "month_limit": quota["month_limit"],

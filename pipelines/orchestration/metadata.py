@@ -15,19 +15,11 @@ from psycopg.rows import dict_row
 
 from pipelines.ingest.progress import ScopeReport
 from pipelines.settings import Source
-from pipelines.sources.postman import tables as postman
-from pipelines.sources.testmo import tables as testmo
+from pipelines.sources.registry import REGISTRY
 from pipelines.warehouse.queries import queries
 
 Metadata = dict[str, Any]
 
-# The table whose rows are runs: its page shows how a load went.
-RUNS: dict[Source, str] = {"postman": postman.RUNS, "testmo": testmo.RUNS}
-
-_PREVIEWED: dict[Source, tuple[str, ...]] = {
-    "postman": ("run_id", "status", "started_at", "requests_total", "assertions_failed"),
-    "testmo": ("run_id", "name", "status", "created_at", "total_count", "failure_count"),
-}
 _PREVIEW_ROWS = 5
 _LONGEST_TEXT = 500
 
@@ -52,6 +44,7 @@ def runs_metadata(
     connection: psycopg.Connection, source: Source, reports: Sequence[ScopeReport]
 ) -> Metadata:
     """What stands on the page of a source's runs alone: scopes, endpoints, tables, rows."""
+    spec = REGISTRY[source]
     requests: Counter[str] = Counter()
     written: Counter[str] = Counter()
     for report in reports:
@@ -76,7 +69,7 @@ def runs_metadata(
         "rows_by_table": table(
             {"table": name, "rows_written": count} for name, count in written.most_common()
         ),
-        "preview": _preview(connection, RUNS[source], _PREVIEWED[source]),
+        "preview": _preview(connection, spec.runs_table, spec.preview_columns),
     }
     return without_empty_tables(metadata)
 

@@ -15,7 +15,6 @@ from pipelines.http.retry import RetryPolicy
 from pipelines.ingest.progress import Progress, ScopeReport
 from pipelines.orchestration.in_thread import in_thread
 from pipelines.orchestration.metadata import (
-    RUNS,
     Metadata,
     data_versions,
     load_metadata,
@@ -24,23 +23,17 @@ from pipelines.orchestration.metadata import (
 )
 from pipelines.orchestration.resources import Api, Warehouse, api_key
 from pipelines.orchestration.run_log import DagsterLogProgress, FanOut
-from pipelines.orchestration.step_retry import pool, scopes_failure, step_failure
+from pipelines.orchestration.step_retry import scopes_failure, step_failure
 from pipelines.settings import SOURCES, Settings, Source
+from pipelines.sources.registry import REGISTRY
 from pipelines.warehouse.engine import connect
 
 OWNERS = ["team:testruns"]
 
-_KEYS: dict[Source, str] = {"postman": "POSTMAN_API_KEY", "testmo": "TESTMO_API_TOKEN"}
-
-# Where the reference of an API gives its own address.
-_REFERENCES: dict[Source, str] = {
-    "postman": "https://learning.postman.com/docs/developer/postman-api/intro-api/",
-}
-
 
 def runs_key(source: Source) -> dg.AssetKey:
     """The asset of the source's runs, whose page shows how a load went."""
-    return dg.AssetKey(RUNS[source].split("."))
+    return dg.AssetKey(REGISTRY[source].runs_table.split("."))
 
 
 def raw_assets(
@@ -95,7 +88,7 @@ def _columns(table: dict[str, Any]) -> Metadata:
 
 
 def _spec(source: Source, table: dict[str, Any]) -> dg.AssetSpec:
-    url = _REFERENCES.get(source)
+    url = REGISTRY[source].docs_url
     return dg.AssetSpec(
         key=[table["schema"], table["identifier"]],
         description=table["description"],
@@ -119,7 +112,7 @@ def _load_asset(
     @dg.multi_asset(
         name=f"load_{source}",
         specs=specs,
-        pool=pool(source),
+        pool=REGISTRY[source].pool,
         required_resource_keys={"warehouse", api_key(source)},
     )
     def load(
@@ -129,7 +122,8 @@ def _load_asset(
         api: Api = getattr(context.resources, api_key(source))
         try:
             for other in set(SOURCES).difference(warehouse.settings.require_source()):
-                context.log.info("%s is not loaded: %s is not set", other, _KEYS[other])
+                key = REGISTRY[other].key_setting
+                context.log.info("%s is not loaded: %s is not set", other, key)
             url = warehouse.open()
             everyone = FanOut(DagsterLogProgress(context.log), progress)
             reports = in_thread(lambda: api.load(url, everyone)).result()
@@ -159,7 +153,7 @@ def _materializations(
                 "rows_written": rows,
                 **of_tables[table],
                 **of_load,
-                **(of_runs if table == RUNS[source] else {}),
+                **(of_runs if table == REGISTRY[source].runs_table else {}),
             },
             # A night without news leaves the models up to date, and so does one that failed.
             data_version=dg.DataVersion(str(versions.get(table, 0))),

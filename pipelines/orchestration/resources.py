@@ -86,13 +86,11 @@ def resources(settings: Settings) -> dict[str, Any]:
 
 
 def _api(settings: Settings, source: Source) -> Api:
-    is_postman = source == "postman"
+    own = settings.sources[source]
     return Api(
         source=source,
-        url=(settings.postman_api_url if is_postman else settings.testmo_api_url) or "",
+        url=own.api_url or "",
         scopes=list(settings.scopes(source)),
-        requests_per_minute=settings.postman_requests_per_minute
-        if is_postman
-        else settings.testmo_requests_per_minute,
+        requests_per_minute=own.requests_per_minute,
         settings=settings,
     )

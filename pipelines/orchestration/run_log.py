@@ -4,7 +4,7 @@ import dagster as dg
 
 from pipelines.ingest.progress import NullProgress, Progress, ScopeReport
 from pipelines.settings import Source
-from pipelines.terminal.progress import scope_line
+from pipelines.terminal.load_lines import scope_line, size_line
 
 
 class FanOut:
@@ -18,6 +18,11 @@ class FanOut:
         for listener in self._listeners:
             listener.scope_begins(source, scope)
 
+    def scope_sized(self, source: Source, scope: str, runs: int, minutes: float) -> None:
+        """Tell everyone."""
+        for one in self._told:
+            one.scope_sized(source, scope, runs, minutes)
+
     def runs_fetched(self, source: Source, scope: str, runs: int) -> None:
         """To each of them."""
         for listener in self._listeners:
@@ -27,6 +32,11 @@ class FanOut:
         """To each of them."""
         for listener in self._listeners:
             listener.waits(source, seconds)
+
+    def waits_for_lock(self, source: Source, scope: str, holder: str) -> None:
+        """Tell everyone."""
+        for one in self._told:
+            one.waits_for_lock(source, scope, holder)
 
     def scope_ends(self, report: ScopeReport) -> None:
         """To each of them."""
@@ -44,9 +54,17 @@ class DagsterLogProgress(NullProgress):
         """Say so."""
         self._log.info(f"{source} {scope}: begins")
 
+    def scope_sized(self, source: Source, scope: str, runs: int, minutes: float) -> None:
+        """Say what a first load has before it."""
+        self._log.info(size_line(source, scope, runs, minutes))
+
     def waits(self, source: Source, seconds: float) -> None:
         """Say why nothing happens."""
         self._log.info(f"{source}: waiting {seconds:.0f} s for the rate limit")
+
+    def waits_for_lock(self, source: Source, scope: str, holder: str) -> None:
+        """Say for whom."""
+        self._log.info(f"{source} {scope}: waiting for {holder}")
 
     def scope_ends(self, report: ScopeReport) -> None:
         """Say what came of it; a failure as an error."""

@@ -19,7 +19,6 @@ from pipelines.errors import TestrunsError, TransientError, WarehouseError
 from pipelines.http.retry import RetryPolicy
 from pipelines.ingest.progress import ScopeReport
 from pipelines.orchestration.dagster_internals import RETRY_ON_STEP_FAILURE_TAG
-from pipelines.settings import Source
 
 RUN_TAGS = {RETRY_ON_STEP_FAILURE_TAG: "false"}
 
@@ -27,11 +26,6 @@ RUN_TAGS = {RETRY_ON_STEP_FAILURE_TAG: "false"}
 STEP_RETRY = RetryPolicy(
     attempts=3, first_wait_seconds=60, jitter=0, transient=(TransientError, WarehouseError)
 )
-
-
-def pool(source: Source) -> str:
-    """One step at a time asks an API, beside the warehouse's lock on each scope."""
-    return f"{source}_api"
 
 
 def step_failure(

@@ -32,7 +32,7 @@ class Redactor:
     """Masks URLs; made once from the settings, since it remembers what it has seen."""
 
     def __init__(self, parameters: Iterable[str]) -> None:
-        self._secret = frozenset(name.lower() for name in parameters)
+        self.parameters = frozenset(name.lower() for name in parameters)
         # Runs repeat their URLs; some thousands of them cover most collections.
         self._remembered = lru_cache(maxsize=4096)(self._masked)
 
@@ -58,13 +58,13 @@ class Redactor:
     def _masked(self, url: str) -> str:
         if "@" in url:
             url = _without_users(url)
-        if "=" not in url or not self._secret:
+        if "=" not in url or not self.parameters:
             return url
         query_at = url.find("?") if "?" in url else len(url)
         parts, done, at = [], 0, 0
         while parameter := _PARAMETER.search(url, at):
             at = parameter.end()
-            if unquote_plus(parameter[2]).strip().lower() in self._secret:
+            if unquote_plus(parameter[2]).strip().lower() in self.parameters:
                 in_path = parameter[1] == ";" and at <= query_at
                 end = (_PATH_VALUE_END if in_path else _QUERY_VALUE_END).search(url, at)
                 stop = end.start() if end else len(url)

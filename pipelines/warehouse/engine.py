@@ -42,9 +42,11 @@ _SESSION = {
     "standard_conforming_strings": "on",
     "statement_timeout": "0",
 }
+# Only in a session of our own: what is set in one that a pooler shares would meet its other users.
 _PIN = b"""
-select pg_backend_pid(), set_config(name, setting, false)
+select set_config(name, setting, false)
 from unnest(%s::text[], %s::text[]) as session (name, setting)
+where pg_backend_pid() = %s
 """
 
 
@@ -66,11 +68,11 @@ def connect(url: str, *, role: str = "testruns", autocommit: bool = True) -> psy
     """
     connection = _connected(url, role)
     try:
-        backend = _pin(connection)
         _refuse_other_encodings(connection)
-        # A pooler's key for cancelling is its own.
-        if backend != connection.info.backend_pid:
-            _refuse_transaction_pooling(connection, url, role)
+        # A pooler's key for cancelling, of which the process ID is a part, is its own.
+        if not _pin(connection, connection.info.backend_pid):
+            backend = _refuse_transaction_pooling(connection, url, role)
+            _pin(connection, backend)
         connection.autocommit = autocommit
     except psycopg.Error as error:
         connection.close()
@@ -136,13 +138,13 @@ def _no_answer(error: psycopg.Error) -> WarehouseError:
     return WarehouseError(f"TESTRUNS_WAREHOUSE_URL: the warehouse does not answer: {message}")
 
 
-def _pin(connection: psycopg.Connection) -> int:
-    """Set what the session works under; the process ID of its backend."""
+def _pin(connection: psycopg.Connection, backend: int) -> bool:
+    """Set what the session works under, if it is that of this backend; whether it is."""
     session = dict(_SESSION)
     if connection.info.server_version >= 170_000:
         session["transaction_timeout"] = "0"
-    row = connection.execute(_PIN, (list(session), list(session.values()))).fetchone()
-    return row[0] if row else 0
+    values = list(session), list(session.values()), backend
+    return connection.execute(_PIN, values).rowcount > 0
 
 
 def _refuse_other_encodings(connection: psycopg.Connection) -> None:
@@ -159,17 +161,17 @@ def _backend(connection: psycopg.Connection) -> int:
     return row[0] if row else 0
 
 
-def _refuse_transaction_pooling(connection: psycopg.Connection, url: str, role: str) -> None:
-    """Raise WarehouseError where a session does not keep its backend.
+def _refuse_transaction_pooling(connection: psycopg.Connection, url: str, role: str) -> int:
+    """Raise WarehouseError where a session does not keep its backend; the backend's process ID.
 
     A pooler of sessions gives a second one another backend. One of transactions gives it that of
     the first, which is idle, or takes turns, so that the first comes to another.
     """
     with _connected(url, role) as second:
-        before = _backend(connection)
+        backend = _backend(connection)
         with second.transaction():
-            if _backend(second) != before and _backend(connection) == before:
-                return
+            if _backend(second) != backend and _backend(connection) == backend:
+                return backend
     raise WarehouseError(
         "TESTRUNS_WAREHOUSE_URL: a pooler gives each transaction another session, so that no lock "
         "would last (as pgbouncer's pool_mode = transaction): use its session mode, or the "

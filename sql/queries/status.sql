@@ -61,7 +61,7 @@ where is_open
 order by opened_at asc nulls last, run_id asc
 limit 100;
 
--- name: rejected
+-- name: rejected_records
 -- Records set aside and not loaded since, the latest first.
 select
     rejected_id,

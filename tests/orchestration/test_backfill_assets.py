@@ -34,6 +34,12 @@ def settings(make_settings: MakeSettings, load: Callable[..., list[ScopeReport]]
         yield make_settings(variables)
 
 
+def with_unknown_collection(settings: Settings) -> Settings:
+    scopes = {"scopes": (COLLECTION, "nobody")}
+    postman = settings.sources["postman"].model_copy(update=scopes)
+    return settings.model_copy(update={"sources": {**settings.sources, "postman": postman}})
+
+
 def url(settings: Settings) -> str:
     assert settings.testruns_warehouse_url is not None
     return settings.testruns_warehouse_url.get_secret_value()
@@ -74,7 +80,7 @@ def test_a_range_of_days_is_one_reading_that_moves_no_watermark_and_passes_for_n
 
 
 def test_a_day_that_a_scope_could_not_be_read_for_is_not_marked(settings: Settings) -> None:
-    two = settings.model_copy(update={"postman_collection_ids": (COLLECTION, "nobody")})
+    two = with_unknown_collection(settings)
     with dg.instance_for_test() as instance:
         done = dg.materialize(
             [days_asset(two, "postman", STEP_RETRY, NullProgress())],
@@ -103,8 +109,8 @@ def test_the_models_are_built_once_after_a_backfill_of_any_command(settings: Set
         return list(result.run_requests or [])
 
     assert evaluate() == []
-    wrong = settings.model_copy(update={"postman_collection_ids": (COLLECTION, "nobody")})
-    scopes = wrong.postman_collection_ids
+    wrong = with_unknown_collection(settings)
+    scopes = wrong.scopes("postman")
     reports = backfill_source(wrong, "postman", scopes, Window(midnight(5)), url(settings))
     assert [report.error is None for report in reports] == [True, False]
     assert len(evaluate()) == 1

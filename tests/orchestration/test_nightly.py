@@ -218,7 +218,7 @@ def test_a_scope_that_fails_is_named_and_keeps_neither_the_rest_nor_the_models_f
     assert report.run_id in alert
     assert not report.succeeded
     *postman, testmo = report.failures
-    first, *others = nights.settings().postman_collection_ids
+    first, *others = nights.settings().scopes("postman")
     assert {failure.step for failure in postman} == {"check_postman"}
     assert postman[0].message.startswith(f"postman {first}: ")
     assert "HTTP 401, the key is not accepted; see POSTMAN_API_KEY" in postman[0].message
@@ -280,7 +280,7 @@ def test_a_night_that_is_interrupted_ends_at_once_and_stands_as_failed(nights: N
 
 
 def test_without_any_key_it_does_not_begin(nights: Nights) -> None:
-    with pytest.raises(SettingsError, match=r"^POSTMAN_API_KEY, TESTMO_API_TOKEN: neither is set"):
+    with pytest.raises(SettingsError, match=r"^POSTMAN_API_KEY, TESTMO_API_TOKEN: none is set"):
         run_nightly(nights.settings(POSTMAN_API_KEY="", TESTMO_API_TOKEN=""))
 
 

@@ -16,8 +16,8 @@ from pipelines.orchestration.sensors import (
     freshness_sensor,
     models_after_backfill_sensor,
 )
-from pipelines.orchestration.step_retry import pool
 from pipelines.settings import SOURCES, Settings, load_settings
+from pipelines.sources.registry import REGISTRY
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "operations.md").read_text("utf-8")
@@ -129,4 +129,4 @@ def test_the_chart_is_of_the_version_that_is_locked() -> None:
 
 def test_pools_are_called_as_the_page_calls_them() -> None:
     for source in SOURCES:
-        assert f"`{pool(source)}`" in PAGE
+        assert f"`{REGISTRY[source].pool}`" in PAGE

@@ -11,6 +11,7 @@ from psycopg.rows import dict_row
 from pipelines.errors import WarehouseError
 from pipelines.warehouse.engine import connect, engine
 from tests.support.db import url_of_role
+from tests.support.pooler import TransactionPooler
 
 ROLE_DEFAULTS = {
     "DateStyle": "SQL, DMY",
@@ -128,3 +129,16 @@ def test_a_warehouse_that_is_not_there_is_one_line_without_the_password(url: str
 
     assert "s3cret" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_pooler_of_transactions_is_refused_and_its_sessions_are_left_as_they_were(
+    unwritten_url: str,
+) -> None:
+    with TransactionPooler(unwritten_url) as pooler:
+        with pytest.raises(
+            WarehouseError, match=r"pool_mode = transaction\): use its session mode"
+        ):
+            connect(pooler.url)
+
+        with psycopg.connect(pooler.url, autocommit=True) as other:
+            assert other.execute("show search_path").fetchone() == ('"$user", public',)

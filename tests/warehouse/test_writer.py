@@ -9,20 +9,14 @@ import psycopg
 import pytest
 from psycopg.types.json import set_json_dumps
 
-from pipelines.http.rate_limiter import RateLimiter
+from pipelines.ingest.load import run_source
+from pipelines.ingest.progress import NullProgress
 from pipelines.settings import Settings
 from pipelines.sources.base import FlatRun, RunSource, sanitize
-from pipelines.sources.postman.source import PostmanRuns
-from pipelines.sources.testmo.source import TestmoRuns
 from pipelines.sources.testmo.tables import references
 from pipelines.warehouse.engine import connect
-from pipelines.warehouse.writer import (
-    ColumnTypes,
-    column_types,
-    merge_references,
-    merge_runs,
-    unknown_fields,
-)
+from pipelines.warehouse.outcomes import unknown_fields
+from pipelines.warehouse.writer import ColumnTypes, column_types, merge_references, merge_runs
 from tests.support.contract import POSTMAN, REFERENCES, TESTMO
 from tests.support.db import everything, query, tables
 from tests.support.factories import postman_run, testmo_run
@@ -54,13 +48,13 @@ def settings(make_settings: Callable[[dict[str, str]], Settings]) -> Settings:
 
 
 @pytest.fixture
-def postman(settings: Settings) -> PostmanRuns:
-    return PostmanRuns(settings, RateLimiter(300))
+def postman(settings: Settings) -> RunSource:
+    return run_source(settings, "postman", NullProgress())
 
 
 @pytest.fixture
-def testmo(settings: Settings) -> TestmoRuns:
-    return TestmoRuns(settings, RateLimiter(300))
+def testmo(settings: Settings) -> RunSource:
+    return run_source(settings, "testmo", NullProgress())
 
 
 @pytest.fixture
@@ -97,12 +91,12 @@ class Merging:
 
 
 @pytest.fixture
-def merge(connection: psycopg.Connection, postman: PostmanRuns) -> Merging:
+def merge(connection: psycopg.Connection, postman: RunSource) -> Merging:
     return Merging(connection, postman)
 
 
 @pytest.fixture
-def merge_testmo(connection: psycopg.Connection, testmo: TestmoRuns) -> Merging:
+def merge_testmo(connection: psycopg.Connection, testmo: RunSource) -> Merging:
     return Merging(connection, testmo)
 
 
@@ -222,7 +216,7 @@ def merge_expands(
 
 
 def test_references_are_added_then_changed_where_they_differ(
-    connection: psycopg.Connection, testmo: TestmoRuns, warehouse_url: str, payload: Any
+    connection: psycopg.Connection, testmo: RunSource, warehouse_url: str, payload: Any
 ) -> None:
     expands = payload("testmo_expands")
     assert merge_expands(connection, testmo, expands, 1) == {
@@ -251,7 +245,7 @@ def test_references_are_added_then_changed_where_they_differ(
 
 
 def test_every_column_of_a_reference_is_kept(
-    connection: psycopg.Connection, testmo: TestmoRuns, warehouse_url: str, payload: Any
+    connection: psycopg.Connection, testmo: RunSource, warehouse_url: str, payload: Any
 ) -> None:
     expands = payload("testmo_expands")
     expands["statuses"][0]["position"] = 3
@@ -263,13 +257,14 @@ def test_every_column_of_a_reference_is_kept(
     }
 
 
-def test_unknown_fields_are_told_by_table_and_path(merge: Merging, postman: PostmanRuns) -> None:
+def test_unknown_fields_are_named_by_table_and_path(merge: Merging, postman: RunSource) -> None:
     run = postman_run(1, runner={"host": "ci"}, stats={"testScripts": {}, "requests": {"x": 1}})
     run["executions"][0]["response"]["status"] = "OK"
     run["executions"][0]["iteration"] = 0
     run["executions"][1]["assertions"][0]["skipped"] = False
 
-    assert unknown_fields(postman, [merge.flat(run), merge.flat(postman_run(2))]) == {
+    runs = [merge.flat(run), merge.flat(postman_run(2))]
+    assert unknown_fields(postman.columns, postman.nested, runs) == {
         (RUNS, "runner"),
         (RUNS, "stats.testScripts"),
         (RUNS, "stats.requests"),

@@ -3,12 +3,9 @@
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, ClassVar
+from typing import Any
 
 from pipelines.http.client import Client
-from pipelines.http.rate_limiter import RateLimiter
-from pipelines.http.retry import DEFAULT_RETRY, RetryPolicy
-from pipelines.settings import Settings, Source
 from pipelines.sources.base import (
     NO_REFERENCES,
     FlatRun,
@@ -19,40 +16,33 @@ from pipelines.sources.base import (
     digest,
     redaction_salt,
 )
-from pipelines.sources.fields import BadFieldError, Json, instant, required
+from pipelines.sources.fields import BadFieldError, Json, instant
 from pipelines.sources.postman import api
 from pipelines.sources.postman import tables as rows
-from pipelines.sources.postman.paging import walk
+from pipelines.sources.postman.paging import CutShortError, walk
+from pipelines.sources.postman.settings import PostmanSettings
 from pipelines.sources.redaction import Redactor
+from pipelines.sources.spec import SourceName
 
 
 class PostmanRuns:
     """The run histories of the configured collections; a scope is a collection's ID."""
 
-    name: Source = "postman"
+    name: SourceName = "postman"
     columns = rows.COLUMNS
-    reference_columns: ClassVar[dict[str, tuple[str, ...]]] = {}
+    reference_columns = rows.REFERENCE_COLUMNS
     nested = rows.NESTED
     list_endpoint = api.LIST_ENDPOINT
     run_endpoint = api.RUN_ENDPOINT
 
     def __init__(
-        self, settings: Settings, rate_limiter: RateLimiter, retry: RetryPolicy = DEFAULT_RETRY
+        self, client: Client, settings: PostmanSettings, redactor: Redactor, lookback: timedelta
     ) -> None:
-        key = required(settings.postman_api_key, "POSTMAN_API_KEY")
-        self.client = Client(
-            self.name,
-            settings.postman_api_url,
-            ("x-api-key", "", key),
-            key_setting="POSTMAN_API_KEY",
-            url_setting="POSTMAN_API_URL",
-            rate_limiter=rate_limiter,
-            retry=retry,
-        )
-        self._sources = settings.postman_run_sources
-        self._lookback = timedelta(hours=settings.testruns_lookback_hours)
-        self._redactor = Redactor(settings.testruns_redact_params)
-        self._salt = redaction_salt(settings)
+        self.client = client
+        self._sources = settings.run_sources
+        self._lookback = lookback
+        self._redactor = redactor
+        self._salt = redaction_salt(redactor)
 
     @property
     def filters(self) -> str:
@@ -80,15 +70,26 @@ class PostmanRuns:
     async def _pages(self, scope: str, watermark: Watermark, now: datetime) -> AsyncIterator[Page]:
         # The API filters by one source; among several, they are told apart here.
         source = self._sources[0] if len(self._sources) == 1 else None
+        try:
+            async for page in self._walk(scope, watermark, now, source):
+                watermark = page.watermark
+                yield page
+        except CutShortError:
+            if source is None:
+                raise
+            # Whether the total counts what the filter hides is not documented: without the filter
+            # it proves something. The cursors of that walk are not kept, for the next has it again.
+            async for page in self._walk(scope, watermark, now, None):
+                yield replace(page, watermark=replace(page.watermark, cursor=None, walk=None))
 
+    async def _walk(
+        self, scope: str, watermark: Watermark, now: datetime, source: str | None
+    ) -> AsyncIterator[Page]:
         async def fetch(cursor: str | None) -> api.RunPage:
-            page = await api.run_page(self.client, scope, cursor=cursor, source=source)
-            # Whether the total counts what the filter hides is not documented.
-            return replace(page, total=None) if self._sources else page
+            return await api.run_page(self.client, scope, cursor=cursor, source=source)
 
         async for page in walk(fetch, watermark, lookback=self._lookback, now=now):
-            wanted = [run for run in page.runs if self._is_wanted(run)]
-            yield Page(wanted, page.watermark)
+            yield replace(page, runs=[run for run in page.runs if self._is_wanted(run)])
 
     def _is_wanted(self, listed: Any) -> bool:
         if not self._sources or not isinstance(listed, dict):
@@ -119,3 +120,6 @@ class PostmanRuns:
     def flatten(self, run: Json, canonical: bytes) -> FlatRun:
         """The run as rows; `spelled` is its one spelling. Raises BadFieldError."""
         return rows.flatten(run, self._redactor, digest(canonical, self._salt))
+
+
+connect = PostmanRuns

@@ -42,6 +42,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 
+REFERENCE_COLUMNS: dict[str, tuple[str, ...]] = {}
+
 _RUN = frozenset({
     "id", "collectionId", "environmentId", "status", "source", "createdBy", "startedAt",
     "finishedAt", "duration", "stats", "executions",

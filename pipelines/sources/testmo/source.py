@@ -5,9 +5,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pipelines.http.client import Client
-from pipelines.http.rate_limiter import RateLimiter
-from pipelines.http.retry import DEFAULT_RETRY, RetryPolicy
-from pipelines.settings import Settings, Source
 from pipelines.sources.base import (
     FlatRun,
     Page,
@@ -19,9 +16,11 @@ from pipelines.sources.base import (
 )
 from pipelines.sources.fields import Json, bigint, instant, required
 from pipelines.sources.redaction import Redactor
+from pipelines.sources.spec import SourceName
 from pipelines.sources.testmo import api
 from pipelines.sources.testmo import tables as rows
 from pipelines.sources.testmo.paging import walk
+from pipelines.sources.testmo.settings import TestmoSettings
 
 _SECOND = timedelta(seconds=1)
 
@@ -31,7 +30,7 @@ class TestmoRuns:
 
     __test__ = False  # pytest would otherwise collect a class of this name
 
-    name: Source = "testmo"
+    name: SourceName = "testmo"
     columns = rows.COLUMNS
     reference_columns = rows.REFERENCE_COLUMNS
     nested: frozenset[str] = frozenset()
@@ -39,29 +38,19 @@ class TestmoRuns:
     run_endpoint = api.RUN_ENDPOINT
 
     def __init__(
-        self, settings: Settings, rate_limiter: RateLimiter, retry: RetryPolicy = DEFAULT_RETRY
+        self, client: Client, settings: TestmoSettings, redactor: Redactor, lookback: timedelta
     ) -> None:
-        token = required(settings.testmo_api_token, "TESTMO_API_TOKEN")
-        root = required(settings.testmo_api_url, "TESTMO_API_URL")
-        self.client = Client(
-            self.name,
-            root,
-            ("authorization", "Bearer ", token),
-            key_setting="TESTMO_API_TOKEN",
-            url_setting="TESTMO_API_URL",
-            rate_limiter=rate_limiter,
-            retry=retry,
-        )
+        self.client = client
         self._filters = api.Filters(
-            source_id=settings.testmo_source_ids,
-            config_id=settings.testmo_config_ids,
-            milestone_id=settings.testmo_milestone_ids,
-            created_by=settings.testmo_created_by,
-            tags=settings.testmo_tags,
+            source_id=settings.source_ids,
+            config_id=settings.config_ids,
+            milestone_id=settings.milestone_ids,
+            created_by=settings.created_by,
+            tags=settings.tags,
         )
-        self._lookback = timedelta(hours=settings.testruns_lookback_hours)
-        self._redactor = Redactor(settings.testruns_redact_params)
-        self._salt = redaction_salt(settings)
+        self._lookback = lookback
+        self._redactor = redactor
+        self._salt = redaction_salt(redactor)
 
     @property
     def filters(self) -> str:
@@ -126,3 +115,6 @@ class TestmoRuns:
     def flatten(self, run: Json, canonical: bytes) -> FlatRun:
         """The run as rows; `spelled` is its one spelling. Raises BadFieldError."""
         return rows.flatten(run, self._redactor, digest(canonical, self._salt))
+
+
+connect = TestmoRuns
