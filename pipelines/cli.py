@@ -144,6 +144,25 @@ def transform(*, full_refresh: bool) -> int:
     return building.transform(_settings_to_show(), full_refresh=full_refresh)
 
 
+@cli.command("dbt", context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def dbt_command(arguments: tuple[str, ...]) -> int:
+    """Run dbt on this warehouse, its environment set: testruns dbt -- docs generate."""
+    from pipelines.terminal.demo import shown_settings
+
+    settings = _shown(shown_settings(_settings()))
+    from pipelines.transform.dbt_command import run_dbt
+    from pipelines.warehouse.engine import open_warehouse
+
+    return run_dbt(
+        arguments,
+        url=open_warehouse(settings),
+        timezone=settings.testruns_timezone,
+        folder=settings.testruns_home / "dbt",
+        on_wait=lambda line: click.echo(line, err=True),
+    )
+
+
 @cli.command()
 @_verbose
 def nightly(*, verbose: bool) -> int:

@@ -17,6 +17,7 @@ from pipelines.orchestration.sensors import (
     backfill_sync_sensor,
     freshness_sensor,
     models_after_backfill_sensor,
+    report_sensor,
 )
 from pipelines.orchestration.step_retry import STEP_RETRY
 from pipelines.settings import Settings, load_settings
@@ -52,6 +53,7 @@ def build_definitions(
                 freshness_sensor(settings),
                 models_after_backfill_sensor(settings),
                 backfill_sync_sensor(settings),
+                report_sensor(report),
             ],
             resources=resources(settings),
             executor=executor(),

@@ -47,8 +47,9 @@ def last_evaluations(
 ) -> Iterator[dg.AssetCheckEvaluation]:
     """What each check said last, in earlier runs; the public interface reads no check's history."""
     for key in keys:
-        # The first one is that of the run which is under way: planned, and not yet evaluated.
-        for record in instance.event_log_storage.get_asset_check_execution_history(key, limit=2):
+        # The first record is that of the run which is under way: planned, and not yet evaluated;
+        # so are those of runs that failed before they came to it.
+        for record in instance.event_log_storage.get_asset_check_execution_history(key, limit=10):
             event = record.event and record.event.dagster_event
             if event and event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION:
                 yield event.asset_check_evaluation_data

@@ -5,7 +5,7 @@ By variables of the environment, not of `.env`: Dagster's own processes read the
     TESTRUNS_DAGSTER_EXECUTOR     where steps work: in_process (default), multiprocess, celery, k8s
     TESTRUNS_DAGSTER_LAUNCHER     where runs work: local (default), celery
     TESTRUNS_DAGSTER_STORAGE_URL  where runs are kept: a Postgres; unset: SQLite in Dagster's home
-    TESTRUNS_DAGSTER_BROKER_URL   the Redis through which Celery's workers are asked
+    TESTRUNS_DAGSTER_BROKER_URL   the Redis that Celery's workers take their work from
     TESTRUNS_DAGSTER_URL          the address of Dagster's page, for links in alerts
 
 The executor belongs to the code location. Launcher and storage belong to the instance, whose
@@ -119,7 +119,7 @@ def executor() -> "ExecutorDefinition":
     chosen = deployment().executor
     module, name = EXECUTORS[chosen]
     try:
-        found: ExecutorDefinition = getattr(import_module(module), name)
+        definition: ExecutorDefinition = getattr(import_module(module), name)
     except ModuleNotFoundError as error:
         raise SettingsError(
             f"{EXECUTOR_VARIABLE}: {chosen} needs the package {error.name}: "
@@ -127,8 +127,8 @@ def executor() -> "ExecutorDefinition":
         ) from None
     if chosen == "celery":
         broker = {"env": BROKER_VARIABLE}
-        return found.configured({"broker": broker, "backend": broker}, "celery")
-    return found
+        return definition.configured({"broker": broker, "backend": broker}, "celery")
+    return definition
 
 
 def dagster_home(settings: Settings) -> Path:
@@ -161,7 +161,9 @@ def dagster_home(settings: Settings) -> Path:
 def _is_outdated(config: Path, chosen: Deployment) -> bool:
     """Whether it is as we wrote it for other variables; what somebody has changed never is."""
     variants = [
-        Deployment(launcher=one, has_server=has) for one in LAUNCHERS for has in (True, False)
+        Deployment(launcher=launcher, has_server=has_server)
+        for launcher in LAUNCHERS
+        for has_server in (True, False)
     ]
     outdated = {variant.dagster_yaml for variant in variants} - {chosen.dagster_yaml}
     return config.read_text(encoding="utf-8") in outdated

@@ -1,4 +1,4 @@
-"""Who hears how a load goes on, besides the terminal: the run's log in Dagster."""
+"""Who listens to a load besides the terminal: the run's log in Dagster."""
 
 import dagster as dg
 
@@ -8,15 +8,15 @@ from pipelines.terminal.load_lines import scope_line, size_line
 
 
 class FanOut:
-    """A progress that several are told of."""
+    """A progress that several listen to."""
 
-    def __init__(self, *told: Progress) -> None:
-        self._told = told
+    def __init__(self, *listeners: Progress) -> None:
+        self._listeners = listeners
 
     def scope_begins(self, source: Source, scope: str) -> None:
-        """Tell everyone."""
-        for one in self._told:
-            one.scope_begins(source, scope)
+        """To each of them."""
+        for listener in self._listeners:
+            listener.scope_begins(source, scope)
 
     def scope_sized(self, source: Source, scope: str, runs: int, minutes: float) -> None:
         """Tell everyone."""
@@ -24,14 +24,14 @@ class FanOut:
             one.scope_sized(source, scope, runs, minutes)
 
     def runs_fetched(self, source: Source, scope: str, runs: int) -> None:
-        """Tell everyone."""
-        for one in self._told:
-            one.runs_fetched(source, scope, runs)
+        """To each of them."""
+        for listener in self._listeners:
+            listener.runs_fetched(source, scope, runs)
 
     def waits(self, source: Source, seconds: float) -> None:
-        """Tell everyone."""
-        for one in self._told:
-            one.waits(source, seconds)
+        """To each of them."""
+        for listener in self._listeners:
+            listener.waits(source, seconds)
 
     def waits_for_lock(self, source: Source, scope: str, holder: str) -> None:
         """Tell everyone."""
@@ -39,9 +39,9 @@ class FanOut:
             one.waits_for_lock(source, scope, holder)
 
     def scope_ends(self, report: ScopeReport) -> None:
-        """Tell everyone."""
-        for one in self._told:
-            one.scope_ends(report)
+        """To each of them."""
+        for listener in self._listeners:
+            listener.scope_ends(report)
 
 
 class DagsterLogProgress(NullProgress):
@@ -68,5 +68,5 @@ class DagsterLogProgress(NullProgress):
 
     def scope_ends(self, report: ScopeReport) -> None:
         """Say what came of it; a failure as an error."""
-        tell = self._log.info if report.error is None else self._log.error
-        tell(scope_line(report))
+        log = self._log.info if report.error is None else self._log.error
+        log(scope_line(report))

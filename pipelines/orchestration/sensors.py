@@ -101,6 +101,16 @@ def freshness_sensor(settings: Settings) -> dg.SensorDefinition:
     return sensor
 
 
+def report_sensor(report: dg.AssetsDefinition) -> dg.AutomationConditionSensorDefinition:
+    """Writes the report anew when marts have been built."""
+    return dg.AutomationConditionSensorDefinition(
+        "report_sensor",
+        target=[report],
+        default_status=_RUNNING,
+        description="Materializes the report when marts have been built.",
+    )
+
+
 def models_after_backfill_sensor(settings: Settings) -> dg.SensorDefinition:
     """Builds the models over what a backfill has written, whoever started it."""
 

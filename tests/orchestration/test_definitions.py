@@ -13,6 +13,7 @@ import pytest
 from pipelines.definitions import build_definitions, defs
 from pipelines.errors import SettingsError
 from pipelines.orchestration.instance import dagster_home
+from pipelines.orchestration.report_asset import report_asset
 from pipelines.orchestration.resources import resources
 from pipelines.settings import Settings, load_settings
 from pipelines.sources.postman import tables as postman
@@ -227,3 +228,19 @@ def test_a_dagster_home_that_dagster_would_refuse_is_named(
     monkeypatch.setenv("DAGSTER_HOME", home)
     with pytest.raises(SettingsError, match=f"^DAGSTER_HOME: .*{home}"):
         dagster_home(settings())
+
+
+@pytest.mark.filterwarnings("ignore::dagster.BetaWarning")  # of Dagster's own function for tests
+def test_the_daemon_writes_the_report_when_marts_have_been_built(settings: MakeSettings) -> None:
+    mart = dg.AssetSpec(["marts", "m"])
+    definitions = dg.Definitions(
+        assets=[mart, report_asset([mart.key])], resources=resources(settings())
+    )
+    with dg.instance_for_test() as instance:
+        quiet = dg.evaluate_automation_conditions(definitions, instance=instance)
+        assert quiet.total_requested == 0
+        instance.report_runless_asset_event(dg.AssetMaterialization(mart.key))
+        built = dg.evaluate_automation_conditions(
+            definitions, instance=instance, cursor=quiet.cursor
+        )
+        assert built.total_requested == 1
