@@ -33,6 +33,19 @@ def transform(settings: Settings, *, full_refresh: bool) -> int:
     return 0 if report.succeeded else 1
 
 
+def dbt(settings: Settings, arguments: tuple[str, ...]) -> int:
+    """Any dbt command on this warehouse."""
+    from pipelines.transform.dbt_command import run_dbt  # noqa: PLC0415 - not for a night
+
+    return run_dbt(
+        arguments,
+        url=open_warehouse(settings),
+        timezone=settings.testruns_timezone,
+        folder=settings.testruns_home / "dbt",
+        on_wait=output.note,
+    )
+
+
 def nightly(settings: Settings, *, verbose: bool) -> int:
     """Load, then build, as a run of Dagster's."""
     settings.require_source()
