@@ -16,30 +16,30 @@ with decided as (
 
 ),
 
--- each success begins a chapter, to which the failures after it belong
-chapters as (
+-- each success begins a segment, to which the failures after it belong
+segments as (
 
     select
         *,
         count(*) filter (where is_success) over (
             partition by system, collection_or_project_id
             order by ended_at, test_run_key
-        ) as chapter
+        ) as segment
     from decided
 
 ),
 
-told as (
+aggregated as (
 
     select
         system,
         collection_or_project_id,
-        chapter,
+        segment,
         min(ended_at) as begins_at,
         min(ended_at) filter (where not is_success) as red_from,
         count(*) filter (where not is_success) as failed_runs
-    from chapters
-    group by system, collection_or_project_id, chapter
+    from segments
+    group by system, collection_or_project_id, segment
 
 ),
 
@@ -49,9 +49,9 @@ periods as (
         *,
         lead(begins_at) over (
             partition by system, collection_or_project_id
-            order by chapter
+            order by segment
         ) as recovered_at
-    from told
+    from aggregated
 
 )
 

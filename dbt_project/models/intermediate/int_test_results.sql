@@ -16,7 +16,7 @@
         pre_hook=[
             "{{ delete_and_note_outdated_runs(
                 changes=ref('int_test_changes'),
-                all_runs=keys_by_index(this, 'test_run_key'),
+                all_runs=loose_index_scan(this, 'test_run_key'),
                 current=ref('fct_test_runs'),
                 version=['loaded_at', 'business_date']
             ) }}",

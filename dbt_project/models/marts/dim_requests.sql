@@ -3,7 +3,7 @@
 with requests as (
 
     select every_key.request_key
-    from {{ keys_by_index(ref('fct_request_executions'), 'request_key') }} as every_key
+    from {{ loose_index_scan(ref('fct_request_executions'), 'request_key') }} as every_key
 
 ),
 

@@ -10,7 +10,7 @@
             }
         ],
         pre_hook="{{ delete_outdated_runs(
-            all_runs=keys_by_index(this, 'test_run_key'),
+            all_runs=loose_index_scan(this, 'test_run_key'),
             current=ref('fct_test_runs'),
             version=['loaded_at', 'business_date']
         ) }}",
