@@ -8,7 +8,7 @@ with decided as (
         test_run_key,
         is_success,
         {{ run_ended_at() }} as ended_at
-    from {{ ref('fct_test_runs') }}
+    from {{ ref('int_test_run_statuses') }}
     where
         is_success is not null
         and not is_open
@@ -16,30 +16,30 @@ with decided as (
 
 ),
 
--- each success begins a chapter, to which the failures after it belong
-chapters as (
+-- each success begins a segment, to which the failures after it belong
+segments as (
 
     select
         *,
         count(*) filter (where is_success) over (
             partition by system, collection_or_project_id
             order by ended_at, test_run_key
-        ) as chapter
+        ) as segment
     from decided
 
 ),
 
-told as (
+aggregated as (
 
     select
         system,
         collection_or_project_id,
-        chapter,
+        segment,
         min(ended_at) as begins_at,
         min(ended_at) filter (where not is_success) as red_from,
         count(*) filter (where not is_success) as failed_runs
-    from chapters
-    group by system, collection_or_project_id, chapter
+    from segments
+    group by system, collection_or_project_id, segment
 
 ),
 
@@ -49,9 +49,9 @@ periods as (
         *,
         lead(begins_at) over (
             partition by system, collection_or_project_id
-            order by chapter
+            order by segment
         ) as recovered_at
-    from told
+    from aggregated
 
 )
 
@@ -64,7 +64,7 @@ select
         red_from,
         least(
             recovered_at,
-            {{ as_of(ref('fct_test_runs')) }},
+            {{ as_of(ref('int_test_run_statuses')) }},
             red_from + interval '{{ var("red_days_max") }} days'
         )
     ) as red_until,
