@@ -107,7 +107,12 @@ def dbt(url: str, target: Path, *arguments: str, timezone: str = "UTC", **given:
                 *("--target-path", str(target), "--log-path", str(target)),
             ]
         )
-    assert answer.success, answer
+    failed = [
+        f"{result.node.name}: {result.message}"
+        for result in getattr(answer.result, "results", None) or []
+        if str(result.status) in {"error", "fail"}
+    ]
+    assert answer.success, failed or answer.exception
     return answer.result
 
 

@@ -8,7 +8,7 @@ with decided as (
         test_run_key,
         is_success,
         {{ run_ended_at() }} as ended_at
-    from {{ ref('fct_test_runs') }}
+    from {{ ref('int_test_run_statuses') }}
     where
         is_success is not null
         and not is_open
@@ -64,7 +64,7 @@ select
         red_from,
         least(
             recovered_at,
-            {{ as_of(ref('fct_test_runs')) }},
+            {{ as_of(ref('int_test_run_statuses')) }},
             red_from + interval '{{ var("red_days_max") }} days'
         )
     ) as red_until,

@@ -17,11 +17,11 @@
             "{{ delete_and_note_outdated_runs(
                 changes=ref('int_test_changes'),
                 all_runs=loose_index_scan(this, 'test_run_key'),
-                current=ref('fct_test_runs'),
+                current=ref('int_test_run_statuses'),
                 version=['loaded_at', 'business_date']
             ) }}",
             "{{ note_entering_runs(
-                changes=ref('int_test_changes'), runs=ref('fct_test_runs')
+                changes=ref('int_test_changes'), runs=ref('int_test_run_statuses')
             ) }}",
         ],
     )
@@ -32,7 +32,7 @@
 with runs as (
 
     select runs.*
-    from {{ ref('fct_test_runs') }} as runs
+    from {{ ref('int_test_run_statuses') }} as runs
     where {{ results_enter(changes=ref('int_test_changes'), runs='runs') }}
 
 ),
@@ -65,9 +65,9 @@ postman as (
                 assertions.outcome,
                 assertions.error_message
             from {{ ref('stg_postman__assertions') }} as assertions
-            inner join {{ ref('fct_request_executions') }} as executions
+            inner join {{ ref('int_request_executions') }} as executions
                 on
-                    runs.test_run_key = executions.test_run_key
+                    assertions.run_id = executions.run_id
                     and assertions.execution_index = executions.execution_index
             where assertions.run_id = runs.run_id and not executions.is_repeat
             window

@@ -4,44 +4,7 @@
 
 with runs as (
 
-    select * from {{ ref('int_test_runs') }}
-
-),
-
--- Testmo counts its tests itself: what it announces is all that there is.
-counted as (
-
-    select
-        runs.*,
-        counts.requests_total,
-        counts.requests_repeated,
-        counts.requests_failed,
-        counts.script_errors,
-        counts.tests_repeated,
-        coalesce(counts.tests_total, runs.tests_announced) as tests_total,
-        coalesce(counts.tests_passed, runs.tests_passed_announced) as tests_passed,
-        coalesce(counts.tests_failed, runs.tests_failed_announced) as tests_failed,
-        coalesce(
-            counts.tests_skipped,
-            runs.tests_completed_announced
-            - runs.tests_passed_announced
-            - runs.tests_failed_announced
-        ) as tests_skipped,
-        coalesce(
-            counts.tests_untested, runs.tests_announced - runs.tests_completed_announced
-        ) as tests_untested,
-        {{
-            test_run_status(
-                'runs.system',
-                'runs.source_status',
-                'greatest('
-                'counts.tests_failed, runs.tests_failed_announced, '
-                'counts.requests_failed, runs.requests_failed_announced)'
-            )
-        }} as status
-    from runs
-    left join {{ ref('int_test_run_counts') }} as counts
-        on runs.test_run_key = counts.test_run_key
+    select * from {{ ref('int_test_run_statuses') }}
 
 ),
 
@@ -50,7 +13,7 @@ predecessors as (
     select
         test_run_key,
         array_agg(requests_total) over last_runs as requests_before
-    from counted
+    from runs
     where system = 'postman' and not is_open and started_at is not null
     window
         last_runs as (
@@ -64,17 +27,17 @@ predecessors as (
 compared as (
 
     select
-        counted.*,
+        runs.*,
         cardinality(predecessors.requests_before) as runs_before,
-        case counted.system
+        case runs.system
             when 'postman' then (
                 select percentile_cont(0.5) within group (order by usual.requests)
                 from unnest(predecessors.requests_before) as usual (requests)
             )
         end as requests_usual
-    from counted
+    from runs
     left join predecessors
-        on counted.test_run_key = predecessors.test_run_key
+        on runs.test_run_key = predecessors.test_run_key
 
 ),
 
@@ -103,7 +66,7 @@ select
     milestone_id,
     status,
     source_status,
-    case status when 'passed' then true when 'failed' then false end as is_success,
+    is_success,
     is_open,
     started_at,
     finished_at,
