@@ -211,7 +211,7 @@ def test_builds_touch_changed_runs_alone_and_end_as_a_full_refresh_would(
     ) == [
         (day("2026-06-30"), 1, 500, None, False),
         (day("2026-07-01"), 4, 200, None, False),
-        (day("2026-07-11"), 1, 901, 300, True),
+        (day("2026-07-11"), 1, 901, 300, False),
     ]
     # in the order of start and key: before 9, fewer 1, late 1 (again without its repeat)
     assert rows(

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import psycopg
 import pytest
 from building import Connection, dbt, load_postman, marts, rows
+from latency_oracle import is_slower, mann_whitney_z, tail_share
 
 BERLIN = ZoneInfo("Europe/Berlin")
 # Berlin left summer time on 25 October: the history goes over it.
@@ -147,15 +148,15 @@ def expected_runs(runs: list[Run]) -> dict[str, tuple[Any, ...]]:
 
 
 def expected_latencies(runs: list[Run]) -> dict[tuple[Any, ...], tuple[Any, ...]]:
-    """Figures of each collection, item and day on which it was answered."""
-    latencies: dict[tuple[str | None, str], dict[dt.date, list[int]]] = defaultdict(dict)
+    """Figures of each collection, environment, item and day on which it was answered."""
+    latencies: dict[tuple[str | None, ...], dict[dt.date, list[int]]] = defaultdict(dict)
     for run in runs:
         for item, time in run.requests:
             if run.day and time is not None:
-                of_item = latencies[run.collection_id, item]
+                of_item = latencies[run.collection_id, run.environment_id, item]
                 of_item.setdefault(run.day, []).append(time)
     expected = {}
-    for (collection, item), days in latencies.items():
+    for key, days in latencies.items():
         for day, times in days.items():
 
             def within(
@@ -163,19 +164,20 @@ def expected_latencies(runs: list[Run]) -> dict[tuple[Any, ...], tuple[Any, ...]
             ) -> list[int]:
                 return [
                     time
-                    for other, found in days.items()
+                    for other, answered in days.items()
                     if first <= (day - other).days <= last
-                    for time in found
+                    for time in answered
                 ]
 
             recent, baseline, week = within(0, 6), within(7, 34), within(1, 7)
-            median, usual = statistics.median(recent), statistics.median(baseline or [0])
-            expected[collection, item, day] = (
+            expected[*key, day] = (
                 len(times),
                 *(percentile(times, share) for share in (0.5, 0.95, 0.99)),
-                median,
-                usual if baseline else None,
-                bool(baseline) and median > 1.25 * usual and median > usual + 100,
+                statistics.median(recent),
+                statistics.median(baseline) if baseline else None,
+                mann_whitney_z(recent, baseline),
+                tail_share(recent, baseline),
+                is_slower(recent, baseline),
                 bool(week) and max(times) > 5 * statistics.fmean(week) and max(times) > max(week),
             )
     return expected
@@ -215,14 +217,15 @@ def assert_marts_say(warehouse: Connection, runs: list[Run]) -> None:
     found_latencies = rows(
         warehouse,
         """
-        select collection_id, item_name, business_date, requests_answered, p50_ms, p95_ms, p99_ms,
-               recent_median_ms, baseline_median_ms, is_regression, is_spike
+        select collection_id, environment_id, item_name, business_date,
+               requests_answered, p50_ms, p95_ms, p99_ms, recent_median_ms, baseline_median_ms,
+               slowdown_z, recent_tail_share, is_regression, is_spike
         from marts.fct_request_latency_daily
         """,
     )
     assert {
-        (collection, item, day): pytest.approx(tuple(told))
-        for collection, item, day, *told in found_latencies
+        (collection, environment, item, day): pytest.approx(tuple(figures))
+        for collection, environment, item, day, *figures in found_latencies
     } == expected_latencies(runs)
     found_red = rows(
         warehouse,

@@ -128,22 +128,31 @@ recent as (
 
 ),
 
+-- of its environments' latest days the worst; one that was given up counts no more
+latest_latencies as (
+
+    select distinct on (seen.request_key, latencies.environment_id)
+        seen.request_key,
+        latencies.is_regression,
+        latencies.slowdown_ratio
+    from seen
+    inner join {{ ref('fct_request_latency_daily') }} as latencies
+        on
+            seen.request_key = latencies.request_key
+            and seen.last_day - {{ var('latency_recent_days') }} < latencies.business_date
+    order by
+        seen.request_key asc, latencies.environment_id asc, latencies.business_date desc
+
+),
+
 last_latency as (
 
-    select
-        seen.request_key,
-        last_day.*
-    from seen
-    cross join
-        lateral (
-            select
-                latencies.is_regression,
-                latencies.slowdown_ratio
-            from {{ ref('fct_request_latency_daily') }} as latencies
-            where latencies.request_key = seen.request_key
-            order by latencies.business_date desc
-            limit 1
-        ) as last_day
+    select distinct on (request_key)
+        request_key,
+        is_regression,
+        slowdown_ratio
+    from latest_latencies
+    order by request_key asc, is_regression desc, slowdown_ratio desc nulls last
 
 )
 
