@@ -143,6 +143,8 @@ select distinct on (streaks.test_environment_key, streaks.first_failed_run_key)
     streaks.test_environment_key,
     streaks.first_failed_run_key,
     streaks.first_failed_date,
+    streaks.failures,
+    streaks.recovered_run_key,
     {{ surrogate_key(['onsets.test_run_key', 'onsets.component']) }} as outage_key
 from onsets
 inner join streaks

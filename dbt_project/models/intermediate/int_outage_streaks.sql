@@ -1,4 +1,5 @@
--- int_mass_failures as of the last build: what differs has to be judged anew, and is noted.
+-- int_mass_failures as of the last build: what differs, be it the length of a streak, has to be judged
+-- anew and is noted.
 {{
     config(
         materialized='table',
