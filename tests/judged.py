@@ -137,14 +137,14 @@ def window_figures(passes: Sequence[bool]) -> Figures:
 
 
 def episodes(passes: Sequence[bool]) -> tuple[int, int | None]:
-    """Short ones that ended in the last 100 results, and the results since the last of them."""
+    """Short ones that ended in the last 150 results, and the results since the last of them."""
     ends = []
     failures = 0
     for place, passed in enumerate(passes):
         if passed and 1 <= failures <= 2:
             ends.append(place)
         failures = 0 if passed else failures + 1
-    ends = [end for end in ends if end >= len(passes) - 100]
+    ends = [end for end in ends if end >= len(passes) - 150]
     return len(ends), len(passes) - 1 - ends[-1] if ends else None
 
 
@@ -155,7 +155,7 @@ def is_flaky(passes: Sequence[bool], undecided: int) -> bool | None:
     number, since = episodes(passes)
     if number < 2 or since is None:
         return False
-    distance = (min(len(passes), 100) - since) / number
+    distance = (min(len(passes), 150) - since) / number
     return since <= max(50, 4 * distance)
 
 
