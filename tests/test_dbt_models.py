@@ -282,9 +282,7 @@ def test_a_changed_var_or_definition_builds_anew_what_is_kept(
 
     def flaky_days(*options: str) -> int:
         dbt(dbt_warehouse_url, dbt_target, "run", "--select", "+fct_test_flakiness", *options)
-        ((days,),) = rows(
-            warehouse, "select count(*) from marts.fct_test_flakiness where is_flaky"
-        )
+        ((days,),) = rows(warehouse, "select count(*) from marts.fct_test_flakiness where is_flaky")
         return int(days)
 
     def written() -> set[tuple[str, ...]]:

@@ -23,7 +23,7 @@ WORLDS = ("calm", "service", "small service", "partial", "everything", "bad week
 
 @dataclass
 class Suite:
-    """Which tests fail in which nights; `flaky` are planted coins, `sound` fail by others' fault."""
+    """Which tests fail in which nights: `flaky` are planted coins, `sound` ones are not to blame."""
 
     services: list[int]
     flaky: list[int]
@@ -39,7 +39,9 @@ def simulated(world: str, dice: random.Random) -> Suite:
     suite = Suite(services, flaky, sound)
     for night, failed in enumerate(suite.failed):
         failed.update(broken)
-        failed.update(test for test, rate in zip(flaky, RATES * 2) if dice.random() < rate)
+        failed.update(
+            test for test, rate in zip(flaky, RATES * 2, strict=True) if dice.random() < rate
+        )
         share, out = 0.0, -1
         if world in {"service", "small service", "partial"} and dice.random() < 0.06:
             share, out = dice.choice((0.5, 0.8, 1)) if world == "partial" else 1, dice.randrange(6)
@@ -48,9 +50,7 @@ def simulated(world: str, dice: random.Random) -> Suite:
         if world == "bad weeks" and 70 <= night < 84:
             share = dice.choice((0.2, 0.4, 0.8))
         failed.update(
-            test
-            for test in range(TESTS)
-            if out in (-1, services[test]) and dice.random() < share
+            test for test in range(TESTS) if out in (-1, services[test]) and dice.random() < share
         )
     for test in sound[:8]:  # a fault that was mended, of one night or of many
         begun = dice.randrange(NIGHTS - 1)
@@ -67,9 +67,7 @@ def store(warehouse: Connection, world: str, suite: Suite) -> None:
         ) as copy:
             for night in range(NIGHTS):
                 started_at = FIRST_NIGHT + timedelta(days=night)
-                copy.write_row(
-                    (f"{world} {night}", world, "finished", "newman", started_at, 1)
-                )
+                copy.write_row((f"{world} {night}", world, "finished", "newman", started_at, 1))
         with cursor.copy(
             "copy raw_postman.executions (run_id, execution_index, execution_id, item_name,"
             " request_url, response_status_code) from stdin"
@@ -129,7 +127,7 @@ def test_planted_coins_are_found_and_sound_tests_are_not_accused(
         rate: [
             is_flaky
             for world, suite in suites.items()
-            for test, planted in zip(suite.flaky, RATES * 2)
+            for test, planted in zip(suite.flaky, RATES * 2, strict=True)
             if planted == rate
             for is_flaky in days_flaky(world, test)
         ]

@@ -307,62 +307,65 @@ def test_any_history_of_changes_ends_as_plain_python_judges_what_is_there(
     assert marts(warehouse) == incremental
 
 
+def md5(text: str) -> str:
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
 def digest(*parts: Any) -> str:
-    return hashlib.md5(json.dumps(parts).encode(), usedforsecurity=False).hexdigest()
+    return md5(json.dumps(parts))
+
+
+def compared(run: Run) -> set[str]:
+    """The digests of item IDs by which a run is compared with others."""
+    return set(sorted({md5(item_id)[:16] for item_id, *_ in run.items})[:10])
+
+
+def results_of(run: Run, *, recurs: bool) -> dict[tuple[str, str], list[tuple[str, str]]]:
+    """Outcome and host of each result, by request_key and normalised name of the assertion."""
+    items: dict[str, list[str]] = defaultdict(list)
+    results: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
+    for item_id, name, host, asserted in run.items:
+        if item_id not in items[name]:
+            items[name].append(item_id)
+        number = items[name].index(item_id) + 1
+        by_name = digest("item name", "c", name, number)
+        key = digest("item ID", "c", item_id) if recurs else by_name
+        for assertion, letter in asserted:
+            outcome = {"P": "passed", "F": "failed", "S": "skipped"}[letter]
+            results[key, re.sub("[0-9]+", "#", assertion)].append((outcome, host))
+    return results
 
 
 def judged(runs: dict[str, Run]) -> tuple[dict[Test, list[Outcome]], dict[Test, list[Streak]]]:
     """Outcomes of the runs that have started by test and environment, and its outage streaks."""
-
-    def compared(run: Run) -> set[str]:
-        digests = {digest_of_id(item_id) for item_id, *_ in run.items}
-        return set(sorted(digests)[:10])
-
-    def digest_of_id(item_id: str) -> str:
-        return hashlib.md5(item_id.encode(), usedforsecurity=False).hexdigest()[:16]
-
     seen = Counter(one for run in runs.values() for one in compared(run))
     known: dict[Test, list[Outcome]] = defaultdict(list)
     suites: dict[str | None, list[tuple[datetime, str, SuiteRun]]] = defaultdict(list)
     for run in runs.values():
         if run.started_at is None:
             continue
-        recurs = any(seen[one] > 1 for one in compared(run))
-        numbers: dict[str, list[str]] = defaultdict(list)
-        results: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
-        letters = Counter(letter for *_, asserted in run.items for _, letter in asserted)
-        for item_id, name, host, asserted in run.items:
-            if item_id not in numbers[name]:
-                numbers[name].append(item_id)
-            number = numbers[name].index(item_id) + 1
-            key = (
-                digest("item ID", "c", item_id)
-                if recurs
-                else digest("item name", "c", name, number)
-            )
-            for assertion, letter in asserted:
-                outcome = {"P": "passed", "F": "failed", "S": "skipped"}[letter]
-                results[key, re.sub("[0-9]+", "#", assertion)].append((outcome, host))
         run_key = f"postman:{run.run_id}"
+        results = results_of(run, recurs=any(seen[one] > 1 for one in compared(run)))
         for (key, assertion), found in results.items():
             word = worst(outcome for outcome, _ in found)
             host = next(host for outcome, host in found if outcome == word)
             known[key, assertion, run.environment].append(
                 Outcome(word, run.started_at, run.run_id, run_key, key, host)
             )
-        decided = letters["P"] + letters["F"]
-        share = letters["F"] / decided if decided else 1
+        decided = [outcome for found in results.values() for outcome, _ in found]
+        passed, failed = decided.count("passed"), decided.count("failed")
+        share = failed / (passed + failed) if passed + failed else 1
         suites[run.environment].append((run.started_at, run.run_id, SuiteRun(run_key, share)))
     out: dict[Test, list[Streak]] = defaultdict(list)
     for environment, of_suite in suites.items():
-        by_streak = {
-            id(streak): (test, streak)
-            for test, outcomes in known.items()
-            if test[2] == environment
-            for streak in streaks(outcomes)
-        }
+        owners: dict[int, Test] = {}
+        begun: list[Streak] = []
+        for test, outcomes in known.items():
+            of_test = streaks(outcomes) if test[2] == environment else []
+            begun += of_test
+            owners |= {id(streak): test for streak in of_test}
         ordered = [run for *_, run in sorted(of_suite, key=lambda one: one[:2])]
-        for found in outages(ordered, [streak for _, streak in by_streak.values()]):
-            for streak in found:
-                out[by_streak[id(streak)][0]].append(streak)
+        for outage in outages(ordered, begun):
+            for streak in outage:
+                out[owners[id(streak)]].append(streak)
     return known, out

@@ -128,7 +128,8 @@ def test_a_row_repeats_the_one_directly_before_it_while_there_is_a_surplus(
     announced: int | None,
     repeats: list[int],
 ) -> None:
-    run = {**postman_run(1), "executions": executions, "stats": {"assertions": {"total": announced}}}
+    stats = {"assertions": {"total": announced}}
+    run = {**postman_run(1), "executions": executions, "stats": stats}
     sandbox.put_postman_run(run)
     load(sandbox.settings)
     assert [

@@ -249,7 +249,7 @@ repeats as (
         on
             runs.run_id = assertions.run_id
             and repeated.execution_index = assertions.execution_index
-    where %(source)s = 'postman'
+    where %(source)s = 'postman' -- noqa: RF02
     group by runs.run_id
 ),
 

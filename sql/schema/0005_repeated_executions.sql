@@ -1,8 +1,8 @@
--- Which executions of a Postman run repeat the one before them. Decided here alone: the marts, their
--- counts and ingest.reconciliations all read it.
+-- Which executions of a Postman run repeat the one before them. Decided here alone: the marts,
+-- their counts and ingest.reconciliations all read it.
 
--- A script that calls pm.sendRequest makes Postman report the item's execution once more. A loop may
--- report equal rows too, and those are real. They are told apart by what the run says of itself: a
+-- A script that calls pm.sendRequest makes Postman report the item's execution once more. A loop
+-- may report equal rows too, and those are real. What the run says of itself tells them apart: a
 -- row is a repeat only while the run holds more assertions than it announces.
 --
 -- The body is a string, so that no column of a raw table depends on it.

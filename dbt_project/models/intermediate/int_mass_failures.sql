@@ -4,15 +4,15 @@
 with runs as (
 
     select
-        test_run_key,
-        suite_key,
-        greatest(tests_passed, 0) as tests_passed,
-        greatest(tests_failed, 0) as tests_failed,
+        runs.test_run_key,
+        runs.suite_key,
+        greatest(runs.tests_passed, 0) as tests_passed,
+        greatest(runs.tests_failed, 0) as tests_failed,
         row_number() over (
-            partition by suite_key order by started_at, {{ run_sort_key('runs') }}
+            partition by runs.suite_key order by runs.started_at, {{ run_sort_key('runs') }}
         ) as run_number
     from {{ ref('int_test_run_statuses') }} as runs
-    where started_at is not null
+    where runs.started_at is not null
 
 ),
 
@@ -85,8 +85,7 @@ candidates as (
         null as component,
         items,
         tests,
-        tests_failed >= {{ var('outage_share') }} * (tests_passed + tests_failed)
-        as is_nearly_all,
+        tests_failed >= {{ var('outage_share') }} * (tests_passed + tests_failed) as is_nearly_all,
         items_before,
         {{ var('outage_items') }} as items_least
     from whole_runs

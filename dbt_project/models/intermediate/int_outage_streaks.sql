@@ -1,5 +1,5 @@
--- int_mass_failures as of the last build: what differs, be it the length of a streak, has to be judged
--- anew and is noted.
+-- int_mass_failures as of the last build: what differs, be it the length of a streak, has to be
+-- judged anew and is noted.
 {{
     config(
         materialized='table',
@@ -10,4 +10,11 @@
 
 -- depends_on: {{ ref('int_test_changes') }}
 
-select * from {{ ref('int_mass_failures') }}
+select
+    test_environment_key,
+    first_failed_run_key,
+    first_failed_date,
+    failures,
+    recovered_run_key,
+    outage_key
+from {{ ref('int_mass_failures') }}

@@ -17,13 +17,8 @@ select
     end as request_key
 from {{ ref('int_test_run_statuses') }} as runs
 cross join
-    lateral (
-        select
-            listed.*,
-            dense_rank() over (
-                partition by listed.item_name order by listed.first_of_item
-            )::integer as item_occurrence
-        from (
+    lateral (  -- noqa: ST05
+        with listed as (
             select
                 sent.execution_index,
                 sent.execution_id,
@@ -43,6 +38,13 @@ cross join
                 ) as first_of_item
             from {{ ref('stg_postman__executions') }} as sent
             where sent.run_id = runs.run_id
-        ) as listed
+        )
+
+        select
+            listed.*,
+            dense_rank() over (
+                partition by listed.item_name order by listed.first_of_item
+            )::integer as item_occurrence
+        from listed
     ) as executions
 where runs.system = 'postman'

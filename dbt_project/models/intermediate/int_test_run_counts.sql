@@ -47,7 +47,16 @@ requests as (
         sent.*
     from repeats
     cross join
-        lateral (
+        lateral (  -- noqa: ST05
+            with executions as (
+                select
+                    rows_of_run.*,
+                    repeats.repeated_executions @> to_jsonb(rows_of_run.execution_index)
+                        as is_repeat
+                from {{ ref('stg_postman__executions') }} as rows_of_run
+                where rows_of_run.run_id = repeats.run_id
+            )
+
             select
                 count(*) filter (where not executions.is_repeat) as requests_total,
                 count(*) filter (where executions.is_repeat) as requests_repeated,
@@ -56,14 +65,7 @@ requests as (
                 coalesce(
                     sum(executions.script_errors) filter (where not executions.is_repeat), 0
                 )::bigint as script_errors
-            from (
-                select
-                    rows_of_run.*,
-                    repeats.repeated_executions @> to_jsonb(rows_of_run.execution_index)
-                        as is_repeat
-                from {{ ref('stg_postman__executions') }} as rows_of_run
-                where rows_of_run.run_id = repeats.run_id
-            ) as executions
+            from executions
         ) as sent
 
 )
@@ -76,15 +78,19 @@ select
     requests.script_errors,
     requests.repeated_executions,
     items.item_ids,
-    assertions.*,
+    assertions.tests_total,
+    assertions.tests_repeated,
+    assertions.tests_passed,
+    assertions.tests_failed,
+    assertions.tests_skipped,
+    assertions.tests_untested,
     requests.loaded_at
 from requests
 cross join
     -- digests of IDs, the smallest {{ var('compared_items') }}: enough to see whether two runs
     -- have any in common, and little to keep
-    lateral (
-        select coalesce(jsonb_agg(smallest.item_id), '[]') as item_ids
-        from (
+    lateral (  -- noqa: ST05
+        with smallest as (
             select distinct left(md5(executions.execution_id), 16) as item_id
             from {{ ref('stg_postman__executions') }} as executions
             where
@@ -92,10 +98,21 @@ cross join
                 and executions.execution_id is not null
             order by item_id
             limit {{ var('compared_items') }}
-        ) as smallest
+        )
+
+        select coalesce(jsonb_agg(smallest.item_id order by smallest.item_id), '[]') as item_ids
+        from smallest
     ) as items
 cross join
-    lateral (
+    lateral (  -- noqa: ST05
+        with results as (
+            select
+                rows_of_run.*,
+                requests.repeated_executions @> to_jsonb(rows_of_run.execution_index) as is_repeat
+            from {{ ref('stg_postman__assertions') }} as rows_of_run
+            where rows_of_run.run_id = requests.run_id
+        )
+
         select
             count(*) filter (where not results.is_repeat) as tests_total,
             count(*) filter (where results.is_repeat) as tests_repeated,
@@ -107,11 +124,5 @@ cross join
                 as tests_skipped,
             count(*) filter (where not results.is_repeat and results.outcome = 'unknown')
                 as tests_untested
-        from (
-            select
-                rows_of_run.*,
-                requests.repeated_executions @> to_jsonb(rows_of_run.execution_index) as is_repeat
-            from {{ ref('stg_postman__assertions') }} as rows_of_run
-            where rows_of_run.run_id = requests.run_id
-        ) as results
+        from results
     ) as assertions

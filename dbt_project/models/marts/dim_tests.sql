@@ -1,4 +1,4 @@
--- A table: a test may be gone without any change of its own. It costs by tests, not by their history.
+-- A table: a test may be gone without any change of its own. It costs by tests, not by history.
 {{ config(indexes=[{'columns': ['test_key'], 'unique': true}]) }}
 {%- set worst_first = "array[
     'broken', 'flaky', 'regressing', 'recovering', 'healthy', 'new', 'skipped'

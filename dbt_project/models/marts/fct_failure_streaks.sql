@@ -1,4 +1,4 @@
--- A reading of int_failure_streaks: whether a streak belongs to an outage is known from other tests.
+-- A reading of int_failure_streaks: that a streak belongs to an outage is known from other tests.
 {{ config(materialized='view') }}
 
 select
