@@ -93,14 +93,14 @@ def _print_summary(console: Console, url: str, report: "NightlyReport") -> None:
         )
         _table(
             console,
-            "Flakiest assertions (fail now and then, and pass on the next run)",
-            ("", "results", "failed", "changes of mind"),
+            "Flaky tests (fail for a run or two, and pass again)",
+            ("", "results", "failed", "episodes"),
             [
                 (
                     f"{row['item_name']}: {row['assertion_name']}",
                     f"{row['results']:,}",
                     f"{row['failed']:,}",
-                    f"{row['flips']:,}",
+                    f"{row['episodes']:,}",
                 )
                 for row in read("flaky")
             ],

@@ -6,6 +6,7 @@ which may lie in a read-only installation. A dbt started as a process of its own
 more; Dagster, which does start one, gives it the same variables.
 """
 
+import hashlib
 import os
 import re
 import time
@@ -90,11 +91,21 @@ def dbt_environment(url: str, timezone: str) -> dict[str, str]:
     values["dbname"] = values["dbname"] or values["user"]
     if not values["port"].isdigit():
         raise TransformError(f"TESTRUNS_WAREHOUSE_URL: dbt takes one port, not {values['port']!r}")
-    environment = {"TESTRUNS_TIMEZONE": timezone}
+    environment = {"TESTRUNS_TIMEZONE": timezone, "TESTRUNS_DBT_DIGEST": _definitions_digest()}
     for name, value in values.items():
         if variable := _PROFILE.get(name) or (known[name].envvar or b"").decode():
             environment[variable] = value
     return environment
+
+
+def _definitions_digest() -> str:
+    """Changes with the SQL of models and macros: by it dbt sees what was built otherwise."""
+    project = bundled("dbt_project")
+    digest = hashlib.blake2b(digest_size=8)
+    for folder in ("macros", "models"):
+        for path in sorted((project / folder).rglob("*.sql")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 @contextmanager

@@ -20,11 +20,13 @@
     (
         select
             collection_or_project_id as collection_id,
-            environment as environment_id,
+            environment_id,
             business_date,
             md5(
                 string_agg(
-                    test_run_key || ' ' || extract(epoch from loaded_at), ',' order by test_run_key
+                    concat_ws(' ', test_run_key, extract(epoch from loaded_at), item_ids_recur),
+                    ','
+                    order by test_run_key
                 )
             ) as days_version
         from {{ runs }}
@@ -32,7 +34,7 @@
             system = 'postman'
             and business_date is not null
             and requests_total > requests_failed
-        group by collection_or_project_id, environment, business_date
+        group by collection_or_project_id, environment_id, business_date
     )
 {%- endmacro %}
 

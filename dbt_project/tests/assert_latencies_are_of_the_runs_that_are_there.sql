@@ -57,7 +57,7 @@ where
         where
             runs.system = 'postman'
             and runs.collection_or_project_id is not distinct from days.collection_id
-            and runs.environment is not distinct from days.environment_id
+            and runs.environment_id is not distinct from days.environment_id
             and runs.business_date = days.business_date
             and executions.latency_ms is not null
     )

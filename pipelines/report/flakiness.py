@@ -15,15 +15,14 @@ _WIDTH = 4
 
 @dataclass(frozen=True)
 class FlakyTest:
-    """A test in an environment that changes between passing and failing."""
+    """A test in an environment that fails now and then."""
 
     name: str
     scope: str
     environment: str | None
     health: str
-    recent_transitions: int
-    recent_results: int
-    transitions: int
+    episodes: int
+    since_episode: int
     results: int
     passed: int
     strip: Markup
@@ -37,9 +36,8 @@ def flaky_tests(rows: list[Row], scopes: Scopes) -> list[FlakyTest]:
             scope=scopes.name(row["system"], row["scope"]),
             environment=row["environment_id"] and short_id(row["environment_id"]),
             health=row["health"],
-            recent_transitions=row["recent_transitions"],
-            recent_results=row["recent_results"],
-            transitions=row["long_transitions"],
+            episodes=row["episodes"],
+            since_episode=row["results_since_episode"],
             results=row["long_results"],
             passed=row["long_passed"],
             strip=strip(row["letters"] or "", f"strip-{number}"),

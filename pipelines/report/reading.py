@@ -27,7 +27,6 @@ def read_rows(url: str, period: Period, thresholds: Thresholds) -> Rows:
         "last_day": period.last_day,
         "recent_days": thresholds["latency_recent_days"],
         "strip": thresholds["flakiness_long_window"],
-        "flaky_transitions": thresholds["flaky_transitions"],
     }
     found: Rows = {}
     with connect(url, role="testruns report") as connection:

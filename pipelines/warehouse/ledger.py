@@ -270,20 +270,19 @@ class Ledger:
 
     def _save_reconciliations(self, runs: list[FlatRun]) -> None:
         differing = [
-            (run.run_id, one.total, one.announced, one.loaded, one.repeated,
-             one.reason(is_open=run.is_open))
+            (run.run_id, one.total, one.announced, one.loaded, run.is_open)
             for run in runs
             for one in run.differences
-        ]  # fmt: skip
-        columns = ("run_ids", "totals", "announced", "loaded", "repeated", "reasons")
-        told = zip(*differing, strict=True) if differing else ((),) * len(columns)
+        ]
+        columns = ("run_ids", "totals", "announced", "loaded", "are_open")
+        values = zip(*differing, strict=True) if differing else ((),) * len(columns)
         self.connection.execute(
             self.sql["save_reconciliations"],
             {
                 **self.key,
                 "load_id": self.load_id,
                 "met": [run.run_id for run in runs],
-                **dict(zip(columns, map(list, told), strict=True)),
+                **dict(zip(columns, map(list, values), strict=True)),
             },
         )
 

@@ -1,6 +1,22 @@
 -- Looked up request by request: the first day, the last days, the last run, each by index. So it
 -- costs by requests, not by their history.
-with requests as (
+with last_runs as (
+
+    {{ last_runs_of_suites() }}
+
+),
+
+live as (
+
+    select executions.request_key
+    from last_runs
+    inner join {{ ref('fct_request_executions') }} as executions
+        on last_runs.test_run_key = executions.test_run_key
+    group by executions.request_key
+
+),
+
+requests as (
 
     select every_key.request_key
     from {{ loose_index_scan(ref('fct_request_executions'), 'request_key') }} as every_key
@@ -160,12 +176,19 @@ select
     request_key,
     last_sent.collection_id,
     last_sent.item_name,
-    last_sent.item_occurrence,
+    -- a number that it keeps, however many items of its name a run has
+    row_number() over (
+        partition by last_sent.collection_id, last_sent.item_name
+        order by
+            first_seen.first_seen_at asc nulls last, last_sent.item_occurrence asc, request_key asc
+    )::integer as item_occurrence,
     last_sent.request_method,
     first_seen.first_seen_at,
     last_sent.last_seen_at,
     last_sent.test_run_key as last_test_run_key,
+    live.request_key is not null as is_live,
     case
+        when live.request_key is null and last_sent.last_seen_at is not null then 'gone'
         when not last_sent.is_answered then 'unanswered'
         when last_asserted.has_failed then 'failing'
         when last_latency.is_regression then 'slow'
@@ -177,6 +200,7 @@ select
     recent.percentiles[1] as recent_p50_ms,
     recent.percentiles[2] as recent_p95_ms
 from last_sent
+left join live using (request_key)
 left join first_seen using (request_key)
 left join last_asserted using (request_key)
 left join recent using (request_key)

@@ -47,7 +47,7 @@ requests as (
             runs.system = 'postman'
             and days.business_date = runs.business_date
             and days.collection_id is not distinct from runs.collection_or_project_id
-            and days.environment_id is not distinct from runs.environment
+            and days.environment_id is not distinct from runs.environment_id
     inner join {{ ref('fct_request_executions') }} as executions
         on runs.test_run_key = executions.test_run_key
     where executions.latency_ms is not null
