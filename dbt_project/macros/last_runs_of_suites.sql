@@ -12,6 +12,7 @@
         from {{ ref('int_test_run_statuses') }} as runs
         where
             runs.started_at is not null
+            and runs.is_future_dated is not true
             and (runs.tests_total = 0 and coalesce(runs.requests_total, 0) = 0) is not true
     ) as numbered
     where numbered.runs_to_the_last <= {{ var('live_runs') }}

@@ -12,7 +12,7 @@ with runs as (
             partition by runs.suite_key order by runs.started_at, {{ run_sort_key('runs') }}
         ) as run_number
     from {{ ref('int_test_run_statuses') }} as runs
-    where runs.started_at is not null
+    where runs.started_at is not null and runs.is_future_dated is not true
 
 ),
 

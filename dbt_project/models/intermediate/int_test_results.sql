@@ -167,7 +167,8 @@ select
         when results.outcome = 'failed'
             then md5({{ normalised_failure('results.error_message') }})
     end as failure_key,
-    runs.started_at as run_started_at,
+    -- a run that is dated after its load has no place in an order
+    case when runs.is_future_dated then null else runs.started_at end as run_started_at,
     {{ run_sort_key('runs') }} as run_sort_key,
     runs.business_date,
     runs.item_ids_recur,

@@ -32,9 +32,14 @@ counted as (
         runs.milestone_id,
         runs.source_status,
         runs.is_open,
+        coalesce(runs.run_state = 'cut_short', false) as is_cut_short,
         runs.started_at,
         runs.finished_at,
         runs.business_date,
+        -- no mistaken time zone is a day off: such a date says nothing of when the run was
+        coalesce(
+            greatest(runs.started_at, runs.finished_at) > runs.loaded_at + interval '1 day', false
+        ) as is_future_dated,
         runs.duration_ms,
         runs.requests_announced,
         runs.requests_failed_announced,
@@ -67,6 +72,7 @@ counted as (
             test_run_status(
                 'runs.system',
                 'runs.source_status',
+                'runs.run_state',
                 'greatest('
                 'counts.tests_failed, runs.tests_failed_announced, '
                 'counts.requests_failed, runs.requests_failed_announced)'

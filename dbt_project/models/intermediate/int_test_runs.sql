@@ -15,10 +15,12 @@ with postman as (
         null::bigint as automation_source_id,
         null::bigint as milestone_id,
         status as source_status,
-        case
-            when status in ('queued', 'running') then true
-            when status in ('finished', 'failed') then false
-            else finished_at is null
+        {{ run_state('status') }} as run_state,
+        case {{ run_state('status') }}
+            when 'queued' then true
+            when 'running' then true
+            when 'unknown' then finished_at is null
+            else false
         end as is_open,
         started_at,
         finished_at,
@@ -53,6 +55,7 @@ testmo as (
         runs.automation_source_id,
         runs.milestone_id,
         runs.status::text as source_status,
+        null as run_state,
         not coalesce(runs.is_completed, runs.completed_at is not null) as is_open,
         runs.created_at as started_at,
         runs.completed_at as finished_at,

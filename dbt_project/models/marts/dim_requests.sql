@@ -25,8 +25,7 @@ requests as (
 
 latest as (
 
-    select max(business_date) as business_date
-    from {{ ref('fct_test_runs') }}
+    select {{ latest_business_date(ref('fct_test_runs')) }} as business_date
 
 ),
 
@@ -35,8 +34,9 @@ seen as (
     select
         requests.request_key,
         bounds.first_day,
-        bounds.last_day
+        coalesce(believed.last_day, bounds.last_day) as last_day
     from requests
+    cross join latest
     cross join
         lateral (
             select
@@ -45,6 +45,15 @@ seen as (
             from {{ ref('fct_request_executions') }} as executions
             where executions.request_key = requests.request_key
         ) as bounds
+    cross join
+        -- a day after the latest one is a run's that is dated after its load
+        lateral (
+            select max(executions.business_date) as last_day
+            from {{ ref('fct_request_executions') }} as executions
+            where
+                executions.request_key = requests.request_key
+                and executions.business_date <= latest.business_date + 1
+        ) as believed
 
 ),
 
@@ -139,6 +148,7 @@ recent as (
                 executions.request_key = seen.request_key
                 and executions.business_date
                 > latest.business_date - {{ var('health_days') }}
+                and executions.business_date <= latest.business_date + 1
                 and not executions.is_repeat
         ) as sent
 
@@ -156,6 +166,7 @@ latest_latencies as (
         on
             seen.request_key = latencies.request_key
             and seen.last_day - {{ var('latency_recent_days') }} < latencies.business_date
+            and seen.last_day >= latencies.business_date
     order by
         seen.request_key asc, latencies.environment_id asc, latencies.business_date desc
 

@@ -55,7 +55,7 @@ judged as (
         coalesce(
             runs.status = 'failed'
             and not runs.is_open
-            and not (runs.system = 'postman' and runs.source_status = 'failed')
+            and not runs.is_cut_short
             and failures.flaky_results = failures.failed_results
             and failures.failed_results
             >= greatest(runs.tests_failed, runs.tests_failed_announced),
@@ -125,7 +125,7 @@ red_days as (
                 - greatest(periods.red_from, {{ business_day_start('every_day.moment::date') }})
             )
         )::double precision / 60 as red_minutes
-    from {{ ref('int_red_periods') }} as periods
+    from {{ ref('int_scope_red_periods') }} as periods
     cross join
         generate_series(
             {{ business_date('periods.red_from') }}::timestamp,
@@ -145,8 +145,8 @@ recovered as (
         {{ business_date('recovered_at') }} as business_date,
         count(*) as recoveries,
         sum(extract(epoch from red_until - red_from))::double precision / 60 as recovery_minutes
-    from {{ ref('int_red_periods') }}
-    where recovered_at <= {{ as_of(ref('fct_test_runs')) }}
+    from {{ ref('int_scope_red_periods') }}
+    where recovered_at is not null
     group by system, collection_or_project_id, {{ business_date('recovered_at') }}
 
 ),
