@@ -168,7 +168,7 @@ select
             then md5({{ normalised_failure('results.error_message') }})
     end as failure_key,
     runs.started_at as run_started_at,
-    {{ run_sort_key('runs') }} as run_sort_key,
+    runs.run_sort_key,
     runs.business_date,
     runs.item_ids_recur,
     runs.loaded_at
