@@ -23,7 +23,7 @@ WORLDS = ("calm", "service", "small service", "partial", "everything", "bad week
 
 @dataclass
 class Suite:
-    """Which tests fail in which nights: `flaky` are planted coins, `sound` ones are not to blame."""
+    """Which tests fail in which night: `flaky` are planted coins, `sound` are not to blame."""
 
     services: list[int]
     flaky: list[int]

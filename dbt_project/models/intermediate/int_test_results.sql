@@ -169,7 +169,7 @@ select
     end as failure_key,
     -- a run that is dated after its load has no place in an order
     case when runs.is_future_dated then null else runs.started_at end as run_started_at,
-    {{ run_sort_key('runs') }} as run_sort_key,
+    runs.run_sort_key,
     runs.business_date,
     runs.item_ids_recur,
     runs.loaded_at

@@ -4,14 +4,35 @@
     materialized='table', indexes=[{'columns': ['test_run_key'], 'unique': true}]
 ) }}
 
+with all_runs as (
+
+    select * from {{ ref('int_test_runs') }}
+
+),
+
 -- newman makes up an environment's ID for a file that has none: it names nothing
-with runs as (
+environments as (
 
     select
-        *,
-        environment_name is not null
-        or count(*) over (partition by system, environment_id) > 1 as is_environment
-    from {{ ref('int_test_runs') }}
+        system,
+        environment_id
+    from all_runs
+    where environment_id is not null
+    group by system, environment_id
+    having count(*) > 1 or count(environment_name) > 0
+
+),
+
+runs as (
+
+    select
+        all_runs.*,
+        environments.environment_id is not null as is_environment
+    from all_runs
+    left join environments
+        on
+            all_runs.system = environments.system
+            and all_runs.environment_id = environments.environment_id
 
 ),
 
@@ -84,35 +105,89 @@ counted as (
 
 ),
 
-seen_items as (
+-- Most runs of a collection have the same items: sets are compared, and not runs.
+item_sets as (
 
     select
-        counted.test_run_key,
-        count(*) over (partition by counted.collection_or_project_id, items.item_id) as runs
+        collection_or_project_id,
+        item_ids,
+        count(*) as runs
     from counted
-    cross join jsonb_array_elements_text(counted.item_ids) as items (item_id)
+    where item_ids != '[]'
+    group by collection_or_project_id, item_ids
+
+),
+
+shared as (
+
+    select
+        item_sets.collection_or_project_id,
+        item_sets.item_ids,
+        item_sets.runs > 1
+        or count(*) over (
+            partition by item_sets.collection_or_project_id, items.item_id
+        ) > 1 as is_shared
+    from item_sets
+    cross join jsonb_array_elements_text(item_sets.item_ids) as items (item_id)
 
 ),
 
 recurring as (
 
-    select test_run_key
-    from seen_items
-    where runs > 1
-    group by test_run_key
+    select
+        collection_or_project_id,
+        item_ids
+    from shared
+    where is_shared
+    group by collection_or_project_id, item_ids
+
+),
+
+suites as (
+
+    select
+        counted.*,
+        case counted.status when 'passed' then true when 'failed' then false end as is_success,
+        recurring.item_ids is not null as item_ids_recur,
+        {{ surrogate_key([
+            'counted.system',
+            'counted.collection_or_project_id',
+            'counted.automation_source_id',
+            'counted.environment_id',
+        ]) }} as suite_key,
+        {{ run_sort_key('counted') }} as run_sort_key,
+        -- a run that was killed at once is no run in which anything was not seen, and one that is
+        -- dated after its load has no place in an order
+        counted.started_at is not null
+        and not counted.is_future_dated
+        and (counted.tests_total = 0 and coalesce(counted.requests_total, 0) = 0) is not true
+            as is_numbered
+    from counted
+    left join recurring
+        on
+            counted.collection_or_project_id
+            is not distinct from recurring.collection_or_project_id
+            and counted.item_ids = recurring.item_ids
+
+),
+
+-- narrow rows are sorted, wide ones are joined
+numbered as (
+
+    select
+        test_run_key,
+        row_number() over (partition by suite_key order by started_at, run_sort_key)
+            as suite_run_number,
+        count(*) over (partition by suite_key) as suite_runs
+    from suites
+    where is_numbered
 
 )
 
 select
-    counted.*,
-    case counted.status when 'passed' then true when 'failed' then false end as is_success,
-    recurring.test_run_key is not null as item_ids_recur,
-    {{ surrogate_key([
-        'counted.system',
-        'counted.collection_or_project_id',
-        'counted.automation_source_id',
-        'counted.environment_id',
-    ]) }} as suite_key
-from counted
-left join recurring
-    on counted.test_run_key = recurring.test_run_key
+    suites.*,
+    numbered.suite_run_number,
+    numbered.suite_runs - numbered.suite_run_number as suite_runs_after
+from suites
+left join numbered
+    on suites.test_run_key = numbered.test_run_key
