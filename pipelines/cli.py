@@ -148,19 +148,9 @@ def transform(*, full_refresh: bool) -> int:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def dbt_command(arguments: tuple[str, ...]) -> int:
     """Run dbt on this warehouse, its environment set: testruns dbt -- docs generate."""
-    from pipelines.terminal.demo import shown_settings
+    from pipelines.terminal import building
 
-    settings = _shown(shown_settings(_settings()))
-    from pipelines.transform.dbt_command import run_dbt
-    from pipelines.warehouse.engine import open_warehouse
-
-    return run_dbt(
-        arguments,
-        url=open_warehouse(settings),
-        timezone=settings.testruns_timezone,
-        folder=settings.testruns_home / "dbt",
-        on_wait=lambda line: click.echo(line, err=True),
-    )
+    return building.dbt(_settings_to_show(), arguments)
 
 
 @cli.command()

@@ -19,9 +19,9 @@ class FanOut:
             listener.scope_begins(source, scope)
 
     def scope_sized(self, source: Source, scope: str, runs: int, minutes: float) -> None:
-        """Tell everyone."""
-        for one in self._told:
-            one.scope_sized(source, scope, runs, minutes)
+        """To each of them."""
+        for listener in self._listeners:
+            listener.scope_sized(source, scope, runs, minutes)
 
     def runs_fetched(self, source: Source, scope: str, runs: int) -> None:
         """To each of them."""
@@ -34,9 +34,9 @@ class FanOut:
             listener.waits(source, seconds)
 
     def waits_for_lock(self, source: Source, scope: str, holder: str) -> None:
-        """Tell everyone."""
-        for one in self._told:
-            one.waits_for_lock(source, scope, holder)
+        """To each of them."""
+        for listener in self._listeners:
+            listener.waits_for_lock(source, scope, holder)
 
     def scope_ends(self, report: ScopeReport) -> None:
         """To each of them."""

@@ -1,6 +1,7 @@
-"""`transform`, `nightly` and `report` as a person runs them; each gives the exit status."""
+"""`transform`, `dbt`, `nightly` and `report` as a person runs them; each gives the exit status."""
 
 import webbrowser
+from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines.ingest.backfill import moment
@@ -31,6 +32,19 @@ def transform(settings: Settings, *, full_refresh: bool) -> int:
     if report.skipped:
         output.note(f"dbt: skipped {', '.join(report.skipped)}")
     return 0 if report.succeeded else 1
+
+
+def dbt(settings: Settings, arguments: Sequence[str]) -> int:
+    """Run any dbt command on the warehouse."""
+    from pipelines.transform.dbt_command import run_dbt  # noqa: PLC0415 - not for a night
+
+    return run_dbt(
+        arguments,
+        url=open_warehouse(settings),
+        timezone=settings.testruns_timezone,
+        folder=settings.testruns_home / "dbt",
+        on_wait=output.note,
+    )
 
 
 def nightly(settings: Settings, *, verbose: bool) -> int:
