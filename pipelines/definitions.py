@@ -56,7 +56,7 @@ def build_definitions(
                 report_sensor(report),
             ],
             resources=resources(settings),
-            executor=executor(),
+            executor=executor(settings.dagster),
         ),
     )
 

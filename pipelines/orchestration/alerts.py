@@ -6,7 +6,6 @@ scheduled (cron), and posts by itself, since nothing of Dagster's need be up bes
 """
 
 import json
-import os
 from collections.abc import Sequence
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -15,7 +14,6 @@ from pydantic import SecretStr
 
 from pipelines.orchestration.checks import ScopeProblem
 from pipelines.orchestration.failures import StepFailure
-from pipelines.orchestration.instance import PAGE_VARIABLE
 
 _DO_ON_FAILURE = (
     "What is loaded stays loaded, and the next night goes on from there. Mend the cause, then run "
@@ -29,16 +27,15 @@ _MOST_LINES = 15
 _TIMEOUT_SECONDS = 10
 
 
-def failure_text(title: str, failures: Sequence[StepFailure], run_id: str) -> str:
-    """The message of a failed run."""
-    page = os.environ.get(PAGE_VARIABLE)
+def failure_text(title: str, failures: Sequence[StepFailure], run_id: str, page: str | None) -> str:
+    """The message of a failed run; `page` is the address of Dagster's page."""
     where = f"{page}/runs/{run_id}" if page else f"Dagster run: {run_id}"
     return "\n".join([f"testruns: {title}", *_listed(failures), _DO_ON_FAILURE, where])
 
 
-def stale_text(problems: Sequence[ScopeProblem]) -> str:
+def stale_text(problems: Sequence[ScopeProblem], page: str | None) -> str:
     """The message of scopes that no command loads any more."""
-    where = filter(None, [os.environ.get(PAGE_VARIABLE)])
+    where = [page] if page else []
     return "\n".join(
         ["testruns: nothing is loaded any more", *_listed(problems), _DO_ON_STALE, *where]
     )

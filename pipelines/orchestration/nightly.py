@@ -69,7 +69,7 @@ def _alert(settings: Settings, failures: Sequence[StepFailure], run_id: str) -> 
     """Post a failure that nobody watches: without a terminal, cron or its like has started it."""
     if settings.testruns_alert_webhook is None or sys.stderr.isatty():
         return
-    text = failure_text("testruns nightly failed", failures, run_id)
+    text = failure_text("testruns nightly failed", failures, run_id, settings.dagster.url)
     if failure := post(settings.testruns_alert_webhook, text):
         click.echo(failure, err=True)
 

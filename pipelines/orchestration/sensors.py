@@ -47,7 +47,8 @@ def alert_on_failure_sensor(settings: Settings) -> dg.SensorDefinition:
         if run.tags.get(WILL_RETRY_TAG) == "true":
             return dg.SkipReason("Dagster will try this run again")
         failures = run_failures(context.instance, run.run_id)
-        text = failure_text(f"the scheduled run of {run.job_name} failed", failures, run.run_id)
+        title = f"the scheduled run of {run.job_name} failed"
+        text = failure_text(title, failures, run.run_id, settings.dagster.url)
         if failure := post(webhook, text):
             context.log.warning(failure)
         return None
@@ -57,7 +58,7 @@ def alert_on_failure_sensor(settings: Settings) -> dg.SensorDefinition:
 
 def freshness_sensor(settings: Settings) -> dg.SensorDefinition:
     """Looks between the nights whether each scope is still being loaded."""
-    webhook = settings.testruns_alert_webhook
+    webhook, page = settings.testruns_alert_webhook, settings.dagster.url
 
     @dg.sensor(
         name="freshness_sensor",
@@ -83,7 +84,7 @@ def freshness_sensor(settings: Settings) -> dg.SensorDefinition:
             return dg.SkipReason(str(error))
         late_keys = {(problem.source, problem.scope) for problem in late}
         news = [problem for problem in late if (problem.source, problem.scope) not in known]
-        if news and webhook is not None and (failure := post(webhook, stale_text(news))):
+        if news and webhook is not None and (failure := post(webhook, stale_text(news, page))):
             context.log.warning(failure)
         changed = {source for source, _ in late_keys ^ known}
         return dg.SensorResult(

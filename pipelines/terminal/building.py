@@ -1,4 +1,4 @@
-"""`transform`, `nightly` and `report` as a person runs them; each gives the exit status."""
+"""`transform`, `dbt`, `nightly` and `report` as a person runs them; each gives the exit status."""
 
 import webbrowser
 from pathlib import Path

@@ -21,8 +21,8 @@ from urllib.request import urlopen
 from pydantic import SecretStr
 
 from pipelines.errors import TestrunsError
-from pipelines.orchestration.instance import PAGE_VARIABLE, dagster_home
-from pipelines.settings import Settings, load_settings
+from pipelines.orchestration.instance import dagster_environment, dagster_home
+from pipelines.settings import DagsterSettings, Settings, load_settings
 from pipelines.terminal import output
 from pipelines.terminal.demo import demo_environment, demo_home, is_unconfigured
 from pipelines.transform.manifest import read_manifest
@@ -66,7 +66,8 @@ def _run(
             "TESTRUNS_HOME": str(settings.testruns_home),
             "TESTRUNS_WAREHOUSE_URL": url,
             "DAGSTER_HOME": str(home),
-            PAGE_VARIABLE: page,
+            **dagster_environment(settings.dagster),
+            DagsterSettings.variable("url"): page,
             "PYTHONWARNINGS": ",".join(filter(None, (os.environ.get("PYTHONWARNINGS"), _NO_NOISE))),
         }
         command = [

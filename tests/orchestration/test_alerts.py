@@ -9,7 +9,6 @@ from pydantic import SecretStr
 from pipelines.ingest.progress import ScopeReport
 from pipelines.orchestration.alerts import failure_text, post
 from pipelines.orchestration.failures import StepFailure
-from pipelines.orchestration.instance import PAGE_VARIABLE
 from pipelines.orchestration.sensors import alert_on_failure_sensor, freshness_sensor
 from pipelines.sandbox.data import SandboxData
 from pipelines.sandbox.server import Sandbox
@@ -27,14 +26,13 @@ def receiver() -> Iterator[Receiver]:
         yield server
 
 
-def test_a_message_says_what_why_what_to_do_and_where(
-    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(PAGE_VARIABLE, "http://dagster:3000")
+def test_a_message_says_what_why_what_to_do_and_where(receiver: Receiver) -> None:
     failures = [
         StepFailure("check_testmo", f"testmo {number}: <!channel> HTTP 404") for number in range(20)
     ]
-    text = failure_text("the scheduled run of nightly failed", failures, "abc")
+    text = failure_text(
+        "the scheduled run of nightly failed", failures, "abc", "http://dagster:3000"
+    )
     assert post(SecretStr(receiver.url), text) is None
     (posted,) = receiver.texts
     first, *told, what_to_do, where = posted.splitlines()

@@ -217,7 +217,8 @@ def test_a_scope_that_failed_is_an_error_until_any_command_has_loaded_it(
 
 def test_scopes_after_one_that_stopped_the_source_were_not_tried(settings: Settings) -> None:
     scopes = [str(PROJECT), "2", "3"]
-    three = settings.model_copy(update={"testmo_project_ids": tuple(map(int, scopes))})
+    testmo = settings.sources["testmo"].model_copy(update={"scopes": tuple(scopes)})
+    three = settings.model_copy(update={"sources": {**settings.sources, "testmo": testmo}})
     for scope, outcome in ((scopes[2], "succeeded"), (scopes[1], "failed")):
         execute(
             settings,

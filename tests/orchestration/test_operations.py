@@ -8,7 +8,6 @@ import pytest
 
 from pipelines.cli import cli
 from pipelines.orchestration import alerts
-from pipelines.orchestration import instance as deployment
 from pipelines.orchestration.checks import CHECKS, FRESH_HOURS
 from pipelines.orchestration.sensors import (
     alert_on_failure_sensor,
@@ -16,7 +15,15 @@ from pipelines.orchestration.sensors import (
     freshness_sensor,
     models_after_backfill_sensor,
 )
-from pipelines.settings import SOURCES, Settings, load_settings
+from pipelines.settings import (
+    EXECUTORS,
+    LAUNCHERS,
+    SOURCES,
+    STORAGE_SCHEME,
+    DagsterSettings,
+    Settings,
+    load_settings,
+)
 from pipelines.sources.registry import REGISTRY
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,10 +69,10 @@ def test_every_check_of_the_raw_tables_is_told_with_its_severity_and_what_to_do(
 def test_every_alert_is_told_as_it_begins_and_by_its_sensor(settings: Settings) -> None:
     told = rows("alert begins")
     failed = [
-        alerts.failure_text(title, [], "run").splitlines()[0]
+        alerts.failure_text(title, [], "run", None).splitlines()[0]
         for title in ("the scheduled run of nightly failed", "testruns nightly failed")
     ]
-    (stale, *_) = alerts.stale_text([]).splitlines()
+    (stale, *_) = alerts.stale_text([], None).splitlines()
     assert set(told) == {*failed, stale}
     for make_sensor in (
         alert_on_failure_sensor,
@@ -94,17 +101,12 @@ def test_the_page_has_commands() -> None:
 
 def test_every_variable_of_the_deployment_is_told_with_its_choices_and_its_default() -> None:
     told = rows("variable")
-    assert told.keys() == {
-        value for name, value in vars(deployment).items() if name.endswith("_VARIABLE")
-    }
-    for variable, choices in (
-        (deployment.EXECUTOR_VARIABLE, deployment.EXECUTORS),
-        (deployment.LAUNCHER_VARIABLE, deployment.LAUNCHERS),
-    ):
-        told_choices, default = told[variable]
-        assert default == f"`{next(iter(choices))}`"
+    assert told.keys() == DagsterSettings.variables().keys()
+    for field, choices in (("executor", EXECUTORS), ("launcher", LAUNCHERS)):
+        told_choices, default = told[DagsterSettings.variable(field)]
+        assert default == f"`{choices[0]}`"
         assert all(f"`{choice}`" in told_choices for choice in choices)
-    assert deployment.STORAGE_SCHEME in told[deployment.STORAGE_VARIABLE][0]
+    assert STORAGE_SCHEME in told[DagsterSettings.variable("storage_url")][0]
 
 
 @pytest.mark.parametrize(
