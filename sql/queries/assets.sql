@@ -49,7 +49,7 @@ order by read_at;
 -- Until when the runs of all these scopes are loaded; null: one of them never was.
 select case when bool_and(loaded.at is not null) then min(loaded.at) end as loaded_until
 from unnest(%(scopes)s::text[]) as scopes (scope) -- noqa: RF02
-left join lateral (
+left join lateral ( -- noqa: ST05
     select max(loads.started_at) as at
     from ingest.loads as loads
     where
