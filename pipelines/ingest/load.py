@@ -107,7 +107,7 @@ async def _pages(
     session: ScopeSession[Ledger], watermark: Watermark
 ) -> AsyncGenerator[tuple[Page, list[ListedRun], dict[str, StoredRun]], None]:
     """Each page of the walk, its runs, and what is held of them."""
-    async for page in session.api.walk(session.scope, watermark, now=session.started_at):
+    async for page in session.api.pages(session.scope, watermark, now=session.started_at):
         listed = [session.listed(sent) for sent in page.runs]
         run_ids = [one.run_id for one in listed if one.run_id is not None]
         held = await session.in_thread(session.ledger.held, run_ids, session.started_at)

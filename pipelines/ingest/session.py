@@ -45,9 +45,8 @@ from pipelines.sources.base import (
     Rejected,
     RunSource,
     Watermark,
-    digest,
-    sanitize,
 )
+from pipelines.sources.content import digest, sanitize
 from pipelines.sources.fields import BadFieldError, Json
 from pipelines.warehouse.engine import connect, reason
 from pipelines.warehouse.ledger import Ledger

@@ -23,8 +23,8 @@ from pipelines.sources.base import (
     RunSource,
     WalkState,
     Watermark,
-    sanitize,
 )
+from pipelines.sources.content import sanitize
 from pipelines.warehouse.engine import connect
 from pipelines.warehouse.ledger import Ledger
 from tests.support.contract import POSTMAN

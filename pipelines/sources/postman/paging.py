@@ -11,14 +11,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pipelines.errors import BadRequestError, PermanentError, TransientError
-from pipelines.sources.base import Page, WalkState, Watermark, plausible_time
-from pipelines.sources.fields import BadFieldError, instant
+from pipelines.sources.base import Page, WalkState, Watermark
+from pipelines.sources.fields import BadFieldError, instant, plausible_time
 from pipelines.sources.postman.api import RunPage
 
 Fetch = Callable[[str | None], Awaitable[RunPage]]
 
 
-async def walk(
+async def pages(
     fetch: Fetch, watermark: Watermark, *, lookback: timedelta, now: datetime
 ) -> AsyncIterator[Page]:
     """Pages from where `mark` stands until the gap to its high water is closed.
