@@ -28,7 +28,7 @@ from pipelines.http.rate_limiter import RateLimiter
 from pipelines.http.transport import MOST_IN_FLIGHT
 from pipelines.ingest.concurrency import map_ordered
 from pipelines.sandbox.limits import PostmanLimits, Quota, minute_end
-from pipelines.sources.base import Watermark
+from pipelines.sources.base import NO_REFERENCES, Watermark
 from pipelines.sources.postman import paging as postman
 from pipelines.sources.postman.api import RunPage as PostmanPage
 from pipelines.sources.testmo import paging as testmo
@@ -159,7 +159,7 @@ async def _postman_scope(api: Api, scope: Scope, year: Year, now: datetime) -> N
         return PostmanPage(runs, str(oldest) if oldest else None, None)
 
     async def steps() -> AsyncIterator[Any]:
-        async for page in postman.walk(fetch, scope.watermark, lookback=_LOOKBACK, now=now):
+        async for page in postman.pages(fetch, scope.watermark, lookback=_LOOKBACK, now=now):
             for run in page.runs:
                 if run["number"] not in scope.loaded:
                     yield _detail(api, scope, run["number"], year, POSTMAN_EVERY)
@@ -185,7 +185,9 @@ async def _testmo_scope(api: Api, scope: Scope, year: Year, now: datetime, *, ba
     since = scope.watermark.high_water and scope.watermark.high_water - _LOOKBACK
 
     async def steps() -> AsyncIterator[Any]:
-        async for page in testmo.walk(fetch, scope.watermark, since=since, now=now):
+        async for page in testmo.pages(
+            fetch, scope.watermark, since=since, now=now, references=lambda _: NO_REFERENCES
+        ):
             for run in page.runs:
                 if run["id"] in scope.loaded:
                     continue

@@ -106,7 +106,7 @@ async def _note_listed(session: ScopeSession[AuditLedger], since: datetime | Non
     """Read the list to its end, a page at a time."""
     source, now = session.source, session.started_at
     pages = (
-        source.walk(session.scope, Watermark(), now=now)
+        source.pages(session.scope, Watermark(), now=now)
         if since is None
         else source.window(session.scope, Watermark(), since=since, until=now, now=now)
     )

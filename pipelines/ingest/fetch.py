@@ -17,7 +17,8 @@ from pipelines.errors import (
 )
 from pipelines.http.json_decode import UndecodableRecord, to_text
 from pipelines.ingest.traceback_log import TracebackLog
-from pipelines.sources.base import BadReference, FlatRun, Rejected, RunSource, digest, sanitize
+from pipelines.sources.base import BadReference, FlatRun, Rejected, RunSource
+from pipelines.sources.content import digest, sanitize
 from pipelines.sources.fields import BadFieldError, Json
 from pipelines.warehouse.batch import Deferred, FetchResult, NotFound
 

@@ -116,7 +116,7 @@ async def _pages(
 ) -> AsyncGenerator[tuple[Page, list[ListedRun], dict[str, StoredRun]], None]:
     """Each page of the walk, its runs, and what is held of them."""
     is_sized = watermark.high_water is not None
-    async for page in session.source.walk(session.scope, watermark, now=session.started_at):
+    async for page in session.source.pages(session.scope, watermark, now=session.started_at):
         listed = [session.fetcher.listed(sent) for sent in page.runs]
         run_ids = [run.run_id for run in listed if run.run_id is not None]
         stored = await session.in_thread(session.ledger.stored_runs, run_ids, session.started_at)

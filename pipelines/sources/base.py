@@ -1,14 +1,12 @@
 """What both sources give to a load: pages of listed runs, marks between them, runs as rows."""
 
-import hashlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from pipelines.http.client import Client
-from pipelines.sources.fields import BadFieldError, Json, canonical_json, storable
-from pipelines.sources.redaction import Redactor
+from pipelines.sources.fields import Json
 from pipelines.sources.spec import SourceName
 
 ListOrder = Literal["unknown", "newest_first", "oldest_first", "neither"]
@@ -156,8 +154,8 @@ class RunSource(Protocol):
         """The filters in force, one spelling for each; a watermark holds under its own only."""
         ...
 
-    def walk(self, scope: str, watermark: Watermark, *, now: datetime) -> AsyncIterator[Page]:
-        """Pages of runs from where `mark` stands, the lookback included."""
+    def pages(self, scope: str, watermark: Watermark, *, now: datetime) -> AsyncIterator[Page]:
+        """Pages of runs from where `watermark` stands, the lookback included."""
         ...
 
     def window(
@@ -187,51 +185,5 @@ class RunSource(Protocol):
         ...
 
     def flatten(self, run: Json, canonical: bytes) -> FlatRun:
-        """The run as rows; `spelled` is its one spelling. Raises BadFieldError."""
+        """The run as rows; `canonical` is its JSON as `sanitize` gives it. Raises BadFieldError."""
         ...
-
-
-def plausible_time(moment: datetime | None) -> datetime | None:
-    """The time, or None where it is absurd: a walk adds a lookback to it, or takes one away.
-
-    Year 1 and year 9999 are what programs send that have no time to tell.
-    """
-    return moment if moment is not None and 1970 <= moment.year < 9000 else None
-
-
-def sanitize(record: Json) -> tuple[Json, bytes]:
-    """The record with U+FFFD for what Postgres cannot hold, and its one spelling as JSON.
-
-    Records that hold nothing of the kind, nearly all, are given back as they are. Raises
-    BadFieldError for one that is nested some hundred levels deep.
-    """
-    try:
-        try:
-            canonical = canonical_json(record)
-        except UnicodeEncodeError:  # a lone surrogate
-            canonical = b"\\u0000"
-        if b"\\u0000" in canonical:
-            record = storable(record)
-            canonical = canonical_json(record)
-    except RecursionError:
-        raise BadFieldError("record", "nested too deeply") from None
-    return record, canonical
-
-
-def digest(canonical: bytes, salt: bytes = b"") -> bytes:
-    """16 bytes that change when a record's content does, whatever the order of its keys."""
-    return hashlib.blake2b(canonical, digest_size=16, key=salt).digest()
-
-
-# Raised when flattening changes, so that a backfill writes the rows of unchanged runs anew.
-_ROWS_VERSION = 1
-
-
-def redaction_salt(redactor: Redactor) -> bytes:
-    """What rows depend on besides the run itself: which parameters are masked, and how.
-
-    Part of every content digest, so that a backfill after a change of TESTRUNS_REDACT_PARAMS
-    writes the rows anew.
-    """
-    canonical = f"{_ROWS_VERSION}:{','.join(sorted(redactor.parameters))}"
-    return hashlib.blake2b(canonical.encode(), digest_size=16).digest()

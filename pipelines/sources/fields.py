@@ -5,11 +5,8 @@ before a row is made of it; a value that does not fit sets its record aside, nev
 Absent and null are the same: None. Nothing is converted, so nothing can be lost in converting.
 """
 
-from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar
-
-import msgspec
 
 Json = dict[str, Any]
 Row = TypeVar("Row")
@@ -20,7 +17,11 @@ _INT8 = range(-(2**63), 2**63)
 _MOST_QUOTED = 40
 # From here on a double may be the neighbour of the whole number that was sent.
 _EXACT = 2**53
+# No count of things comes to this, and sums of such counts stay exact.
+MOST_COUNTED = 10**15
 _LONGEST_KEY_BYTES = 1_000
+# Characters of a text that has no more bytes than that, whatever they are.
+SURELY_SHORT = _LONGEST_KEY_BYTES // 4
 
 
 class BadFieldError(Exception):
@@ -36,7 +37,8 @@ class BadFieldError(Exception):
         return BadFieldError(f"{outer}{joint}{self.path}", self.problem)
 
 
-def _kind(value: object) -> str:
+def kind(value: object) -> str:
+    """What JSON calls such a value, for messages."""
     if value is None:
         return "null"
     names = {bool: "a boolean", int: "a number", float: "a fraction", str: "text"}
@@ -48,7 +50,7 @@ def text(record: Json, key: str) -> str | None:
     value = record.get(key)
     if value is None or type(value) is str:
         return value
-    raise BadFieldError(key, f"expected text, got {_kind(value)}")
+    raise BadFieldError(key, f"expected text, got {kind(value)}")
 
 
 def integer(record: Json, key: str) -> int | None:
@@ -67,6 +69,20 @@ def bigint(record: Json, key: str) -> int | None:
     return _unlikely_integer(key, value, _INT8)
 
 
+def count(record: Json, key: str) -> int | None:
+    """A number of things: a whole number up to 10^15. Raises BadFieldError."""
+    value = bigint(record, key)
+    if value is not None and abs(value) > MOST_COUNTED:
+        raise BadFieldError(key, "a count beyond 10^15")
+    return value
+
+
+def short_text(record: Json, key: str) -> str | None:
+    """A string of at most 1,000 bytes, which any index can hold. Raises BadFieldError."""
+    value = text(record, key)
+    return value if value is None else indexable(value, key)
+
+
 def _unlikely_integer(key: str, value: object, fits: range) -> int:
     # 3.0 is the whole number 3 to JSON, whose numbers know no types.
     if type(value) is float and abs(value) < _EXACT and (whole := int(value)) == value:
@@ -75,7 +91,7 @@ def _unlikely_integer(key: str, value: object, fits: range) -> int:
         value = whole
     if type(value) is int:
         raise BadFieldError(key, f"a whole number beyond {32 if fits is _INT4 else 64} bits")
-    raise BadFieldError(key, f"expected a whole number, got {_kind(value)}")
+    raise BadFieldError(key, f"expected a whole number, got {kind(value)}")
 
 
 def boolean(record: Json, key: str) -> bool | None:
@@ -83,7 +99,7 @@ def boolean(record: Json, key: str) -> bool | None:
     value = record.get(key)
     if value is None or type(value) is bool:
         return value
-    raise BadFieldError(key, f"expected true or false, got {_kind(value)}")
+    raise BadFieldError(key, f"expected true or false, got {kind(value)}")
 
 
 def instant(record: Json, key: str) -> datetime | None:
@@ -96,7 +112,7 @@ def instant(record: Json, key: str) -> datetime | None:
     if value is None:
         return None
     if type(value) is not str:
-        raise BadFieldError(key, f"expected a time, got {_kind(value)}")
+        raise BadFieldError(key, f"expected a time, got {kind(value)}")
     try:
         moment = datetime.fromisoformat(value)
         if moment.tzinfo is None:
@@ -106,25 +122,17 @@ def instant(record: Json, key: str) -> datetime | None:
         raise BadFieldError(key, f"not an ISO 8601 time: {_quoted(value)}") from None
 
 
+def plausible_time(moment: datetime | None) -> datetime | None:
+    """The time, or None where it is absurd: a walk adds a lookback to it, or takes one away.
+
+    Year 1 and year 9999 are what programs send that know no time.
+    """
+    return moment if moment is not None and 1970 <= moment.year < 9000 else None
+
+
 def _quoted(value: str) -> str:
     # Whole or not at all: a part of our own key, sent back to us, would pass every mask.
     return repr(value) if len(value) <= _MOST_QUOTED else f"{len(value)} characters of text"
-
-
-def obj(record: Json, key: str, make: Callable[[Json], Row]) -> Row:
-    """`make(object)`; absent, null and the empty list that PHP makes of an empty object are {}.
-
-    Raises BadFieldError naming the object and the field in it.
-    """
-    value = record.get(key)
-    if type(value) is not dict:
-        if value is not None and value != []:
-            raise BadFieldError(key, f"expected an object, got {_kind(value)}")
-        value = {}
-    try:
-        return make(value)
-    except BadFieldError as bad:
-        raise bad.inside(key) from None
 
 
 def items(record: Json, key: str) -> list[Any]:
@@ -134,23 +142,7 @@ def items(record: Json, key: str) -> list[Any]:
         return value
     if value is None or value == {}:
         return []
-    raise BadFieldError(key, f"expected a list, got {_kind(value)}")
-
-
-def each(record: Json, key: str, make: Callable[[int, Json], Row]) -> list[Row]:
-    """`make(position, object)` over the objects of a list.
-
-    Raises BadFieldError naming the position.
-    """
-    rows = []
-    for position, item in enumerate(items(record, key)):
-        if type(item) is not dict:
-            raise BadFieldError(f"{key}[{position}]", f"expected an object, got {_kind(item)}")
-        try:
-            rows.append(make(position, item))
-        except BadFieldError as bad:
-            raise bad.inside(f"{key}[{position}]") from None
-    return rows
+    raise BadFieldError(key, f"expected a list, got {kind(value)}")
 
 
 def required(value: Value | None, key: str) -> Value:
@@ -172,38 +164,3 @@ def indexable(value: str, key: str) -> str:
     ):
         raise BadFieldError(key, f"longer than the {_LONGEST_KEY_BYTES:,} bytes of a key")
     return value
-
-
-def leftovers(record: Json, known: frozenset[str]) -> Json | None:
-    """What has no column, for `extra`: keys that nobody knows. None when nothing is left."""
-    if known.issuperset(record):
-        return None
-    return {key: value for key, value in record.items() if key not in known}
-
-
-def with_nested(rest: Json | None, **nested: Json | None) -> Json | None:
-    """`leftovers` of a record and, under their own names, those of the objects in it."""
-    if not any(nested.values()):
-        return rest
-    return {**(rest or {}), **{key: inner for key, inner in nested.items() if inner}}
-
-
-def storable(value: Any) -> Any:
-    """The same JSON with U+FFFD for what Postgres cannot hold: NUL and lone surrogates.
-
-    Goes through objects and lists as deep as they can be decoded, keys included.
-    """
-    if type(value) is str:
-        if "\0" in value:
-            value = value.replace("\0", "\ufffd")
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if type(value) is list:
-        return [*map(storable, value)]  # a comprehension would take twice the stack
-    if type(value) is dict:
-        return dict(zip(map(storable, value), map(storable, value.values()), strict=True))
-    return value
-
-
-def canonical_json(record: Mapping[str, Any]) -> bytes:
-    """One spelling of a record whatever the order of its keys: what digests are taken of."""
-    return msgspec.json.encode(record, order="deterministic")

@@ -11,8 +11,6 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote_plus
 
-from pipelines.sources.fields import Json
-
 MASK = "REDACTED"
 
 # `user:password@` stands before the first slash, question mark or hash after `//`; a URL without a
@@ -21,9 +19,13 @@ _USER = re.compile(r"([^/?#\\]*//)([^/?#\\]+)@")
 _BARE_USER = re.compile(r"(\s*(?!mailto:))([^/?#\\\s]+)@", re.IGNORECASE)
 _INNER_USER = re.compile(r"(://)([^/?#\\\s&]+)@")
 _IS_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,20}://\S+\Z")
+# A URL in a text, from where its scheme ends; the text may go on with punctuation of its own.
+_URL_IN_TEXT = re.compile(r"""://[^\s"<>`\\]+""")
+_PUNCTUATION = "'),.;:]}"
 _PARAMETER = re.compile(r"([?&;#])([^?&;#=]+)=")
 _QUERY_VALUE_END = re.compile(r"[&#]")
 _PATH_VALUE_END = re.compile(r"[;/?#]")
+_MAY_HOLD_TEXT = frozenset({str, dict, list})
 # Longer ones are not worth their memory.
 _LONGEST_REMEMBERED = 2000
 
@@ -44,16 +46,28 @@ class Redactor:
         """
         return self._remembered(url) if len(url) <= _LONGEST_REMEMBERED else self._masked(url)
 
-    def within(self, extra: Json | None) -> Json | None:
-        """The same JSON with every text that is a URL masked, as deep as it stands."""
-        return extra and {key: self._value(value) for key, value in extra.items()}
+    def text(self, text: str) -> str:
+        """`text` with every URL in it masked."""
+        if "://" not in text:
+            return text
+        return self.url(text) if _IS_URL.match(text) else _URL_IN_TEXT.sub(self._in_text, text)
 
-    def _value(self, value: Any) -> Any:
+    def json(self, value: Any) -> Any:
+        """The same JSON with every URL in its texts and keys masked, as deep as they stand."""
+        return self._json(value) if _holds_url(value) else value
+
+    def _json(self, value: Any) -> Any:
         if type(value) is str:
-            return self.url(value) if _IS_URL.match(value) else value
+            return self.text(value)
         if type(value) is list:
-            return [*map(self._value, value)]
-        return self.within(value) if type(value) is dict else value
+            return [*map(self._json, value)]
+        if type(value) is dict:
+            return dict(zip(map(self.text, value), map(self._json, value.values()), strict=True))
+        return value
+
+    def _in_text(self, found: re.Match[str]) -> str:
+        url = found[0].rstrip(_PUNCTUATION)
+        return self.url(url) + found[0][len(url) :]
 
     def _masked(self, url: str) -> str:
         if "@" in url:
@@ -71,6 +85,21 @@ class Redactor:
                 parts += [url[done:at], MASK]
                 done = at = stop
         return "".join([*parts, url[done:]])
+
+
+def _holds_url(value: Any) -> bool:
+    """Whether any text or key may hold a URL: a look that costs little, for most hold none."""
+    if type(value) is str:
+        return "://" in value
+    if type(value) is dict:
+        for key, inner in value.items():
+            if "://" in key or (type(inner) in _MAY_HOLD_TEXT and _holds_url(inner)):
+                return True
+    elif type(value) is list:
+        for inner in value:
+            if type(inner) in _MAY_HOLD_TEXT and _holds_url(inner):
+                return True
+    return False
 
 
 def _without_users(url: str) -> str:

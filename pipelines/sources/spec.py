@@ -3,10 +3,9 @@
 A spec is plain data, so that it costs no import of HTTP, Postgres or pydantic to name the sources.
 The modules of a source's folder are imported when something of theirs is needed first:
 
-    settings.py  SETTINGS           its class of settings (SourceSettings)
-    tables.py    COLUMNS            columns by table, the table of the runs first
-                 REFERENCE_COLUMNS  columns by table of the objects that runs refer to
-    source.py    connect            makes the source itself (pipelines.sources.base)
+    settings.py  SETTINGS             its class of settings (SourceSettings)
+    tables.py    TABLES, REFERENCES   the tables of its runs, theirs first; of what they refer to
+    source.py    connect              makes the source itself (pipelines.sources.base)
 """
 
 from dataclasses import dataclass
@@ -16,13 +15,15 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pipelines.http.client import Client
     from pipelines.sources.base import RunSource
+    from pipelines.sources.columns import Table
     from pipelines.sources.redaction import Redactor
     from pipelines.sources.settings import SourceSettings
 
 SourceName = str
-Columns = dict[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -70,15 +71,15 @@ class SourceSpec:
         return self.settings_class.variable("key")
 
     @property
-    def tables(self) -> Columns:
-        """Columns by table, the runs' own first."""
-        tables: Columns = self._module("tables").COLUMNS
+    def tables(self) -> "Sequence[Table]":
+        """The tables of its runs, the runs' own first."""
+        tables: Sequence[Table] = self._module("tables").TABLES
         return tables
 
     @property
-    def references(self) -> Columns:
-        """Columns by table of the objects that runs refer to."""
-        references: Columns = self._module("tables").REFERENCE_COLUMNS
+    def references(self) -> "Sequence[Table]":
+        """The tables of the objects that runs refer to."""
+        references: Sequence[Table] = self._module("tables").REFERENCES
         return references
 
     def connect(

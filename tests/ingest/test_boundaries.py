@@ -113,8 +113,10 @@ class Broken(PostmanRuns):
             raise self.error
         return super().flatten(run, canonical)
 
-    async def walk(self, scope: str, watermark: Watermark, *, now: datetime) -> AsyncIterator[Page]:
-        async for page in super().walk(scope, watermark, now=now):
+    async def pages(
+        self, scope: str, watermark: Watermark, *, now: datetime
+    ) -> AsyncIterator[Page]:
+        async for page in super().pages(scope, watermark, now=now):
             yield page
             if scope == self.at_scope:
                 raise self.error

@@ -16,11 +16,10 @@ from pipelines.orchestration.instance import dagster_home
 from pipelines.orchestration.report_asset import report_asset
 from pipelines.orchestration.resources import resources
 from pipelines.settings import Settings, load_settings
-from pipelines.sources.postman import tables as postman
-from pipelines.sources.testmo import tables as testmo
+from pipelines.sources.registry import REGISTRY
 
 ROOT = Path(__file__).resolve().parents[2]
-RAW = [*postman.COLUMNS, *testmo.COLUMNS, *testmo.REFERENCE_COLUMNS]
+RAW = [table.name for spec in REGISTRY.values() for table in (*spec.tables, *spec.references)]
 MARTS = [
     "fct_test_runs",
     "fct_request_executions",
@@ -106,7 +105,7 @@ def test_every_mart_leads_back_through_staging_to_the_raw_tables(graph: Any, mar
     groups = {graph.get(one).group_name for one in upstream}
     assert groups >= {"postman", "staging", "marts"}
     parents = graph.get(dg.AssetKey(["staging", "stg_postman__collection_runs"])).parent_keys
-    assert parents == {key(postman.RUNS)}
+    assert parents == {key(REGISTRY["postman"].runs_table)}
 
 
 def test_every_asset_has_group_description_kind_owner_and_layer(graph: Any) -> None:
@@ -195,7 +194,7 @@ def test_a_source_without_a_key_stands_in_the_graph_and_has_no_step(settings: Ma
     only_postman = build_definitions(settings(POSTMAN_API_KEY="key", POSTMAN_COLLECTION_IDS="c1"))
     steps = {node.name for node in only_postman.resolve_job_def("nightly").nodes}
     assert steps == {"load_postman", "check_postman", "dbt_build"}
-    unloaded = only_postman.resolve_asset_graph().get(key(testmo.RUNS))
+    unloaded = only_postman.resolve_asset_graph().get(key(REGISTRY["testmo"].runs_table))
     assert not unloaded.is_materializable
     assert unloaded.child_keys
 

@@ -14,21 +14,27 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.sources.base import FlatRun, digest, sanitize
+from pipelines.sources.base import FlatRun
+from pipelines.sources.columns import names_by_table
+from pipelines.sources.content import digest, sanitize
 from pipelines.sources.fields import BadFieldError
 from pipelines.sources.postman import tables as postman
 from pipelines.sources.redaction import Redactor
 from pipelines.sources.testmo import tables as testmo
+from pipelines.sources.testmo.expands import ExpandsFlattener
 from tests.support.contract import POSTMAN, TESTMO
 from tests.support.oracle import in_one_order, masked, tables_of_postman, tables_of_testmo
 
 Json = dict[str, Any]
 
 MASKED = Redactor(["access_token", "api_key", "token"])
+POSTMAN_COLUMNS, TESTMO_COLUMNS = names_by_table(postman.TABLES), names_by_table(testmo.TABLES)
+REFERENCE_COLUMNS = names_by_table(testmo.REFERENCES)
 
 texts = st.text(max_size=12)
 int4s = st.integers(-(2**31), 2**31 - 1)
 int8s = st.integers(-(2**63), 2**63 - 1)
+counts = st.integers(-(10**15), 10**15)
 times = st.builds(
     lambda at, zone: at.isoformat() + zone,
     st.datetimes(datetime(1970, 1, 3), datetime(9000, 1, 1)),  # noqa: DTZ001 - the zone is added
@@ -74,7 +80,7 @@ def nested(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.one_of(st.just([]), record(**fields))
 
 
-totals = nested(total=int8s, failed=int8s)
+totals = nested(total=counts, failed=counts)
 postman_runs = st.builds(
     lambda run, run_id: {**run, "id": run_id},
     record(
@@ -113,7 +119,7 @@ on_run_and_thread = {
     "fields": listed(record(type=st.integers(0, 6), name=texts, value=urls, meta=anything)),
     "links": listed(record(name=texts, note=texts, url=urls)),
     # A few stand for all of the counts, which are read in one line.
-    **dict.fromkeys(("untested_count", "status1_count", "status24_count", "total_count"), int8s),
+    **dict.fromkeys(("untested_count", "status1_count", "status24_count", "total_count"), counts),
 }
 threads = st.lists(
     st.builds(
@@ -131,9 +137,9 @@ testmo_runs = st.builds(
         source_id=int8s,
         config_id=int8s,
         milestone_id=int8s,
-        thread_count=int8s,
-        thread_active_count=int8s,
-        thread_completed_count=int8s,
+        thread_count=counts,
+        thread_active_count=counts,
+        thread_completed_count=counts,
         updated_at=times,
         updated_by=int8s,
         tags=st.lists(texts, max_size=3),
@@ -144,12 +150,16 @@ testmo_runs = st.builds(
 )
 
 
+FLAT_POSTMAN, FLAT_TESTMO = postman.Flattener(MASKED), testmo.Flattener(MASKED)
+EXPANDS = ExpandsFlattener(MASKED)
+
+
 def flat_postman(run: Json) -> FlatRun:
-    return postman.flatten(run, MASKED, b"")
+    return FLAT_POSTMAN.flatten(run, b"")
 
 
 def flat_testmo(run: Json) -> FlatRun:
-    return testmo.flatten(run, MASKED, b"")
+    return FLAT_TESTMO.flatten(run, b"")
 
 
 @given(postman_runs)
@@ -157,7 +167,7 @@ def test_a_postman_run_becomes_the_rows_that_are_worked_out_by_path(run: Json) -
     flat = flat_postman(run)
 
     assert {table: in_one_order(rows) for table, rows in flat.rows.items()} == tables_of_postman(
-        [run], postman.COLUMNS
+        [run], POSTMAN_COLUMNS
     )
     assert flat.run_id == run["id"]
     assert flat.is_open == (run.get("status") in ("queued", "running"))
@@ -168,7 +178,7 @@ def test_a_testmo_run_becomes_the_rows_that_are_worked_out_by_path(run: Json) ->
     flat = flat_testmo(run)
 
     assert {table: in_one_order(rows) for table, rows in flat.rows.items()} == tables_of_testmo(
-        [run], testmo.COLUMNS
+        [run], TESTMO_COLUMNS
     )
     assert flat.run_id == str(run["id"])
     assert flat.is_open == (run.get("is_completed") is not True)
@@ -222,7 +232,7 @@ PLACES = {
 
 def held(flat: FlatRun, tables: dict[str, dict[str, str]]) -> Iterator[Any]:
     """Everything that the rows of a run say."""
-    columns = {**postman.COLUMNS, **testmo.COLUMNS}
+    columns = {**POSTMAN_COLUMNS, **TESTMO_COLUMNS}
     assert set(flat.rows) == set(tables)
     for table, rows in flat.rows.items():
         for row in rows:
@@ -257,7 +267,7 @@ documents = st.dictionaries(
 @settings(max_examples=200)
 def test_any_json_becomes_rows_or_one_complaint_that_names_a_field(run: Json) -> None:
     before = copy.deepcopy(run)
-    for flatten, columns in ((flat_postman, postman.COLUMNS), (flat_testmo, testmo.COLUMNS)):
+    for flatten, columns in ((flat_postman, POSTMAN_COLUMNS), (flat_testmo, TESTMO_COLUMNS)):
         complaint = None
         try:
             flat = flatten(run)
@@ -276,8 +286,8 @@ def test_any_json_becomes_rows_or_one_complaint_that_names_a_field(run: Json) ->
 @given(st.one_of(anything, documents))
 def test_any_expands_become_rows_and_never_a_complaint(expands: Any) -> None:
     named = {"users": expands, "statuses": expands} if isinstance(expands, list) else expands
-    for table, rows in testmo.references(named).rows.items():
-        assert {len(row) for row in rows} <= {len(testmo.REFERENCE_COLUMNS[table])}
+    for table, rows in EXPANDS.flatten(named).rows.items():
+        assert {len(row) for row in rows} <= {len(REFERENCE_COLUMNS[table])}
         ids = [row[0] for row in rows]
         assert len(ids) == len(set(ids))
 

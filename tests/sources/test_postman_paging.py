@@ -35,8 +35,8 @@ from pipelines.errors import (
     UnauthorizedError,
 )
 from pipelines.sources.base import WalkState, Watermark
+from pipelines.sources.postman import paging
 from pipelines.sources.postman.api import RunPage
-from pipelines.sources.postman.paging import walk
 
 Json = dict[str, Any]
 
@@ -128,7 +128,7 @@ def put_down(
     async def step_by_step() -> Walked:
         ids: list[str] = []
         last = watermark or Watermark()
-        steps = walk(runs.fetch, last, lookback=lookback, now=now)
+        steps = paging.pages(runs.fetch, last, lookback=lookback, now=now)
         try:
             while pages is None or len(runs.asked) < pages:
                 page = await anext(steps, None)
@@ -332,7 +332,7 @@ def test_a_record_that_is_no_object_is_handed_on_like_any_other() -> None:
         return RunPage([None, 7, "x", [], a_run(1, 5)], None, 5)
 
     async def pages() -> list[list[Any]]:
-        walking = walk(fetch, Watermark(), lookback=LOOKBACK, now=NOW)
+        walking = paging.pages(fetch, Watermark(), lookback=LOOKBACK, now=NOW)
         return [page.runs async for page in walking]
 
     assert asyncio.run(pages()) == [[None, 7, "x", [], a_run(1, 5)]]
@@ -500,7 +500,7 @@ def test_a_400_on_the_first_page_is_no_expired_cursor() -> None:
         raise BadRequestError("HTTP 400")
 
     async def first_page() -> None:
-        await anext(walk(fetch, Watermark(), lookback=LOOKBACK, now=NOW))
+        await anext(paging.pages(fetch, Watermark(), lookback=LOOKBACK, now=NOW))
 
     with pytest.raises(BadRequestError):
         asyncio.run(first_page())
@@ -673,7 +673,7 @@ def test_a_circle_that_is_met_on_resuming_is_named_as_well() -> None:
 
     async def resumed() -> list[Any]:
         watermark = Watermark(cursor="b", walk=WalkState(started_at=NOW))
-        return [page async for page in walk(fetch, watermark, lookback=LOOKBACK, now=NOW)]
+        return [page async for page in paging.pages(fetch, watermark, lookback=LOOKBACK, now=NOW)]
 
     with pytest.raises(PermanentError, match="leads back"):
         asyncio.run(asyncio.wait_for(resumed(), 10))

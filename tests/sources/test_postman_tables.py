@@ -2,7 +2,6 @@
 
 import copy
 import json
-import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -10,20 +9,23 @@ from typing import Any
 import pytest
 
 from pipelines.sources.base import FlatRun
+from pipelines.sources.columns import names_by_table
 from pipelines.sources.fields import BadFieldError
-from pipelines.sources.postman import tables as rows
-from pipelines.sources.postman.tables import ASSERTIONS, COLUMNS, EXECUTIONS, RUNS
+from pipelines.sources.postman.tables import TABLES, Flattener
 from pipelines.sources.redaction import Redactor
 from tests.support.contract import POSTMAN
+from tests.support.odd import assert_left_over, put
 
 Json = dict[str, Any]
 Payload = Callable[[str], Json]
 
-SECRETS = Redactor(["token", "api_key"])
+COLUMNS = names_by_table(TABLES)
+RUNS, EXECUTIONS, ASSERTIONS = COLUMNS
+FLATTENER = Flattener(Redactor(["token", "api_key"]))
 
 
 def flatten(run: Json) -> FlatRun:
-    return rows.flatten(run, SECRETS, b"digest")
+    return FLATTENER.flatten(run, b"digest")
 
 
 def named(flat: FlatRun, table: str) -> list[Json]:
@@ -300,30 +302,94 @@ DOCUMENTED = {
 }
 
 
-def put(record: Any, path: str, value: Any) -> None:
-    """Set what stands at `executions[1].request.url`."""
-    *outer, last = [
-        int(part) if part.isdigit() else part for part in re.findall(r"[^.\[\]]+", path)
-    ]
-    for key in outer:
-        record = record[key]
-    record[last] = value
+# What makes a run meaningless; any other value that does not fit its column is left over.
+MEANINGLESS = {"id", *(path for path, kind in DOCUMENTED.items() if kind in ("list", "item"))}
 
 
-@pytest.mark.parametrize(("path", "kind"), DOCUMENTED.items())
-def test_a_value_of_the_wrong_kind_is_named_by_its_path(
-    payload: Payload, path: str, kind: str
-) -> None:
-    for value in WRONG[kind]:
+@pytest.mark.parametrize("path", sorted(MEANINGLESS))
+def test_what_makes_a_run_meaningless_is_named_by_its_path(payload: Payload, path: str) -> None:
+    for value in WRONG[DOCUMENTED[path]]:
         run = payload("postman_documented_run")
         put(run, path, value)
-        if value == [] and kind == "object":
-            continue
         with pytest.raises(BadFieldError) as refused:
             flatten(run)
         assert refused.value.path == path, json.dumps(value)
         assert str(refused.value).startswith(f"{path}: ")
         assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("path", sorted(DOCUMENTED.keys() - MEANINGLESS))
+def test_a_value_that_does_not_fit_its_column_goes_to_extra_and_the_run_loads(
+    payload: Payload, path: str
+) -> None:
+    for value in WRONG[DOCUMENTED[path]]:
+        odd, null = payload("postman_documented_run"), payload("postman_documented_run")
+        put(odd, path, value)
+        put(null, path, None)
+        if value != [] or DOCUMENTED[path] != "object":
+            assert_left_over(flatten(odd), flatten(null), path, value)
+
+
+def test_several_odd_values_cost_no_more_than_one(payload: Payload) -> None:
+    run = payload("postman_documented_run")
+    for path, value in (("duration", 1.5), ("stats.requests.total", "2"), ("createdBy", 7)):
+        put(run, path, value)
+    put(run, "stats.pending", 0)
+
+    [row] = named(flatten(run), RUNS)
+    assert (row["duration_ms"], row["requests_total"], row["created_by"]) == (None, None, None)
+    assert (row["requests_failed"], row["status"]) == (0, "finished")
+    assert row["extra"] == {
+        "duration": 1.5,
+        "createdBy": 7,
+        "stats": {"pending": 0, "requests": {"total": "2"}},
+    }
+
+
+@pytest.mark.parametrize("path", ["collectionId", "status", "executions[0].request.method"])
+def test_text_that_no_index_holds_goes_to_extra(payload: Payload, path: str) -> None:
+    for value, fits in (("x" * 1000, True), ("x" * 1001, False), ("\U0001f600" * 251, False)):
+        run, null = payload("postman_documented_run"), payload("postman_documented_run")
+        put(run, path, value)
+        put(null, path, None)
+        if fits:
+            assert value in {cell for rows in flatten(run).rows.values() for cell in rows[0][:-1]}
+        else:
+            assert_left_over(flatten(run), flatten(null), path, value)
+
+
+def test_a_name_may_be_as_long_as_it_is(payload: Payload) -> None:
+    run = payload("postman_documented_run")
+    put(run, "executions[0].itemName", "x" * 10_000)
+    assert named(flatten(run), EXECUTIONS)[0]["item_name"] == "x" * 10_000
+
+
+def test_no_count_is_beyond_what_can_be_summed(payload: Payload) -> None:
+    for value, fits in ((10**15, True), (-1, True), (10**15 + 1, False), (2**63 - 1, False)):
+        run = payload("postman_documented_run")
+        put(run, "stats.assertions.total", value)
+        [row] = named(flatten(run), RUNS)
+        assert row["assertions_total"] == (value if fits else None)
+        assert (row["extra"] is None) is fits
+
+
+def test_urls_in_all_texts_are_masked(payload: Payload) -> None:
+    run = payload("postman_documented_run")
+    secret = "https://ada:hush@shop.example.com/x?token=hush"
+    for path in (
+        "source",
+        "executions[0].itemName",
+        "executions[0].note",
+        "executions[0].assertions[0].name",
+        "executions[0].assertions[1].error",
+    ):
+        put(run, path, f"see {secret}, please")
+    put(run, f"executions[1].{{{secret.replace('.', '')}}}", [{"deep": secret}])
+
+    rows = json.dumps(flatten(run).rows, default=str)
+    assert "hush" not in rows
+    masked = "https://REDACTED:REDACTED@shop.example.com/x?token=REDACTED"
+    assert rows.count(f"see {masked}, please") == 5
 
 
 def test_a_complaint_says_what_was_expected_and_what_was_sent() -> None:
@@ -337,13 +403,13 @@ def test_a_complaint_says_what_was_expected_and_what_was_sent() -> None:
 def test_the_widest_numbers_that_a_column_holds_are_taken(payload: Payload) -> None:
     run = payload("postman_documented_run")
     put(run, "duration", 2**63 - 1)
-    put(run, "stats.requests.total", -(2**63))
+    put(run, "executions[0].response.responseTime", -(2**63))
     put(run, "executions[0].response.statusCode", 2**31 - 1)
     put(run, "executions[1].response.statusCode", -(2**31))
     flat = flatten(run)
 
     assert named(flat, RUNS)[0]["duration_ms"] == 2**63 - 1
-    assert named(flat, RUNS)[0]["requests_total"] == -(2**63)
+    assert named(flat, EXECUTIONS)[0]["response_time_ms"] == -(2**63)
     codes = [row["response_status_code"] for row in named(flat, EXECUTIONS)]
     assert codes == [2**31 - 1, -(2**31)]
 

@@ -167,6 +167,61 @@ def test_what_is_masked_stays_as_it_is_when_masked_again(parts: list[str]) -> No
     assert redactor.url(masked) == masked
 
 
+# --- URLs in texts --------------------------------------------------------------------------
+
+URL = "https://ada:pw@api.test/x?token=abc&page=2"
+HIDDEN = "https://REDACTED:REDACTED@api.test/x?token=REDACTED&page=2"
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        "{}", "see {}", "{} failed", "({})", "'{}'", '"{}"', "<{}>", "`{}`", "[{}]", "at {}.",
+        "at {}, then", "{}; {}", "{}\n{}", "expected '{}' to equal \"{}\"", '{{"url":"{}"}}',
+        '{{\\"url\\":\\"{}\\"}}', "url={}", "\u201c{}", "GET {} HTTP/1.1",
+    ],
+)  # fmt: skip
+def test_every_url_in_a_text_is_masked_and_the_text_around_it_is_kept(
+    around: str, redactor: Redactor
+) -> None:
+    text = around.replace("{}", URL).replace("{{", "{").replace("}}", "}")
+    assert redactor.text(text) == text.replace(URL, HIDDEN)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "token=abc", "see ada@api.test", "a :// b", "://", "note: https://api.test/?page=1",
+        "?token=abc", "status 200, http", "a/b://", "https://api.test ada:pw@b",
+    ],
+)  # fmt: skip
+def test_a_text_without_a_url_that_holds_a_secret_stays(text: str, redactor: Redactor) -> None:
+    assert redactor.text(text) == text
+
+
+@given(st.text("ab ./'\"(", max_size=9), secrets("abc%2F=;+,!$*"), st.text("ab ./'\")", max_size=9))
+def test_no_secret_of_a_url_survives_in_a_text(before: str, secret: str, after: str) -> None:
+    text = Redactor(PARAMETERS).text(f"{before}https://u:{secret}@h/?sig={secret} {after}")
+    assert SECRET not in text
+    assert text.startswith(before)
+    assert text.endswith(after)
+
+
+def test_urls_in_json_are_masked_as_deep_as_they_stand(redactor: Redactor) -> None:
+    value = {"a": [{"b": f"see {URL}"}, 1, None, True], URL: {}, "c": [[URL]], "d": "token=abc"}
+    assert redactor.json(value) == {
+        "a": [{"b": f"see {HIDDEN}"}, 1, None, True],
+        HIDDEN: {},
+        "c": [[HIDDEN]],
+        "d": "token=abc",
+    }
+
+
+@pytest.mark.parametrize("value", [None, True, 7, 1.5, "", "x", [], {}, {"a": ["b", {"c": None}]}])
+def test_json_without_a_url_is_given_as_it_is(value: object, redactor: Redactor) -> None:
+    assert redactor.json(value) is value
+
+
 # --- hostile lengths ------------------------------------------------------------------------
 
 
@@ -187,6 +242,8 @@ def test_a_hundred_thousand_characters_of_anything_are_done_with(
 ) -> None:
     # A pattern that goes back and forth would be at it for minutes.
     assert len(redactor.url(url)) > 0
+    assert len(redactor.text(f"{url} {url}")) > 0
+    assert len(redactor.text(f"see {url}://{url}")) > 0
 
 
 def test_long_urls_are_not_remembered() -> None:

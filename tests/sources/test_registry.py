@@ -21,15 +21,19 @@ def test_every_folder_of_a_source_is_registered() -> None:
 @pytest.mark.parametrize("name", SOURCES)
 def test_a_spec_names_what_the_folder_holds(name: str) -> None:
     spec = REGISTRY[name]
-    assert next(iter(spec.tables)) == spec.runs_table
-    assert set(spec.preview_columns) <= set(spec.tables[spec.runs_table])
-    assert {table.partition(".")[0] for table in (*spec.tables, *spec.references)} == {spec.schema}
+    runs = spec.tables[0]
+    assert runs.name == spec.runs_table
+    assert set(spec.preview_columns) <= set(runs.names)
+    tables = [*spec.tables, *spec.references]
+    assert {table.name.partition(".")[0] for table in tables} == {spec.schema}
     assert spec.settings_class.prefix == f"{name}_"
     assert (Path(sources.__file__).parent / name / "README.md").exists()
 
 
 def test_the_specs_name_every_table_of_the_contract() -> None:
-    tables = {table for spec in REGISTRY.values() for table in (*spec.tables, *spec.references)}
+    tables = {
+        table.name for spec in REGISTRY.values() for table in (*spec.tables, *spec.references)
+    }
     assert tables == {*POSTMAN, *TESTMO, *REFERENCES}
 
 

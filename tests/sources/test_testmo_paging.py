@@ -20,11 +20,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.errors import ApiError, PermanentError, TransientError
-from pipelines.sources.base import Watermark
+from pipelines.sources.base import NO_REFERENCES, Watermark
+from pipelines.sources.redaction import Redactor
+from pipelines.sources.testmo import paging
 from pipelines.sources.testmo.api import RunPage
-from pipelines.sources.testmo.paging import walk
+from pipelines.sources.testmo.expands import ExpandsFlattener
 
 Json = dict[str, Any]
+
+walk_pages = partial(paging.pages, references=lambda _: NO_REFERENCES)
 
 BEGIN = datetime(2026, 5, 1, 12, tzinfo=UTC)
 NOW = BEGIN + timedelta(days=30)
@@ -106,7 +110,7 @@ def put_down(
         ids: list[int] = []
         last = watermark or Watermark()
         since = None if last.high_water is None else last.high_water - lookback
-        steps = walk(runs.fetch, last, since=since, now=now)
+        steps = walk_pages(runs.fetch, last, since=since, now=now)
         try:
             while pages is None or len(runs.asked) < pages:
                 page = await anext(steps, None)
@@ -343,7 +347,7 @@ def test_a_page_of_nothing_but_records_that_cannot_be_read_is_passed() -> None:
         return RunPage(pages[page - 1], [], has_next=page < 3)
 
     async def through() -> list[list[Any]]:
-        walking = walk(fetch, Watermark(), since=None, now=NOW)
+        walking = walk_pages(fetch, Watermark(), since=None, now=NOW)
         return [page.runs async for page in walking]
 
     assert asyncio.run(asyncio.wait_for(through(), 10)) == [
@@ -357,7 +361,7 @@ def test_a_run_shown_twice_on_a_page_is_handed_on_twice() -> None:
         return RunPage([a_run(1, 0), a_run(1, 0)], [], has_next=False)
 
     async def through() -> list[list[Any]]:
-        walking = walk(fetch, Watermark(), since=None, now=NOW)
+        walking = walk_pages(fetch, Watermark(), since=None, now=NOW)
         return [page.runs async for page in walking]
 
     assert asyncio.run(through()) == [[a_run(1, 0), a_run(1, 0)]]
@@ -421,7 +425,8 @@ def test_what_a_page_refers_to_comes_with_it() -> None:
         return RunPage([a_run(1, 0)], {"users": [{"id": 4, "name": "Ada"}]}, has_next=False)
 
     async def through() -> list[Any]:
-        walking = walk(fetch, Watermark(), since=None, now=NOW)
+        expands = ExpandsFlattener(Redactor([])).flatten
+        walking = paging.pages(fetch, Watermark(), since=None, now=NOW, references=expands)
         return [page.references async for page in walking]
 
     [references] = asyncio.run(through())

@@ -1,7 +1,8 @@
 """What the tables must hold for given runs: worked out by path, apart from the loader's own code.
 
 Each column is the value at a path of the record; `extra` is the record with all of those paths cut
-out. Nothing of the loader is used, so that the two cannot agree on the same mistake.
+out, but for values that do not fit their columns. Nothing of the package is used, so that the two
+cannot agree on the same mistake.
 """
 
 import copy
@@ -81,21 +82,34 @@ _HANGING: dict[str, dict[str, str]] = {
     "fields": {"type": "type", "name": "name", "value": "value", "meta": "meta"},
     "links": {"name": "name", "note": "note", "url": "url"},
 }
-_TIMES = {"started_at", "finished_at", "created_at", "updated_at", "completed_at"}
+# Text that indexes must hold, up to 1,000 bytes; and what counts things, up to 10^15.
+_SHORT = {
+    *("collection_id", "environment_id", "source", "created_by", "execution_id", "request_method"),
+    *("status", "mime_type", "tag"),
+}
+_COUNTED = {
+    *COUNTS,
+    *("requests_total", "requests_failed", "assertions_total", "assertions_failed"),
+    *("thread_count", "thread_active_count", "thread_completed_count"),
+}
+_HOLDS_UP_TO = {"int4": 2**31 - 1, "int8": 2**63 - 1}
 
 
 def tables_of_postman(runs: Iterable[Json], columns: Mapping[str, Iterable[str]]) -> Tables:
     """The rows of Postman runs, sorted, each in the order of `columns`."""
     run_rows, execution_rows, assertion_rows = [], [], []
-    for run in runs:
-        run_rows.append(_row(run, _POSTMAN_RUN, {"executions"}))
+    for sent in runs:
+        run = _masked_texts(sent)
+        run_rows.append(_row(run, _POSTMAN_RUN, {"executions"}, _types("collection_runs")))
         for index, execution in enumerate(run.get("executions") or []):
             place = {"run_id": run["id"], "execution_index": index}
-            execution_rows.append({**place, **_row(execution, _EXECUTION, {"assertions"})})
+            row = _row(execution, _EXECUTION, {"assertions"}, _types("executions"))
+            execution_rows.append({**place, **row})
             for position, assertion in enumerate(execution.get("assertions") or []):
                 paths = {name: name for name in ("name", "passed", "error")}
                 place_in = {**place, "assertion_index": position}
-                assertion_rows.append({**place_in, **_row(assertion, paths, set())})
+                row = _row(assertion, paths, set(), _types("assertions"))
+                assertion_rows.append({**place_in, **row})
     return _in_order(
         {
             "raw_postman.collection_runs": run_rows,
@@ -109,24 +123,30 @@ def tables_of_postman(runs: Iterable[Json], columns: Mapping[str, Iterable[str]]
 def tables_of_testmo(runs: Iterable[Json], columns: Mapping[str, Iterable[str]]) -> Tables:
     """The rows of Testmo runs, sorted, each in the order of `columns`; without references."""
     tables: dict[str, list[Json]] = {name: [] for name in columns}
-    for run in runs:
+    for sent in runs:
+        run = _masked_texts(sent)
         run_id = {"run_id": run["id"]}
         lists = {"threads", "tags", *_HANGING}
-        tables["raw_testmo.automation_runs"].append(_row(run, _TESTMO_RUN, lists))
-        tables["raw_testmo.automation_run_tags"] += [
-            {**run_id, "tag": tag} for tag in set(run.get("tags") or [])
-        ]
+        row = _row(run, _TESTMO_RUN, lists, _types("automation_runs"))
+        tags, no_tags = _tags(run.get("tags"))
+        if no_tags:
+            row["extra"] = {**(row["extra"] or {}), "tags": no_tags}
+        tables["raw_testmo.automation_runs"].append(row)
+        tables["raw_testmo.automation_run_tags"] += [{**run_id, "tag": tag} for tag in tags]
         owners: list[tuple[int | None, Json]] = [(None, run)]
         for thread in run.get("threads") or []:
             owners.append((thread["id"], thread))
             tables["raw_testmo.automation_run_threads"].append(
-                {**run_id, **_row(thread, _THREAD, set(_HANGING))}
+                {
+                    **run_id,
+                    **_row(thread, _THREAD, set(_HANGING), _types("automation_run_threads")),
+                }
             )
         for thread_id, owner in owners:
-            for kind, paths in _HANGING.items():
+            for kind in _HANGING:
                 tables[f"raw_testmo.automation_run_{kind}"] += [
-                    {**run_id, "thread_id": thread_id, "position": position, **_hung(sent, paths)}
-                    for position, sent in enumerate(owner.get(kind) or [])
+                    {**run_id, "thread_id": thread_id, "position": position, **_hung(hung, kind)}
+                    for position, hung in enumerate(owner.get(kind) or [])
                 ]
     return _in_order(tables, columns)
 
@@ -205,6 +225,17 @@ def masked(url: str) -> str:
     return re.sub(rf"(?i)([?&#](?:{_SECRETS})=)[^&#]*", r"\1REDACTED", url)
 
 
+def _masked_texts(value: Any) -> Any:
+    """The same JSON with every URL in its texts as it may be stored."""
+    if isinstance(value, str):
+        return re.sub(r"\w+://\S+", lambda url: masked(url[0]), value)
+    if isinstance(value, list):
+        return [_masked_texts(inner) for inner in value]
+    if isinstance(value, dict):
+        return {key: _masked_texts(inner) for key, inner in value.items()}
+    return value
+
+
 def in_one_order(rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     """Rows sorted whatever they hold, so that two tables can be compared."""
     return sorted(rows, key=repr)
@@ -217,13 +248,22 @@ def _in_order(tables: Mapping[str, list[Json]], columns: Mapping[str, Iterable[s
     }
 
 
-def _row(record: Json, paths: Mapping[str, str], lists: set[str]) -> Json:
+def _types(table: str) -> dict[str, str]:
+    """The types of the columns of a table of either schema."""
+    return {**POSTMAN, **TESTMO}[f"raw_{'testmo' if 'automation' in table else 'postman'}.{table}"]
+
+
+def _row(record: Json, paths: Mapping[str, str], lists: set[str], types: dict[str, str]) -> Json:
     """Columns by path, then `extra`: what is left of the record without them and its lists."""
     rest = copy.deepcopy({key: value for key, value in record.items() if key not in lists})
     row: Json = {}
     for column, path in paths.items():
-        value = _cut(rest, path.split("."))
-        if value is not None and column in _TIMES:
+        value = _at(rest, path.split("."))
+        row[column] = None
+        if value is not None and not _fits(value, column, types[column]):
+            continue
+        _cut(rest, path.split("."))
+        if value is not None and types[column] == "timestamptz":
             value = datetime.fromisoformat(value).astimezone(UTC)
         if value is not None and column in ("url", "request_url"):
             value = masked(value)
@@ -233,6 +273,43 @@ def _row(record: Json, paths: Mapping[str, str], lists: set[str]) -> Json:
         _drop_empty(rest, outer.split("."))
     row["extra"] = rest or None
     return row
+
+
+def _fits(value: Any, column: str, kind: str) -> bool:
+    """Whether a column of this name and type can hold the value."""
+    if kind in _HOLDS_UP_TO:
+        most = 10**15 if column in _COUNTED else _HOLDS_UP_TO[kind]
+        least = -most if column in _COUNTED else -most - 1
+        is_whole = isinstance(value, int) or (
+            isinstance(value, float) and value.is_integer() and abs(value) < 2**53
+        )
+        return is_whole and not isinstance(value, bool) and least <= value <= most
+    if kind == "bool":
+        return isinstance(value, bool)
+    if kind == "timestamptz":
+        return isinstance(value, str) and _is_time(value)
+    if kind == "text":
+        return isinstance(value, str) and (column not in _SHORT or len(value.encode()) <= 1000)
+    return True
+
+
+def _is_time(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC) is not None and (
+            datetime.fromisoformat(text).tzinfo is not None
+        )
+    except (ValueError, OverflowError):
+        return False
+
+
+def _tags(sent: Any) -> tuple[set[str], Any]:
+    """Tags, and what is no tag: both as they may be stored."""
+    if sent in (None, {}):
+        return set(), []
+    if not isinstance(sent, list):
+        return set(), sent
+    tags = [tag for tag in sent if isinstance(tag, str) and _fits(tag, "tag", "text")]
+    return set(tags), [tag for tag in sent if tag not in tags]
 
 
 def _objects(paths: Iterable[str]) -> set[str]:
@@ -245,19 +322,27 @@ def _objects(paths: Iterable[str]) -> set[str]:
     return found
 
 
-def _hung(sent: Json, paths: Mapping[str, str]) -> Json:
-    row = _row(sent, paths, set())
+def _hung(sent: Json, kind: str) -> Json:
+    row = _row(sent, _HANGING[kind], set(), _types(f"automation_run_{kind}"))
     if row.get("type") == 5 and row["value"] is not None:
         row["value"] = masked(row["value"])
     return row
 
 
-def _cut(record: Any, path: list[str]) -> Any:
-    """Take the value at a path out of the record; None where the path leads nowhere."""
+def _at(record: Any, path: list[str]) -> Any:
+    """The value at a path of the record; None where the path leads nowhere."""
+    for key in path:
+        record = record.get(key) if isinstance(record, dict) else None
+    return record
+
+
+def _cut(record: Any, path: list[str]) -> None:
+    """Take the value at a path out of the record."""
     *outer, last = path
     for key in outer:
         record = record.get(key) if isinstance(record, dict) else None
-    return record.pop(last, None) if isinstance(record, dict) else None
+    if isinstance(record, dict):
+        record.pop(last, None)
 
 
 def _drop_empty(record: Json, path: list[str]) -> None:
@@ -267,5 +352,5 @@ def _drop_empty(record: Json, path: list[str]) -> None:
         if not isinstance(inner, dict):
             return
         record = inner
-    if last in record and not record[last]:
+    if last in record and record[last] in (None, [], {}):
         del record[last]

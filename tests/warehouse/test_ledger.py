@@ -18,8 +18,8 @@ from pipelines.sources.base import (
     RunSource,
     WalkState,
     Watermark,
-    sanitize,
 )
+from pipelines.sources.content import sanitize
 from pipelines.warehouse.batch import Batch, Deferred, FetchResult, NotFound, Outcome
 from pipelines.warehouse.ledger import Ledger, OpenRun
 from tests.support.contract import POSTMAN

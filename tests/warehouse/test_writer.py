@@ -12,8 +12,10 @@ from psycopg.types.json import set_json_dumps
 from pipelines.ingest.load import run_source
 from pipelines.ingest.progress import NullProgress
 from pipelines.settings import Settings
-from pipelines.sources.base import FlatRun, RunSource, sanitize
-from pipelines.sources.testmo.tables import references
+from pipelines.sources.base import FlatRun, RunSource
+from pipelines.sources.content import sanitize
+from pipelines.sources.redaction import Redactor
+from pipelines.sources.testmo.expands import ExpandsFlattener
 from pipelines.warehouse.engine import connect
 from pipelines.warehouse.outcomes import unknown_fields
 from pipelines.warehouse.writer import ColumnTypes, column_types, merge_references, merge_runs
@@ -27,6 +29,7 @@ Json = dict[str, Any]
 RUNS = "raw_postman.collection_runs"
 EXECUTIONS = "raw_postman.executions"
 ASSERTIONS = "raw_postman.assertions"
+REFERENCES_OF = ExpandsFlattener(Redactor([]))
 
 
 @pytest.fixture
@@ -210,7 +213,11 @@ def merge_expands(
     with connection.transaction():
         return dict(
             merge_references(
-                connection, source, references(expands).rows, column_types(connection), load_id
+                connection,
+                source,
+                REFERENCES_OF.flatten(expands).rows,
+                column_types(connection),
+                load_id,
             )
         )
 
@@ -251,7 +258,7 @@ def test_every_column_of_a_reference_is_kept(
     expands["statuses"][0]["position"] = 3
     merge_expands(connection, testmo, expands, 1)
 
-    expected = references(json.loads(json.dumps(expands))).rows
+    expected = REFERENCES_OF.flatten(json.loads(json.dumps(expands))).rows
     assert tables(warehouse_url, testmo.reference_columns) == {
         table: in_one_order(expected.get(table, [])) for table in testmo.reference_columns
     }

@@ -18,8 +18,8 @@ from pipelines.errors import (
     UnauthorizedError,
     UnreachableError,
 )
-from pipelines.sources.base import Page, WalkState, Watermark, plausible_time
-from pipelines.sources.fields import BadFieldError, instant
+from pipelines.sources.base import Page, WalkState, Watermark
+from pipelines.sources.fields import BadFieldError, instant, plausible_time
 from pipelines.sources.postman.api import RunPage
 
 Fetch = Callable[[str | None], Awaitable[RunPage]]
@@ -34,7 +34,7 @@ class CutShortError(TransientError):
     """The list ended a page or more before the total that it announces."""
 
 
-async def walk(
+async def pages(
     fetch: Fetch, watermark: Watermark, *, lookback: timedelta, now: datetime
 ) -> AsyncIterator[Page]:
     """Pages from where `watermark` stands until the gap to its high water is closed.

@@ -13,13 +13,12 @@ from pipelines.sources.base import (
     References,
     Rows,
     Watermark,
-    digest,
-    redaction_salt,
 )
+from pipelines.sources.columns import names_by_table, objects_of
+from pipelines.sources.content import digest, redaction_salt
 from pipelines.sources.fields import BadFieldError, Json, instant
-from pipelines.sources.postman import api
-from pipelines.sources.postman import tables as rows
-from pipelines.sources.postman.paging import CutShortError, walk
+from pipelines.sources.postman import api, tables
+from pipelines.sources.postman.paging import CutShortError, pages
 from pipelines.sources.postman.settings import PostmanSettings
 from pipelines.sources.redaction import Redactor
 from pipelines.sources.spec import SourceName
@@ -29,9 +28,9 @@ class PostmanRuns:
     """The run histories of the configured collections; a scope is a collection's ID."""
 
     name: SourceName = "postman"
-    columns = rows.COLUMNS
-    reference_columns = rows.REFERENCE_COLUMNS
-    nested = rows.NESTED
+    columns = names_by_table(tables.TABLES)
+    reference_columns = names_by_table(tables.REFERENCES)
+    nested = objects_of(tables.TABLES)
     list_endpoint = api.LIST_ENDPOINT
     run_endpoint = api.RUN_ENDPOINT
 
@@ -41,7 +40,7 @@ class PostmanRuns:
         self.client = client
         self._sources = settings.run_sources
         self._lookback = lookback
-        self._redactor = redactor
+        self._flattener = tables.Flattener(redactor)
         self._salt = redaction_salt(redactor)
 
     @property
@@ -49,9 +48,9 @@ class PostmanRuns:
         """The run sources asked for, in one spelling."""
         return ",".join(sorted(self._sources))
 
-    def walk(self, scope: str, watermark: Watermark, *, now: datetime) -> AsyncIterator[Page]:
+    def pages(self, scope: str, watermark: Watermark, *, now: datetime) -> AsyncIterator[Page]:
         """Pages of summaries, newest first where the list is."""
-        return self._pages(scope, watermark, now)
+        return self._walk(scope, watermark, now)
 
     def window(
         self,
@@ -63,15 +62,15 @@ class PostmanRuns:
         now: datetime,
     ) -> AsyncIterator[Page]:
         """Pages down to `since`: a walk whose high water would lie there."""
-        return self._pages(
+        return self._walk(
             scope, Watermark(high_water=since, known_order=watermark.known_order), now
         )
 
-    async def _pages(self, scope: str, watermark: Watermark, now: datetime) -> AsyncIterator[Page]:
+    async def _walk(self, scope: str, watermark: Watermark, now: datetime) -> AsyncIterator[Page]:
         # The API filters by one source; among several, they are told apart here.
         source = self._sources[0] if len(self._sources) == 1 else None
         try:
-            async for page in self._walk(scope, watermark, now, source):
+            async for page in self._walk_filtered(scope, watermark, now, source):
                 watermark = page.watermark
                 yield page
         except CutShortError:
@@ -79,16 +78,16 @@ class PostmanRuns:
                 raise
             # Whether the total counts what the filter hides is not documented: without the filter
             # it proves something. The cursors of that walk are not kept, for the next has it again.
-            async for page in self._walk(scope, watermark, now, None):
+            async for page in self._walk_filtered(scope, watermark, now, None):
                 yield replace(page, watermark=replace(page.watermark, cursor=None, walk=None))
 
-    async def _walk(
+    async def _walk_filtered(
         self, scope: str, watermark: Watermark, now: datetime, source: str | None
     ) -> AsyncIterator[Page]:
         async def fetch(cursor: str | None) -> api.RunPage:
             return await api.run_page(self.client, scope, cursor=cursor, source=source)
 
-        async for page in walk(fetch, watermark, lookback=self._lookback, now=now):
+        async for page in pages(fetch, watermark, lookback=self._lookback, now=now):
             yield replace(page, runs=[run for run in page.runs if self._is_wanted(run)])
 
     def _is_wanted(self, listed: Any) -> bool:
@@ -98,7 +97,7 @@ class PostmanRuns:
 
     def run_id(self, listed: Json) -> str:
         """The summary's ID. Raises BadFieldError."""
-        return rows.run_id(listed)
+        return tables.run_id(listed)
 
     def opened_at(self, listed: Json) -> datetime | None:
         """The summary's start; None: queued. Raises BadFieldError."""
@@ -118,8 +117,8 @@ class PostmanRuns:
         raise BadFieldError(member, "is nothing that Postman sends")
 
     def flatten(self, run: Json, canonical: bytes) -> FlatRun:
-        """The run as rows; `spelled` is its one spelling. Raises BadFieldError."""
-        return rows.flatten(run, self._redactor, digest(canonical, self._salt))
+        """The run as rows; `canonical` is its JSON. Raises BadFieldError."""
+        return self._flattener.flatten(run, digest(canonical, self._salt))
 
 
 connect = PostmanRuns

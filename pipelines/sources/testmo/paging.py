@@ -11,10 +11,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pipelines.errors import PermanentError, TransientError
-from pipelines.sources.base import Page, Watermark, plausible_time
-from pipelines.sources.fields import BadFieldError, bigint, instant
+from pipelines.sources.base import Page, References, Watermark
+from pipelines.sources.fields import BadFieldError, bigint, instant, plausible_time
 from pipelines.sources.testmo.api import RunPage
-from pipelines.sources.testmo.tables import references
 
 Fetch = Callable[[datetime | None, int], Awaitable[RunPage]]
 
@@ -25,8 +24,13 @@ _UNFILTERED = timedelta(days=1)
 _EMPTY_ATTEMPTS = 3
 
 
-async def walk(
-    fetch: Fetch, watermark: Watermark, *, since: datetime | None, now: datetime
+async def pages(
+    fetch: Fetch,
+    watermark: Watermark,
+    *,
+    since: datetime | None,
+    now: datetime,
+    references: Callable[[object], References],
 ) -> AsyncIterator[Page]:
     """Pages of runs created from `since` on (None: from the first), oldest first.
 

@@ -11,15 +11,15 @@ from pipelines.sources.base import (
     References,
     Rows,
     Watermark,
-    digest,
-    redaction_salt,
 )
-from pipelines.sources.fields import Json, bigint, instant, required
+from pipelines.sources.columns import names_by_table, objects_of
+from pipelines.sources.content import digest, redaction_salt
+from pipelines.sources.fields import Json, instant
 from pipelines.sources.redaction import Redactor
 from pipelines.sources.spec import SourceName
-from pipelines.sources.testmo import api
-from pipelines.sources.testmo import tables as rows
-from pipelines.sources.testmo.paging import walk
+from pipelines.sources.testmo import api, tables
+from pipelines.sources.testmo.expands import ExpandsFlattener
+from pipelines.sources.testmo.paging import pages
 from pipelines.sources.testmo.settings import TestmoSettings
 
 _SECOND = timedelta(seconds=1)
@@ -31,9 +31,9 @@ class TestmoRuns:
     __test__ = False  # pytest would otherwise collect a class of this name
 
     name: SourceName = "testmo"
-    columns = rows.COLUMNS
-    reference_columns = rows.REFERENCE_COLUMNS
-    nested: frozenset[str] = frozenset()
+    columns = names_by_table(tables.TABLES)
+    reference_columns = names_by_table(tables.REFERENCES)
+    nested = objects_of(tables.TABLES)
     list_endpoint = api.LIST_ENDPOINT
     run_endpoint = api.RUN_ENDPOINT
 
@@ -49,7 +49,8 @@ class TestmoRuns:
             tags=settings.tags,
         )
         self._lookback = lookback
-        self._redactor = redactor
+        self._flattener = tables.Flattener(redactor)
+        self._expands = ExpandsFlattener(redactor)
         self._salt = redaction_salt(redactor)
 
     @property
@@ -58,19 +59,19 @@ class TestmoRuns:
         params = self._filters.params()
         return " ".join(f"{name}={','.join(sorted(params[name].split(',')))}" for name in params)
 
-    def walk(self, scope: str, watermark: Watermark, *, now: datetime) -> AsyncIterator[Page]:
+    def pages(self, scope: str, watermark: Watermark, *, now: datetime) -> AsyncIterator[Page]:
         """Pages of runs, oldest first, from the lookback before the high water."""
         since = None if watermark.high_water is None else watermark.high_water - self._lookback
-        return self._pages(scope, watermark, since, None, now)
+        return self._walk(scope, watermark, since, None, now)
 
     def window(
         self, scope: str, watermark: Watermark, *, since: datetime, until: datetime, now: datetime
     ) -> AsyncIterator[Page]:
         """Pages of runs created in the window, oldest first."""
         # The API's bounds have whole seconds and may not count themselves in.
-        return self._pages(scope, watermark, since - _SECOND, until + _SECOND, now)
+        return self._walk(scope, watermark, since - _SECOND, until + _SECOND, now)
 
-    async def _pages(
+    async def _walk(
         self,
         scope: str,
         watermark: Watermark,
@@ -88,12 +89,14 @@ class TestmoRuns:
                 page=page,
             )
 
-        async for page in walk(fetch, watermark, since=since, now=now):
+        async for page in pages(
+            fetch, watermark, since=since, now=now, references=self._expands.flatten
+        ):
             yield page
 
     def run_id(self, listed: Json) -> str:
         """The run's ID as text. Raises BadFieldError."""
-        return str(required(bigint(listed, "id"), "id"))
+        return str(tables.id_of(listed))
 
     def opened_at(self, listed: Json) -> datetime | None:
         """The run's creation. Raises BadFieldError."""
@@ -101,20 +104,20 @@ class TestmoRuns:
 
     def is_whole(self, listed: Json) -> bool:
         """Whether the list carries threads, tags, fields, links and artifacts (it may or not)."""
-        return listed.keys() >= rows.LISTS
+        return listed.keys() >= tables.LISTS
 
     async def fetch(self, scope: str, run_id: str) -> tuple[Any, References, int]:  # noqa: ARG002 - IDs are global
         """One run as sent, what it refers to, and the bytes of the answer."""
         run, expands, length = await api.run_by_id(self.client, run_id)
-        return run, rows.references(expands), length
+        return run, self._expands.flatten(expands), length
 
     def reference(self, member: str, sent: Any) -> Rows:
         """The row of an object of `expands`. Raises BadFieldError."""
-        return rows.reference(member.removeprefix("expands."), sent)
+        return self._expands.row(member.removeprefix("expands."), sent)
 
     def flatten(self, run: Json, canonical: bytes) -> FlatRun:
-        """The run as rows; `spelled` is its one spelling. Raises BadFieldError."""
-        return rows.flatten(run, self._redactor, digest(canonical, self._salt))
+        """The run as rows; `canonical` is its JSON. Raises BadFieldError."""
+        return self._flattener.flatten(run, digest(canonical, self._salt))
 
 
 connect = TestmoRuns
