@@ -67,7 +67,6 @@ def read_data(url: str, period: Period) -> ReportData:
         "last_day": period.last_day,
         "recent_days": thresholds["latency_recent_days"],
         "strip": thresholds["flakiness_long_window"],
-        "flaky_transitions": thresholds["flaky_transitions"],
     }
     frames: dict[str, pd.DataFrame] = {}
     # A build of dbt's meanwhile must not let one part of the page contradict another.

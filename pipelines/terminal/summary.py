@@ -81,14 +81,14 @@ def _show_summary(rows: dict[str, list[Row]], report: "NightlyReport") -> None:
     )
     output.line()
     output.table(
-        "Flakiest assertions (fail now and then, and pass on the next run)",
-        ("", "results", "failed", "changes"),
+        "Flaky tests (fail for a run or two, and pass again)",
+        ("", "results", "failed", "episodes"),
         [
             (
                 f"{row['item_name']}: {row['assertion_name']}",
                 f"{row['results']:,}",
                 f"{row['failed']:,}",
-                f"{row['flips']:,}",
+                f"{row['episodes']:,}",
             )
             for row in rows["flaky"]
         ],

@@ -1,10 +1,12 @@
 """The environment variables under which dbt works on a warehouse (dbt_project/profiles.yml)."""
 
+import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from pipelines.errors import TransformError
+from pipelines.resources import bundled
 from pipelines.warehouse.url import WarehouseUrl, libpq_variables
 
 # What profiles.yml reads by name; libpq takes the rest from variables of its own.
@@ -39,9 +41,19 @@ def dbt_environment(url: str, timezone: str) -> dict[str, str]:
     variables = libpq_variables()
     return {
         "TESTRUNS_TIMEZONE": timezone,
+        "TESTRUNS_DBT_DIGEST": _definitions_digest(),
         **{variables[name]: value for name, value in given.items() if name in variables},
         **{variable: values[name] for name, variable in _PROFILE.items()},
     }
+
+
+def _definitions_digest() -> str:
+    """Changes with the SQL of models and macros: by it dbt sees what was built otherwise."""
+    digest = hashlib.blake2b(digest_size=8)
+    for folder in ("macros", "models"):
+        for path in sorted((bundled("dbt_project") / folder).rglob("*.sql")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def _complete(url: str) -> dict[str, str]:

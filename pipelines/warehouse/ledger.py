@@ -120,7 +120,11 @@ class Ledger:
         """Connect and take the scope's lock. Raises WarehouseError naming who holds it."""
         self._session.open()
         set_json_dumps(msgspec.json.encode, self.connection)
-        self.types = column_types(self.connection)
+        try:
+            self.types = self.call(lambda: column_types(self.connection))
+        except WarehouseError:
+            self.close()
+            raise
 
     def close(self) -> None:
         """End the session, and the lock with it."""
@@ -173,10 +177,8 @@ class Ledger:
 
     def stored_runs(self, run_ids: list[str], now: datetime) -> dict[str, StoredRun]:
         """What is held of these runs, by ID."""
-        rows = self.connection.execute(
-            self.sql["run_states"],
-            {"source": self.source.name, "run_ids": run_ids, "now": now},
-        )
+        params = {"source": self.source.name, "run_ids": run_ids, "now": now}
+        rows = self.connection.execute(self.sql["run_states"], params)
         return {run_id: StoredRun(*values) for run_id, *values in rows}
 
     def due_open_runs(self, now: datetime) -> list[OpenRun]:

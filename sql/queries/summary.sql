@@ -40,30 +40,24 @@ group by health.system, health.collection_or_project_id, names.name
 order by health.system, names.name nulls last, health.collection_or_project_id;
 
 -- name: flaky
--- Assertions that change their mind most often from one run to the next.
-with decided as (
-    select
-        item_name,
-        assertion_name,
-        outcome,
-        lag(outcome) over (
-            partition by collection_id, item_name, assertion_name
-            order by run_started_at, test_run_key, execution_index, assertion_index
-        ) as outcome_before
-    from marts.fct_assertion_results
-    where outcome in ('passed', 'failed')
+-- Tests that are flaky now, by how often they failed for a run or two and passed again.
+with latest as (
+    select distinct on (test_environment_key) *
+    from marts.fct_test_flakiness
+    order by test_environment_key asc, business_date desc
 )
 
 select
-    item_name,
-    assertion_name,
-    count(*) as results,
-    count(*) filter (where outcome = 'failed') as failed,
-    count(*) filter (where outcome <> outcome_before) as flips
-from decided
-group by item_name, assertion_name
-having count(*) filter (where outcome <> outcome_before) >= 3
-order by flips desc, item_name asc, assertion_name asc
+    coalesce(tests.item_name, tests.test_folder) as item_name,
+    coalesce(tests.assertion_name, tests.test_name) as assertion_name,
+    latest.long_results as results,
+    latest.long_results - latest.long_passed as failed,
+    latest.episodes
+from latest
+inner join marts.dim_tests as tests
+    on latest.test_key = tests.test_key
+where latest.is_flaky and tests.is_live
+order by latest.episodes desc, item_name asc, assertion_name asc
 limit 5;
 
 -- name: slow

@@ -9,12 +9,10 @@ from pipelines.sources.fields import (
     Json,
     bigint,
     boolean,
-    canonical_json,
     each,
     indexable,
     instant,
     integer,
-    items,
     leftovers,
     obj,
     required,
@@ -121,52 +119,28 @@ def flatten(run: Json, redactor: Redactor, digest: bytes) -> FlatRun:
         redactor.within(with_nested(leftovers(run, _RUN), stats=stats_rest)),
     )  # fmt: skip
     rows: Rows = {RUNS: [row], EXECUTIONS: executions, ASSERTIONS: assertions}
-    differences = _differences(run, rows, requests[0], *asserted)
+    differences = _differences(rows, requests[0], *asserted)
     return FlatRun(key, status in OPEN_STATUSES, started_at, digest, rows, differences)
 
 
 def _differences(
-    run: Json, rows: Rows, requests: int | None, assertions: int | None, failed: int | None
+    rows: Rows, requests: int | None, assertions: int | None, failed: int | None
 ) -> list[Difference]:
     """Where the run's own totals are not what its rows come to.
 
     `stats.requests.failed` is left out: it counts requests that got no answer in one client of
     Postman's and HTTP errors in another.
     """
-    executed, asserted = rows[EXECUTIONS], rows[ASSERTIONS]
     counts = (
-        ("requests_total", requests, len(executed)),
-        ("assertions_total", assertions, len(asserted)),
-        ("assertions_failed", failed, sum(row[_PASSED] is False for row in asserted)),
+        ("requests_total", requests, len(rows[EXECUTIONS])),
+        ("assertions_total", assertions, len(rows[ASSERTIONS])),
+        ("assertions_failed", failed, sum(row[_PASSED] is False for row in rows[ASSERTIONS])),
     )
-    differing = [one for one in counts if one[1] is not None and one[1] != one[2]]
-    if not differing:
-        return []
-    repeats = _repeats(run)
-    repeated = {
-        "requests_total": len(repeats),
-        "assertions_total": sum(row[1] in repeats for row in asserted),
-        "assertions_failed": sum(row[1] in repeats and row[_PASSED] is False for row in asserted),
-    }
     return [
-        Difference(total, announced or 0, loaded, repeated[total])
-        for total, announced, loaded in differing
+        Difference(total, announced, loaded)
+        for total, announced, loaded in counts
+        if announced is not None and announced != loaded
     ]
-
-
-def _repeats(run: Json) -> set[int]:
-    """Positions of executions that repeat an earlier one: same ID, iteration and assertions.
-
-    A script that calls `pm.sendRequest` makes Postman tell its execution again.
-    """
-    seen = set()
-    repeats = set()
-    for index, sent in enumerate(items(run, "executions")):
-        told = canonical_json({key: sent.get(key) for key in ("id", "iteration", "assertions")})
-        if told in seen:
-            repeats.add(index)
-        seen.add(told)
-    return repeats
 
 
 def _request(request: Json) -> tuple[str | None, str | None, Json | None]:

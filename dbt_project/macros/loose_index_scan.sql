@@ -1,6 +1,6 @@
 {#- Relation: every value of `column` in `relation`, once. It hops from key to key in an index that
     begins with the column, and so costs by keys and not by rows. Null is no key. -#}
-{% macro keys_by_index(relation, column) -%}
+{% macro loose_index_scan(relation, column) -%}
     (
         with recursive hops as (
             (
