@@ -21,7 +21,7 @@ last_loads as (
         loads.error
     from ingest.loads as loads
     inner join scopes on loads.scope = scopes.scope
-    where loads.source = %(source)s and loads.kind = 'incremental'
+    where loads.source = %(source)s and loads.kind = 'incremental' -- noqa: RF02
     order by loads.scope asc, loads.load_id desc
 )
 
