@@ -47,7 +47,7 @@ order by read_at;
 
 -- name: loaded_until
 -- Until when the runs of all these scopes are loaded; null: one of them never was.
-with last_loads as (
+with loaded as (
     select
         scope,
         max(started_at) as started_at
@@ -56,9 +56,9 @@ with last_loads as (
     group by scope
 )
 
-select case when count(*) = count(last_loads.scope) then min(last_loads.started_at) end as loaded_until
+select case when count(*) = count(loaded.scope) then min(loaded.started_at) end as loaded_until
 from unnest(%(scopes)s::text[]) as scopes (scope) -- noqa: RF02
-left join last_loads on scopes.scope = last_loads.scope;
+left join loaded on scopes.scope = loaded.scope;
 
 -- name: last_backfill
 -- When the last backfill, or repeated parsing of rejected records, ended after a time (null: none
