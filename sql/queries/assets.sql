@@ -47,17 +47,18 @@ order by read_at;
 
 -- name: loaded_until
 -- Until when the runs of all these scopes are loaded; null: one of them never was.
-select case when bool_and(loaded.at is not null) then min(loaded.at) end as loaded_until
+with loaded as (
+    select
+        scope,
+        max(started_at) as started_at
+    from ingest.loads
+    where source = %(source)s and kind = 'incremental' and outcome = 'succeeded'
+    group by scope
+)
+
+select case when count(*) = count(loaded.scope) then min(loaded.started_at) end as loaded_until
 from unnest(%(scopes)s::text[]) as scopes (scope) -- noqa: RF02
-left join lateral ( -- noqa: ST05
-    select max(loads.started_at) as at
-    from ingest.loads as loads
-    where
-        loads.source = %(source)s
-        and loads.scope = scopes.scope
-        and loads.kind = 'incremental'
-        and loads.outcome = 'succeeded'
-) as loaded on true;
+left join loaded on scopes.scope = loaded.scope;
 
 -- name: last_backfill
 -- When the last backfill, or repeated parsing of rejected records, ended after a time (null: none

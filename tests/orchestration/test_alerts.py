@@ -35,18 +35,18 @@ def test_a_message_says_what_why_what_to_do_and_where(receiver: Receiver) -> Non
     )
     assert post(SecretStr(receiver.url), text) is None
     (posted,) = receiver.texts
-    first, *told, what_to_do, where = posted.splitlines()
+    first, *listed, what_to_do, where = posted.splitlines()
     assert first == "testruns: the scheduled run of nightly failed"
-    assert told[0] == "• check_testmo: testmo 0: &lt;!channel&gt; HTTP 404"
-    assert told[-1] == "• … and 5 more"
+    assert listed[0] == "• check_testmo: testmo 0: &lt;!channel&gt; HTTP 404"
+    assert listed[-1] == "• … and 5 more"
     assert "`testruns nightly`" in what_to_do
     assert where == "http://dagster:3000/runs/abc"
 
 
-def test_a_webhook_that_fails_is_told_without_its_address(receiver: Receiver) -> None:
+def test_a_webhook_that_fails_is_reported_without_its_address(receiver: Receiver) -> None:
     receiver.status = 500
-    told = post(SecretStr(receiver.url), "text")
-    assert told == "TESTRUNS_ALERT_WEBHOOK: not delivered: HTTP 500"
+    complaint = post(SecretStr(receiver.url), "text")
+    assert complaint == "TESTRUNS_ALERT_WEBHOOK: not delivered: HTTP 500"
     assert post(SecretStr("http://127.0.0.1:1/s3cret"), "text") == (
         "TESTRUNS_ALERT_WEBHOOK: not delivered: URLError"
     )
@@ -84,9 +84,9 @@ def test_a_scheduled_run_that_failed_for_good_is_posted_and_one_by_hand_is_not(
             dagster_event=failed.get_run_failure_event(),
         ).for_run_failure()
         sensor(context)
-    told = [line for text in receiver.texts for line in text.splitlines() if line[0] == "•"]
+    lines = [line for text in receiver.texts for line in text.splitlines() if line[0] == "•"]
     assert (
-        told
+        lines
         == [
             "• check_testmo: testmo 99: HTTP 404",
             "• check_testmo: testmo 100: HTTP 403",
@@ -109,10 +109,10 @@ def test_a_scope_that_goes_stale_is_posted_once_and_its_check_fails_until_it_is_
 
     def look() -> list[bool]:
         nonlocal cursor
-        told = sensor(dg.build_sensor_context(cursor=cursor))
-        assert isinstance(told, dg.SensorResult)
-        cursor = told.cursor
-        evaluations = told.asset_events
+        result = sensor(dg.build_sensor_context(cursor=cursor))
+        assert isinstance(result, dg.SensorResult)
+        cursor = result.cursor
+        evaluations = result.asset_events
         return [one.passed for one in evaluations if isinstance(one, dg.AssetCheckEvaluation)]
 
     assert look() == []

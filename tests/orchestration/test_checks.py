@@ -82,10 +82,10 @@ def test_all_checks_are_evaluated_and_a_quiet_ledger_passes(check: Check) -> Non
 
 def test_a_scope_that_nobody_loads_any_more_is_an_error(settings: Settings, check: Check) -> None:
     execute(settings, "update ingest.loads set finished_at = now() - interval '37 hours'")
-    severity, told = unseen(check())["is_fresh"]
+    severity, problem = unseen(check())["is_fresh"]
     assert severity is ERROR
-    assert told.startswith(f"testmo {PROJECT}: last loaded ")
-    assert told.endswith(" 37 h ago")
+    assert problem.startswith(f"testmo {PROJECT}: last loaded ")
+    assert problem.endswith(" 37 h ago")
 
 
 def test_a_new_field_is_told_once(settings: Settings, check: Check) -> None:
@@ -116,10 +116,10 @@ def test_a_rejected_record_warns_until_it_is_settled(settings: Settings, check: 
         " 'id: missing', 1, 1)",
     )
     found = check()
-    severity, told = unseen(found)["no_record_is_rejected"]
+    severity, problem = unseen(found)["no_record_is_rejected"]
     assert severity is WARN
     assert found["no_record_is_rejected"].metadata["found"].value == 1
-    assert told.splitlines() == [
+    assert problem.splitlines() == [
         f"1 of {PROJECT}: id: missing",
         "after an upgrade: testruns retry-rejected",
     ]
@@ -145,19 +145,19 @@ def test_rows_that_differ_from_what_a_run_announces_warn_and_many_are_an_error(
         f" 0, '{reason}', (select max(load_id) from ingest.loads) from generate_series(1, {runs})"
         " as n",
     )
-    told = unseen(check()).get("announced_rows_are_loaded")
-    assert (told and told[0]) == severity
-    if told:
-        assert told[1].startswith(f"{runs} run(s) announce {2 * runs} thread_count, {runs} are")
+    warning = unseen(check()).get("announced_rows_are_loaded")
+    assert (warning and warning[0]) == severity
+    if warning:
+        assert warning[1].startswith(f"{runs} run(s) announce {2 * runs} thread_count, {runs} are")
 
 
 def test_an_open_run_past_its_age_warns_for_a_week(settings: Settings, check: Check) -> None:
     opened = "update ingest.run_states set is_open = run_id = (select min(run_id) from"
     opened += " ingest.run_states), opened_at = now() - interval '{} days'"
     execute(settings, opened.format(8))
-    severity, told = unseen(check())["open_runs_end"]
+    severity, problem = unseen(check())["open_runs_end"]
     assert severity is WARN
-    assert "open since" in told
+    assert "open since" in problem
     execute(settings, opened.format(15))
     assert unseen(check()) == {}
 
@@ -176,9 +176,11 @@ def test_a_months_budget_that_will_not_last_warns(settings: Settings, check: Che
             f" greatest(now() - interval '{ago}', date_trunc('month', now()) + interval '1 s'),"
             f" {quota.format(left)})",
         )
-    severity, told = unseen(check())["quota_lasts_the_month"]
+    severity, problem = unseen(check())["quota_lasts_the_month"]
     assert severity is WARN
-    assert told.startswith("1 of the month's 1,000 calls are left; at 999 a day they last 0 of the")
+    assert problem.startswith(
+        "1 of the month's 1,000 calls are left; at 999 a day they last 0 of the"
+    )
 
 
 def test_a_step_is_repeated_only_where_that_can_help() -> None:

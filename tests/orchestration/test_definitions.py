@@ -143,10 +143,13 @@ def test_the_tests_of_dbt_are_checks_on_their_models_that_say_what_they_ask(
     assert {dg.AssetKey(["marts", mart]) for mart in MARTS} <= {
         check.asset_key for check in checks.values()
     }
-    told = {name: graph.get(check).description or "" for name, check in checks.items()}
-    assert told["unique_fct_test_runs_test_run_key"] == "dbt: unique(column_name='test_run_key')"
-    assert told["assert_no_run_starts_in_the_future"].startswith("Detects: runs that start")
-    assert all(told.values())
+    descriptions = {name: graph.get(check).description or "" for name, check in checks.items()}
+    assert (
+        descriptions["unique_fct_test_runs_test_run_key"]
+        == "dbt: unique(column_name='test_run_key')"
+    )
+    assert descriptions["assert_no_run_starts_in_the_future"].startswith("Detects: runs that start")
+    assert all(descriptions.values())
 
 
 def test_a_night_takes_in_all_but_days_and_report(definitions: dg.Definitions, graph: Any) -> None:

@@ -69,7 +69,7 @@ class Nights:
             events = instance.all_logs(
                 self.first.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION
             )
-        (shown,) = (
+        (metadata,) = (
             event.asset_materialization.metadata
             for event in events
             if event.asset_materialization
@@ -77,12 +77,12 @@ class Nights:
         )
         return {
             name: records(value) if isinstance(value, dg.TableMetadataValue) else value.value
-            for name, value in shown.items()
+            for name, value in metadata.items()
         }
 
 
-def records(shown: dg.TableMetadataValue) -> list[dict[str, Any]]:
-    return [dict(record.data) for record in shown.records]
+def records(value: dg.TableMetadataValue) -> list[dict[str, Any]]:
+    return [dict(record.data) for record in value.records]
 
 
 @pytest.fixture(scope="module")

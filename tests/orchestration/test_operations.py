@@ -55,25 +55,25 @@ def rows(name: str) -> dict[str, list[str]]:
 
 
 def test_every_check_of_the_raw_tables_is_told_with_its_severity_and_what_to_do() -> None:
-    told = rows("check")
-    assert told.keys() == CHECKS.keys()
-    for name, (severity, means, remedy) in told.items():
+    documented = rows("check")
+    assert documented.keys() == CHECKS.keys()
+    for name, (severity, means, remedy) in documented.items():
         asks = CHECKS[name][1].lower()
         assert means
         assert remedy
         assert ("error" in severity) == ("error" in asks), name
         assert ("warning" in severity) == ("warns" in asks), name
-    assert f"{FRESH_HOURS} hours" in told["is_fresh"][1]
+    assert f"{FRESH_HOURS} hours" in documented["is_fresh"][1]
 
 
 def test_every_alert_is_told_as_it_begins_and_by_its_sensor(settings: Settings) -> None:
-    told = rows("alert begins")
+    documented = rows("alert begins")
     failed = [
         alerts.failure_text(title, [], "run", None).splitlines()[0]
         for title in ("the scheduled run of nightly failed", "testruns nightly failed")
     ]
     (stale, *_) = alerts.stale_text([], None).splitlines()
-    assert set(told) == {*failed, stale}
+    assert set(documented) == {*failed, stale}
     for make_sensor in (
         alert_on_failure_sensor,
         backfill_sync_sensor,
@@ -100,13 +100,13 @@ def test_the_page_has_commands() -> None:
 
 
 def test_every_variable_of_the_deployment_is_told_with_its_choices_and_its_default() -> None:
-    told = rows("variable")
-    assert told.keys() == DagsterSettings.variables().keys()
+    documented = rows("variable")
+    assert documented.keys() == DagsterSettings.variables().keys()
     for field, choices in (("executor", EXECUTORS), ("launcher", LAUNCHERS)):
-        told_choices, default = told[DagsterSettings.variable(field)]
+        documented_choices, default = documented[DagsterSettings.variable(field)]
         assert default == f"`{choices[0]}`"
-        assert all(f"`{choice}`" in told_choices for choice in choices)
-    assert STORAGE_SCHEME in told[DagsterSettings.variable("storage_url")][0]
+        assert all(f"`{choice}`" in documented_choices for choice in choices)
+    assert STORAGE_SCHEME in documented[DagsterSettings.variable("storage_url")][0]
 
 
 @pytest.mark.parametrize(
