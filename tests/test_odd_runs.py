@@ -84,7 +84,8 @@ def test_a_run_dated_after_its_load_keeps_its_day_and_moves_nothing_else(
         " where collection_or_project_id = 'odd'",
     ) == [(1, "healthy", True)]
     assert rows(
-        warehouse, "select failures, failures_not_started from marts.fct_failure_clusters order by 1"
+        warehouse,
+        "select failures, failures_not_started from marts.fct_failure_clusters order by 1",
     ) == [(1, 1), (2, 0)]
     assert [len(some) for some in changed.pop("fct_failure_clusters")] == [0, 1]
     for mart in ("dim_collections", "dim_tests"):
