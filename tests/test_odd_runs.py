@@ -26,7 +26,7 @@ def test_a_run_dated_after_its_load_keeps_its_day_and_moves_nothing_else(
 ) -> None:
     for day in range(20):
         began = at("2026-10-01T03:00Z") + dt.timedelta(days=day)
-        times = {"started_at": began, "finished_at": began, "loaded_at": began, "times": [100]}
+        times: dict[str, Any] = {"started_at": began, "finished_at": began, "loaded_at": began}
         for collection in ("green", "red", "odd"):
             is_red = collection == "red" and day > 17
             load_postman(
@@ -35,6 +35,7 @@ def test_a_run_dated_after_its_load_keeps_its_day_and_moves_nothing_else(
                 ["f" if is_red else "p"],
                 collection_id=collection,
                 environment_id="e",
+                times=[100],
                 **times,
             )
     build()

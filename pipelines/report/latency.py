@@ -6,7 +6,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from pipelines.report.charts import sparkline
-from pipelines.report.formats import milliseconds, seen
+from pipelines.report.formats import milliseconds, seen, short_id
 from pipelines.report.period import Period
 from pipelines.report.reading import Row, Rows
 from pipelines.report.scopes import Scopes
@@ -15,10 +15,11 @@ from pipelines.report.thresholds import Thresholds
 
 @dataclass(frozen=True)
 class Request:
-    """A request of a collection; times in milliseconds, None where nothing is known."""
+    """A request in an environment; times in milliseconds, None where nothing is known."""
 
     name: str
     scope: str
+    environment: str | None
     median_ms: float | None
     baseline_ms: float | None
     ratio: float | None
@@ -61,6 +62,7 @@ def latency(rows: Rows, scopes: Scopes, period: Period, thresholds: Thresholds) 
             name=seen(row["item_name"] or "(without a name)")
             + (f" (no. {occurrence})" if occurrence > 1 else ""),
             scope=scopes.name("postman", row["collection_id"]),
+            environment=row["environment_id"] and short_id(row["environment_id"]),
             median_ms=row["recent_median_ms"],
             baseline_ms=row["baseline_median_ms"],
             ratio=row["slowdown_ratio"],
