@@ -191,6 +191,9 @@ def test_a_column_of_a_staging_model_is_led_back_to_its_raw_table(shown: dict[st
 
 def test_a_column_of_a_mart_is_led_back_step_by_step(shown: dict[str, Any]) -> None:
     assert made_of(shown, "marts.fct_test_runs.milestone_id") == {
+        "staging.int_test_run_statuses.milestone_id"
+    }
+    assert made_of(shown, "staging.int_test_run_statuses.milestone_id") == {
         "staging.int_test_runs.milestone_id"
     }
     assert made_of(shown, "staging.int_test_runs.milestone_id") == {
@@ -202,7 +205,7 @@ def test_a_column_of_a_mart_is_led_back_step_by_step(shown: dict[str, Any]) -> N
     told = {row["column"]: row for row in records(shown["marts.fct_test_runs"]["made_of"])}
     assert told["milestone_id"] == {
         "column": "milestone_id",
-        "made_of": "staging.int_test_runs.milestone_id",
+        "made_of": "staging.int_test_run_statuses.milestone_id",
     }
 
 

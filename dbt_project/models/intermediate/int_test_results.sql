@@ -18,6 +18,7 @@
             {'columns': ['failure_key', 'run_started_at desc nulls last']},
         ],
         pre_hook=[
+            "{{ forget_former_readers(ref('int_test_changes')) }}",
             "{{ delete_and_note_outdated_runs(
                 changes=ref('int_test_changes'),
                 all_runs=loose_index_scan(this, 'test_run_key'),
