@@ -13,6 +13,13 @@
 {%- endmacro %}
 
 
+{#- Pre-hook of int_test_results: what models of an earlier version have not taken in, nobody will. -#}
+{% macro forget_former_readers(changes) -%}
+    delete from {{ changes }}
+    where model_name != all(array{{ readers_of_test_changes() }})
+{%- endmacro %}
+
+
 {#- Pre-hook of int_test_results: as delete_outdated_runs, and notes the tests that lose results.
     Before a full refresh every test that it holds is noted: any of them may not return. -#}
 {% macro delete_and_note_outdated_runs(changes, all_runs, current, version) -%}

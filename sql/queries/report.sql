@@ -296,8 +296,8 @@ order by
     flakiest.test_environment_key asc;
 
 -- name: latency
--- Requests answered in the last days of the period: those that take longest, and those that have
--- become slower.
+-- Requests answered in the last days of the period, each in its environment: those that take
+-- longest, and those that have become slower. `request_key` names request and environment.
 with period as (
     select
         %(last_day)s::date as last_day,
@@ -306,33 +306,38 @@ with period as (
 ),
 
 latest as (
-    select distinct on (latency.request_key) latency.*
+    select distinct on (latency.request_environment_key) latency.*
     from marts.fct_request_latency_daily as latency
     cross join period
     where latency.business_date between period.first_day and period.last_day
-    order by latency.request_key asc, latency.business_date desc
+    order by latency.request_environment_key asc, latency.business_date desc
 ),
 
 ranked as (
     select
         *,
-        row_number() over (order by recent_median_ms desc nulls last, request_key asc)
-            as slowest_rank,
         row_number() over (
-            order by is_regression desc, slowdown_ratio desc nulls last, request_key asc
+            order by recent_median_ms desc nulls last, request_environment_key asc
+        ) as slowest_rank,
+        row_number() over (
+            order by is_regression desc, slowdown_ratio desc nulls last, request_environment_key asc
         ) as slowing_rank
     from latest
 )
 
 select
-    request_key,
+    request_environment_key as request_key,
     collection_id,
+    environment_id,
     left(item_name, 1000) as item_name,
     item_occurrence,
     p95_ms,
+    recent_requests,
     recent_median_ms,
+    baseline_requests,
     baseline_median_ms,
     slowdown_ratio,
+    recent_tail_share,
     is_regression,
     slowest_rank,
     slowing_rank
@@ -340,15 +345,15 @@ from ranked
 where slowest_rank <= 10 or (is_regression and slowing_rank <= 10);
 
 -- name: latency_days
--- Each day of these requests.
+-- Each day of these requests in their environments.
 select
-    request_key,
+    request_environment_key as request_key,
     business_date,
     p50_ms,
     p95_ms
 from marts.fct_request_latency_daily
 where
-    request_key = any(%(request_keys)s)
+    request_environment_key = any(%(request_keys)s)
     and business_date between %(first_day)s and %(last_day)s;
 
 -- name: streaks

@@ -249,6 +249,35 @@ def test_an_empty_warehouse_builds_without_a_complaint_and_every_column_is_descr
 
     assert {str(result.status) for result in results} == {"success", "pass", "no-op"}  # exposures
     assert complaints == []
+    uncommented = """
+        select relations.oid::regclass::text, attributes.attname
+        from pg_class as relations
+        inner join pg_attribute as attributes
+            on relations.oid = attributes.attrelid and attributes.attnum >= 0
+        where
+            relations.relnamespace::regnamespace::text in ('staging', 'marts')
+            and relations.relkind in ('r', 'v')
+            and not attributes.attisdropped
+            and col_description(relations.oid, attributes.attnum) is null
+        union all
+        select oid::regclass::text, null
+        from pg_class
+        where
+            relnamespace::regnamespace::text in ('staging', 'marts')
+            and relkind in ('r', 'v')
+            and obj_description(oid, 'pg_class') is null
+    """
+    assert rows(warehouse, uncommented) == []
+    # what is built anew has lost its comments, what was changed by hand has another
+    warehouse.execute("comment on column marts.fct_test_runs.pass_rate is 'what it is not'")
+    dbt(dbt_warehouse_url, dbt_target, "run", "--select", "stg_postman__assertions", "dim_dates")
+    assert rows(warehouse, uncommented) == []
+    ((description,),) = rows(
+        warehouse,
+        "select col_description(attrelid, attnum) from pg_attribute"
+        " where attrelid = 'marts.fct_test_runs'::regclass and attname = 'pass_rate'",
+    )
+    assert description.startswith("tests_passed / (tests_passed + tests_failed), from 0 to 1")
     manifest = dbt(dbt_warehouse_url, dbt_target, "parse")
     columns: dict[tuple[str, str], set[str]] = {}
     for schema, table, column in rows(

@@ -41,6 +41,7 @@ def test_a_run_dated_after_its_load_keeps_its_day_and_moves_nothing_else(
                 ["f" if is_red else "p"],
                 collection_id=collection,
                 environment_id="e",
+                times=[100],
                 **times,
             )
     build()

@@ -18,6 +18,7 @@
             {'columns': ['failure_key', 'run_started_at desc nulls last']},
         ],
         pre_hook=[
+            "{{ forget_former_readers(ref('int_test_changes')) }}",
             "{{ delete_and_note_outdated_runs(
                 changes=ref('int_test_changes'),
                 all_runs=loose_index_scan(this, 'test_run_key'),
@@ -64,6 +65,7 @@ postman as (
                 null::bigint as automation_test_id,
                 row_number() over in_order as result_number,
                 assertions.outcome,
+                assertions.assertion_name as test_name,
                 assertions.error_message
             from {{ ref('stg_postman__assertions') }} as assertions
             inner join {{ ref('int_request_executions') }} as executions
@@ -115,6 +117,7 @@ testmo as (
                     when 4 then 'running'
                     else 'unknown'
                 end as outcome,
+                tests.test_name,
                 null::text as error_message
             from {{ ref('stg_testmo__automation_run_tests') }} as tests
             where tests.run_id = case when runs.system = 'testmo' then runs.run_id::bigint end
@@ -165,7 +168,7 @@ select
     results.is_outcome,
     case
         when results.outcome = 'failed'
-            then md5({{ normalised_failure('results.error_message') }})
+            then {{ failure_key('results.error_message', 'results.test_name') }}
     end as failure_key,
     -- a run that is dated after its load has no place in an order
     case when runs.is_future_dated then null else runs.started_at end as run_started_at,
