@@ -124,6 +124,21 @@ def backfill(
     )
 
 
+@cli.command()
+@_one_source
+@click.option("--since", help="Only runs opened from then on. Default: the whole history.")
+@click.option("--fix", is_flag=True, help="Fetch what is missing or has changed.")
+def audit(source: "Source | None", since: str | None, *, fix: bool) -> int:
+    """Prove that every run is here: lists against the warehouse.
+
+    Lists are read from end to end, a request a hundred runs. Exit status 1 while any run is
+    missing.
+    """
+    from pipelines.terminal import loading
+
+    return loading.audit(_settings(), source, since, fix=fix)
+
+
 @cli.command("retry-rejected")
 def retry_rejected() -> int:
     """Parse rejected records again, after an upgrade.

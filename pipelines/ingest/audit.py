@@ -21,6 +21,10 @@ from pipelines.settings import Settings, Source
 from pipelines.sources.base import Page, Watermark
 from pipelines.sources.fields import BadFieldError
 from pipelines.warehouse.audit_ledger import AuditLedger, Comparison
+from pipelines.warehouse.engine import connect
+from pipelines.warehouse.queries import queries
+
+_MOST_NAMED = 20
 
 
 @dataclass(frozen=True)
@@ -28,12 +32,14 @@ class AuditReport:
     """What an audit found in one scope (a row of `ingest.audits`).
 
     `found` are the counts after what was fetched; None: the list was not read to its end, and
-    `load` says why. `fixed` are the runs that were fetched.
+    `load` says why. `fixed` are the runs that were fetched, `missing_runs` the first IDs of those
+    that are missing still.
     """
 
     load: ScopeReport
     found: Comparison | None = None
     fixed: int = 0
+    missing_runs: tuple[str, ...] = ()
 
     @property
     def is_complete(self) -> bool:
@@ -57,7 +63,7 @@ def audit_source(
     """
     progress = progress or NullProgress()
     shared = Surroundings(url, progress, settings.testruns_home / "logs")
-    found: dict[str, tuple[Comparison, int]] = {}
+    found: dict[str, tuple[Comparison, int, tuple[str, ...]]] = {}
 
     async def audit(session: ScopeSession[AuditLedger]) -> None:
         ledger = session.ledger
@@ -73,12 +79,27 @@ def audit_source(
             await session.in_thread(ledger.save_audit, Comparison(), 0, message)
             raise
         fixed = before.missing + before.changed - after.missing - after.changed
-        found[session.scope] = after, fixed
+        rest = await session.in_thread(ledger.to_fix, "")
+        missing = tuple(run_id for run_id, _, is_missing in rest if is_missing)[:_MOST_NAMED]
+        found[session.scope] = after, fixed, missing
         await session.in_thread(ledger.save_audit, after, fixed, None)
 
     api = run_source(settings, source, progress)
     reports = run_scopes(api, scopes, shared, AuditLedger, audit)
     return [AuditReport(report, *found.get(report.scope, ())) for report in reports]
+
+
+def due_scopes(settings: Settings, source: Source, url: str) -> tuple[str, ...]:
+    """Scopes to audit now: each is proven once in four weeks, at a small share of the budget.
+
+    Raises WarehouseError.
+    """
+    with connect(url, role="testruns audit") as connection:
+        rows = connection.execute(
+            queries("audit")["due_scopes"],
+            {"source": source, "scopes": list(settings.scopes(source))},
+        )
+        return tuple(scope for (scope,) in rows)
 
 
 async def _note_listed(session: ScopeSession[AuditLedger], since: datetime | None) -> None:
@@ -120,6 +141,6 @@ async def _missing(session: ScopeSession[AuditLedger]) -> AsyncIterator[Work]:
     """Runs that are listed and are not held as they are listed, by ID."""
     after = ""
     while runs := await session.in_thread(session.ledger.to_fix, after):
-        for run_id, listed_digest in runs:
+        for run_id, listed_digest, _ in runs:
             yield session.fetcher.by_id(run_id, listed_digest, is_listed=True)
         after = runs[-1][0]

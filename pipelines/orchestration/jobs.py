@@ -1,9 +1,10 @@
-"""What is run: the night, the models alone, windows read again; and when the night begins."""
+"""What is run: the night, the models alone, windows read again, audits; and when."""
 
 import dagster as dg
 
 from pipelines.http.retry import RetryPolicy
 from pipelines.ingest.progress import Progress
+from pipelines.orchestration.audit_job import audit_job, audit_schedule
 from pipelines.orchestration.backfill_assets import GROUP as BACKFILL
 from pipelines.orchestration.backfill_assets import backfill_job
 from pipelines.orchestration.report_asset import GROUP as REPORTS
@@ -51,4 +52,8 @@ def job_definitions(
         description="TESTRUNS_NIGHTLY_CRON in the zone of TESTRUNS_TIMEZONE.",
     )
     backfill = backfill_job(settings, retry, progress)
-    return dg.Definitions(jobs=[nightly, transform, backfill, days], schedules=[schedule])
+    audit = audit_job(settings, retry, progress)
+    return dg.Definitions(
+        jobs=[nightly, transform, backfill, days, audit],
+        schedules=[schedule, audit_schedule(settings, audit)],
+    )

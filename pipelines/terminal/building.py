@@ -1,7 +1,6 @@
 """`transform`, `dbt`, `nightly` and `report` as a person runs them; each gives the exit status."""
 
 import webbrowser
-from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines.ingest.backfill import moment
@@ -34,8 +33,8 @@ def transform(settings: Settings, *, full_refresh: bool) -> int:
     return 0 if report.succeeded else 1
 
 
-def dbt(settings: Settings, arguments: Sequence[str]) -> int:
-    """Run any dbt command on the warehouse."""
+def dbt(settings: Settings, arguments: tuple[str, ...]) -> int:
+    """Any dbt command on this warehouse."""
     from pipelines.transform.dbt_command import run_dbt  # noqa: PLC0415 - not for a night
 
     return run_dbt(

@@ -7,6 +7,7 @@ from pipelines.ingest.progress import ScopeReport
 from pipelines.settings import Source
 
 if TYPE_CHECKING:
+    from pipelines.ingest.audit import AuditReport
     from pipelines.ingest.backfill import Estimate
     from pipelines.orchestration.nightly import NightlyReport
 
@@ -72,6 +73,30 @@ def estimate_line(estimate: "Estimate") -> str:
         f"{where}: {estimate.runs:,} runs, {estimate.requests:,} requests, "
         f"{format_minutes(estimate.minutes)} at the allowed rate"
     )
+
+
+def audit_lines(report: "AuditReport") -> list[str]:
+    """What an audit found in a scope, and the runs that are missing."""
+    load, found = report.load, report.found
+    where = f"{load.source} {load.scope}"
+    requests = f"{sum(load.requests.values()):,} requests"
+    if found is None:
+        return [f"{where}: FAILED: {load.error}; {requests}"]
+    parts = [f"{found.loaded:,} of {found.listed:,} listed runs are here"]
+    for number, what in (
+        (report.fixed, "fetched now"),
+        (found.changed, "changed since they were loaded"),
+        (found.gone, "no longer listed"),
+    ):
+        parts += [f"{number:,} {what}"] if number else []
+    failed = "" if load.error is None else f"FAILED: {load.error}; "
+    line = f"{where}: {failed}{', '.join([*parts, requests])}"
+    more = found.missing - len(report.missing_runs)
+    return [
+        line,
+        *(f"  missing: {run_id}" for run_id in report.missing_runs),
+        *([f"  … and {more:,} more"] if more else []),
+    ]
 
 
 def format_minutes(minutes: float) -> str:

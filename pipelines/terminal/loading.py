@@ -1,7 +1,8 @@
-"""`load`, `backfill` and `retry-rejected` as a person runs them; each gives the exit status."""
+"""`load`, `backfill`, `audit`, `retry-rejected` as a person runs them; each gives its status."""
 
 from collections.abc import Mapping, Sequence
 
+from pipelines.ingest.audit import AuditReport, audit_source
 from pipelines.ingest.backfill import (
     Window,
     backfill_source,
@@ -15,7 +16,7 @@ from pipelines.ingest.reparse import Reparsed, reparse_rejected
 from pipelines.settings import Settings, Source
 from pipelines.sources.registry import REGISTRY
 from pipelines.terminal import output
-from pipelines.terminal.load_lines import estimate_line, scope_line
+from pipelines.terminal.load_lines import audit_lines, estimate_line, scope_line
 from pipelines.terminal.progress import load_progress
 from pipelines.warehouse.engine import open_warehouse
 
@@ -69,6 +70,26 @@ def backfill(
         for name, ids in chosen.items():
             reports += backfill_source(settings, name, ids, window, url, progress)
     return _exit_status(reports)
+
+
+def audit(settings: Settings, source: Source | None, since: str | None, *, fix: bool) -> int:
+    """Compare lists with the warehouse; fails while a run is missing or a list cannot be read."""
+    start = moment("--since", since, settings.testruns_timezone) if since else None
+    sources = settings.require_source(source)
+    url = open_warehouse(settings)
+    reports: list[AuditReport] = []
+    for name in sources:
+        reports += audit_source(settings, name, settings.scopes(name), url, since=start, fix=fix)
+    for report in reports:
+        for text in audit_lines(report):
+            output.line(text)
+    incomplete = [report.load for report in reports if not report.is_complete]
+    if not incomplete:
+        return 0
+    names = ", ".join(f"{load.source} {load.scope}" for load in incomplete)
+    remedy = "" if fix else "; --fix fetches what is missing"
+    output.note(f"{len(incomplete)} of {len(reports)} scopes are not proven ({names}){remedy}")
+    return 1
 
 
 def retry_rejected(settings: Settings) -> int:

@@ -79,6 +79,9 @@ def _show_scopes(source: str, status: dict[str, Any], now: datetime) -> None:
             for load in loads
         ],
     )
+    for audit in status["audits"]:
+        if audit["source"] == source:
+            output.line(f"  {_format_audit(audit, now)}")
     for load in loads:
         if load["error"]:
             output.line(f"  {load['scope']}: {load['error']}")
@@ -86,6 +89,17 @@ def _show_scopes(source: str, status: dict[str, Any], now: datetime) -> None:
     if quota := format_quota(latest["quota"] or {}):
         output.line(f"  {quota}")
     output.line()
+
+
+def _format_audit(audit: Row, now: datetime) -> str:
+    when = (
+        f"as of {_format_minute(audit['audited_at'])} UTC ({format_age(audit['audited_at'], now)})"
+    )
+    if audit["error"]:
+        return f"{audit['scope']}: audit failed {when}: {audit['error']}"
+    counts = f"{audit['loaded']:,} of {audit['listed']:,}"
+    every = "every run that the API lists is here" if audit["is_complete"] else "RUNS ARE MISSING"
+    return f"{audit['scope']}: {every}: {counts}, {when}"
 
 
 def _last_load(load: Row, now: datetime) -> str:

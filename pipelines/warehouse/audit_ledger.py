@@ -60,8 +60,11 @@ class AuditLedger(Ledger):
         row = cursor.execute(self._audit_sql["compare"], self._parameters).fetchone()
         return Comparison(**(row or {}))
 
-    def to_fix(self, after: str) -> list[tuple[str, bytes]]:
-        """The next runs to fetch, behind the one with ID `after`: ID and digest as listed."""
+    def to_fix(self, after: str) -> list[tuple[str, bytes, bool]]:
+        """The next runs that are missing or changed, behind the one with ID `after`.
+
+        ID, digest as listed, and whether it is missing.
+        """
         parameters = {**self._parameters, "after": after, "most": _FETCHED_AT_ONCE}
         return self.connection.execute(self._audit_sql["to_fix"], parameters).fetchall()
 

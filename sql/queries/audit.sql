@@ -1,4 +1,5 @@
 -- An audit: what the lists show against what is held. One block a query, found by its name.
+-- noqa: disable=RF02
 
 -- name: forget_listed
 -- Of audits of this scope, this one and those that were killed.
@@ -63,7 +64,8 @@ from compared;
 -- The next runs that are missing or changed, behind one by ID.
 select
     shown.run_id,
-    min(shown.listed_digest) as listed_digest
+    min(shown.listed_digest) as listed_digest,
+    bool_and(held.content_digest is null) as is_missing
 from ingest.audited_runs as shown
 left join ingest.run_states as held
     on held.source = %(source)s and shown.run_id = held.run_id
@@ -95,20 +97,47 @@ values (
     %(is_complete)s, %(error)s
 );
 
--- name: last_audits
--- The last audit of each scope that compared all of its history.
-select distinct on (source, scope)
-    source,
-    scope,
-    audited_at,
-    listed,
-    loaded,
-    missing,
-    changed,
-    gone,
-    fixed,
-    is_complete,
-    error
-from ingest.audits
-where since is null
-order by source asc, scope asc, audit_id desc;
+-- name: due_scopes
+-- Scopes of a source whose whole history was not proven complete for four weeks, the longest ago
+-- first: as many as a twentieth of a night's share of the month's calls allows, and at least one.
+with scopes as (
+    select
+        scopes.scope,
+        (
+            select max(audits.audited_at)
+            from ingest.audits as audits
+            where
+                audits.source = %(source)s -- noqa: RF02
+                and audits.scope = scopes.scope
+                and audits.since is null
+                and audits.is_complete
+        ) as proven_at,
+        (
+            select 2 + count(*) / 100
+            from ingest.run_states as held
+            where held.source = %(source)s and held.scope = scopes.scope -- noqa: RF02
+        ) as requests
+    from unnest(%(scopes)s::text[]) as scopes (scope) -- noqa: RF02
+),
+
+due as (
+    select
+        scopes.scope,
+        row_number() over in_turn as place,
+        sum(scopes.requests) over in_turn as requests
+    from scopes
+    where coalesce(scopes.proven_at < now() - interval '28 days', true)
+    window in_turn as (order by scopes.proven_at nulls first, scopes.scope)
+),
+
+budget as (
+    select 0.05 * max((loads.quota ->> 'month_limit')::numeric) / 30 as requests
+    from ingest.loads as loads
+    where loads.source = %(source)s and loads.started_at > now() - interval '7 days' -- noqa: RF02
+)
+
+select due.scope
+from due
+cross join budget
+where due.place = 1 or coalesce(due.requests <= budget.requests, true)
+order by due.place;

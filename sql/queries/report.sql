@@ -613,3 +613,20 @@ where business_date between %(first_day)s and %(last_day)s
 group by system, total_name, reason, is_explained
 order by is_explained asc, runs desc, system asc, total_name asc
 limit 20;
+
+-- name: audits
+-- The last audit of the whole history of each scope.
+select distinct on (source, scope)
+    source as system,
+    scope,
+    audited_at,
+    listed,
+    loaded,
+    missing,
+    changed,
+    gone,
+    is_complete,
+    error
+from ingest.audits
+where since is null
+order by source asc, scope asc, audit_id desc;

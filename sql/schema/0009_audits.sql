@@ -21,7 +21,7 @@ comment on table ingest.audits is 'One row an audit of one scope.';
 comment on column ingest.audits.audit_id is 'Counts up.';
 comment on column ingest.audits.source is 'The system: postman, testmo.';
 comment on column ingest.audits.scope is 'Collection ID (Postman) or project ID (Testmo).';
-comment on column ingest.audits.load_id is 'Its row in ingest.loads: requests, quota, rows written.';
+comment on column ingest.audits.load_id is 'Its row in ingest.loads: requests, quota, rows.';
 comment on column ingest.audits.since is
 'Only runs opened from here on were compared, UTC; null: the whole history.';
 comment on column ingest.audits.audited_at is 'When the list was first asked for, UTC.';

@@ -2,18 +2,21 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
-from pipelines.ingest.audit import AuditReport, audit_source
+from pipelines.definitions import build_definitions
+from pipelines.ingest.audit import AuditReport, audit_source, due_scopes
 from pipelines.ingest.progress import ScopeReport
 from pipelines.sandbox.data import SandboxData
 from pipelines.sandbox.server import Sandbox
-from pipelines.settings import Settings
+from pipelines.settings import Settings, load_settings
 from pipelines.warehouse.audit_ledger import Comparison
-from tests.support.factories import BOOKS, NOW, postman_run, testmo_run
+from tests.support.cli import command
+from tests.support.factories import BOOKS, COLLECTION, NOW, postman_run, testmo_run
 from tests.support.oracle import assert_warehouse_is
 
 Load = Callable[..., list[ScopeReport]]
@@ -36,6 +39,9 @@ class Audits:
             **options,
         )
         return report
+
+    def due(self) -> tuple[str, ...]:
+        return due_scopes(self._settings, "postman", self.url)
 
     def rows(self) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.url) as connection:
@@ -133,3 +139,59 @@ def test_what_one_lie_has_cost_is_mended_by_one_audit(
         assert audits.run().found == Comparison(listed=RUNS, loaded=10, missing=15)
         assert audits.run(fix=True).fixed == 15
         assert_warehouse_is(warehouse_url, sandbox)
+
+
+def test_scopes_are_due_until_they_are_proven_and_again_after_four_weeks(audits: Audits) -> None:
+    assert audits.due() == (COLLECTION,)
+    audits.forget("run-7")
+    audits.run()
+    assert audits.due() == (COLLECTION,)
+    audits.run(fix=True)
+    assert audits.due() == ()
+    with psycopg.connect(audits.url) as connection:
+        connection.execute("update ingest.audits set audited_at = audited_at - interval '29 days'")
+    assert audits.due() == (COLLECTION,)
+
+
+def test_a_night_audits_as_many_scopes_as_the_month_allows_and_at_least_one(
+    make_settings: MakeSettings, warehouse_url: str
+) -> None:
+    settings = make_settings(
+        {"POSTMAN_API_KEY": "x", "POSTMAN_COLLECTION_IDS": "a,b,c,d,e,f,g,h,i,j"}
+    )
+    assert len(due_scopes(settings, "postman", warehouse_url)) == 10
+    for limit, scopes in ((600, 1), (3000, 2), (10_000, 8)):
+        with psycopg.connect(warehouse_url) as connection:
+            connection.execute("delete from ingest.loads")
+            connection.execute(
+                "insert into ingest.loads (source, scope, kind, quota) values"
+                " ('postman', 'a', 'incremental', jsonb_build_object('month_limit', %s::int))",
+                [limit],
+            )
+        assert len(due_scopes(settings, "postman", warehouse_url)) == scopes
+
+
+def test_the_command_names_what_is_missing_and_the_job_fetches_it(
+    audits: Audits, tmp_path: Path
+) -> None:
+    audits.forget("run-7")
+    variables = {
+        **audits.sandbox.settings,
+        "TESTRUNS_WAREHOUSE_URL": audits.url,
+        "TESTRUNS_HOME": str(tmp_path / "home"),
+    }
+    done = command(tmp_path, variables, "audit", "--source", "postman")
+    assert done.status == 1
+    first, named = done.out.splitlines()
+    assert first.startswith(f"postman {COLLECTION}: 24 of 25 listed runs are here, ")
+    assert named == "  missing: run-7"
+    assert done.err == (
+        f"testruns: 1 of 1 scopes are not proven (postman {COLLECTION});"
+        " --fix fetches what is missing\n"
+    )
+    settings = load_settings(variables, tmp_path)
+    job = build_definitions(settings, is_quiet=True).resolve_job_def("audit")
+    assert job.execute_in_process().success
+    shown = command(tmp_path, variables, "status").out
+    assert shown.count("every run that the API lists is here: 25 of 25") == 2
+    assert audits.due() == ()

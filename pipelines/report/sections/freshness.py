@@ -14,4 +14,5 @@ def view(data: ReportData) -> dict[str, Any]:
         "behind": [row for row in data.rows("behind") if row["raw_loaded_at"]],
         "rejected": data.rows("rejected"),
         "reconciliation": data.rows("reconciliation"),
+        "audits": data.rows("audits"),
     }
