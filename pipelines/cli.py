@@ -162,7 +162,10 @@ def transform(*, full_refresh: bool) -> int:
 @cli.command("dbt", context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def dbt_command(arguments: tuple[str, ...]) -> int:
-    """Run dbt on this warehouse, its environment set: testruns dbt -- docs generate."""
+    """Run dbt on this warehouse, its environment set.
+
+    As in: testruns dbt -- docs generate.
+    """
     from pipelines.terminal import building
 
     return building.dbt(_settings_to_show(), arguments)

@@ -270,7 +270,7 @@ def test_records_that_are_rejected_again_are_a_failure_until_one_is_healed(
     warehouse_url: str, tmp_path: Path
 ) -> None:
     bad = postman_run(2)
-    bad["executions"][0]["response"]["statusCode"] = 2**31
+    bad["executions"] = "2147483648"
     data = SandboxData([postman_run(1), bad], [], BOOKS)
     with Sandbox(data, requests_per_minute=1_000_000) as sandbox:
         variables = {
@@ -282,11 +282,11 @@ def test_records_that_are_rejected_again_are_a_failure_until_one_is_healed(
         again = run(tmp_path, variables, "retry-rejected")
         assert again.returncode == 1
         assert first_line(again) == "testruns: 1 of 1 records are still rejected"
-        assert "executions[0].response.statusCode" in again.stdout
+        assert "executions" in again.stdout
         # As if a later version took what this one refuses.
         query(
             warehouse_url,
-            "update ingest.rejected_records set payload = replace(payload, '2147483648', '200')"
+            "update ingest.rejected_records set payload = replace(payload, '\"2147483648\"', '[]')"
             " returning 1",
         )
         healed = run(tmp_path, variables, "retry-rejected")

@@ -192,7 +192,7 @@ def test_a_load_imports_what_it_needs_and_nothing_for_people(
 
     looking = imported(tmp_path, variables, "status")
     assert "pipelines.terminal.status" in looking
-    assert not packages(looking) & (_HEAVY | {"aiohttp", "rich", "uvloop"})
+    assert not packages(looking) & (_HEAVY | {"aiohttp", "httpx", "uvloop"})
     assert len(looking) <= 480
 
 
