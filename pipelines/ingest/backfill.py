@@ -122,7 +122,7 @@ def backfill_source(
         if not session.api.filters and not ledger.stats.without_id:
             await session.commit_all(_unlisted(session, window.since, until))
 
-    api = run_source(settings, source, told)
+    api = run_source(settings, source, told, url)
     return run_scopes(api, scopes, url, told, BackfillLedger, reread)
 
 
@@ -186,7 +186,7 @@ async def _estimate_source(
     settings: Settings, source: Source, scopes: tuple[str, ...], window: Window
 ) -> list[Estimate]:
     estimates = []
-    api = run_source(settings, source, NullProgress())
+    api = run_source(settings, source, NullProgress(), None)
     per_minute = (
         settings.postman_requests_per_minute
         if source == "postman"

@@ -3,8 +3,6 @@
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from datetime import timedelta
-from hashlib import blake2b
-from pathlib import Path
 
 from pipelines.http.rate_limiter import RateLimiter
 from pipelines.http.retry import DEFAULT_RETRY, RetryPolicy
@@ -16,6 +14,7 @@ from pipelines.sources.base import Page, RunSource, Watermark
 from pipelines.sources.postman.source import PostmanRuns
 from pipelines.sources.testmo.source import TestmoRuns
 from pipelines.warehouse.ledger import Ledger, StoredRun
+from pipelines.warehouse.rate_limits import WarehouseStore
 
 
 def load_source(
@@ -34,40 +33,37 @@ def load_source(
         await session.commit_all(_walk(session, watermark))
         await session.commit_all(_open_runs(session))
 
-    api = run_source(settings, source, told, retry)
+    api = run_source(settings, source, told, url, retry)
     return run_scopes(api, settings.scopes(source), url, told, Ledger, load)
 
 
 def run_source(
-    settings: Settings, source: Source, progress: Progress, retry: RetryPolicy = DEFAULT_RETRY
+    settings: Settings,
+    source: Source,
+    progress: Progress,
+    url: str | None,
+    retry: RetryPolicy = DEFAULT_RETRY,
 ) -> RunSource:
-    """The API of a source, bound to its settings and to one pacer for all of its requests.
+    """The API of a source, bound to its settings and to one rate limiter for all its requests.
 
-    Raises SettingsError where TESTRUNS_HOME cannot be written.
+    `url` is the warehouse's, where processes share what they know of the API's limits; None: this
+    one keeps to itself.
     """
 
     def waits(seconds: float) -> None:
         progress.waits(source, seconds)
 
-    shared = _gauges(settings, source)
     if source == "postman":
         per_minute, reserve = settings.postman_requests_per_minute, settings.postman_monthly_reserve
-        rate_limiter = RateLimiter(per_minute, monthly_reserve=reserve, shared=shared, waits=waits)
-        return PostmanRuns(settings, rate_limiter, retry)
-    per_minute = settings.testmo_requests_per_minute
-    return TestmoRuns(settings, RateLimiter(per_minute, shared=shared, waits=waits), retry)
-
-
-def _gauges(settings: Settings, source: Source) -> Path:
-    """The file through which all processes of this machine keep one pace for an API and key."""
-    root, key = (
-        (settings.postman_api_url, settings.postman_api_key)
-        if source == "postman"
-        else (settings.testmo_api_url, settings.testmo_api_token)
-    )
-    asked = f"{root} {key.get_secret_value() if key else ''}"
-    name = blake2b(asked.encode(), digest_size=8).hexdigest()
-    return settings.testruns_home / "pace" / f"{source}-{name}"
+        root, key = settings.postman_api_url, settings.postman_api_key
+    else:
+        per_minute, reserve = settings.testmo_requests_per_minute, None
+        root, key = settings.testmo_api_url or "", settings.testmo_api_token
+    secret = key.get_secret_value() if key else ""
+    store = None if url is None else WarehouseStore(url, root, secret)
+    limiter = RateLimiter(per_minute, monthly_reserve=reserve, store=store, waits=waits)
+    make = PostmanRuns if source == "postman" else TestmoRuns
+    return make(settings, limiter, retry)
 
 
 async def _walk(session: ScopeSession[Ledger], watermark: Watermark) -> AsyncIterator[Work]:

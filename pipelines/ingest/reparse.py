@@ -8,7 +8,7 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from pipelines.http.client import decode
+from pipelines.http.json_decode import decode
 from pipelines.ingest.load import run_source
 from pipelines.ingest.progress import NullProgress, Progress, ScopeReport
 from pipelines.ingest.session import FetchResult, ScopeSession, Work, run_scopes
@@ -51,7 +51,7 @@ def retry_rejected(
                 for one in records
             )
 
-    api = run_source(settings, source, told)
+    api = run_source(settings, source, told, url)
     reports = run_scopes(api, settings.scopes(source), url, told, RetryLedger, again)
     return reports, retried
 
