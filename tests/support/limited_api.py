@@ -157,7 +157,7 @@ class Api:
     _chance: random.Random = field(default_factory=lambda: random.Random(7))  # noqa: S311
 
     async def request_by(self, rate_limiter: RateLimiter) -> None:
-        """One request, its answer reported to the pacer as the client does."""
+        """One request, its answer reported as the client does."""
         async with rate_limiter.acquire():
             self.sent_into_refusal += clock() < self._refuses_until - 1e-6
             await asyncio.sleep(self._chance.uniform(*self.latency))
