@@ -84,7 +84,7 @@ def audit_source(
         found[session.scope] = after, fixed, missing
         await session.in_thread(ledger.save_audit, after, fixed, None)
 
-    api = run_source(settings, source, progress)
+    api = run_source(settings, source, progress, url)
     reports = run_scopes(api, scopes, shared, AuditLedger, audit)
     return [AuditReport(report, *found.get(report.scope, ())) for report in reports]
 

@@ -127,7 +127,7 @@ def broken(sandbox: Tampered, make_settings: Callable[[dict[str, str]], Settings
     settings = make_settings(sandbox.settings)
     own = settings.sources["postman"]
     assert isinstance(own, PostmanSettings)
-    client = run_source(settings, "postman", NullProgress()).client
+    client = run_source(settings, "postman", NullProgress(), None).client
     return Broken(client, own, Redactor(()), timedelta(hours=72))
 
 

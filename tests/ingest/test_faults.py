@@ -14,6 +14,7 @@ from pipelines.sandbox.faults import CATALOGUE, FAMILIES
 from pipelines.sandbox.server import Sandbox
 from tests.support.cli import Done, command
 from tests.support.contract import POSTMAN, TESTMO
+from tests.support.db import query
 from tests.support.factories import BOOKS, postman_run, testmo_run
 from tests.support.fast_clock import FastClock, in_haste
 from tests.support.oracle import (
@@ -231,9 +232,10 @@ def met(names: list[str], url: str, home: Path, timeout_seconds: float) -> Itera
         paths = [(request.api, request.path) for request in sandbox.requests]
         loaded = snapshot(url)
         sandbox.faults.clear()
-        # A wait that was told is kept in that home; it is over as well.
+        # A wait that was announced is kept in the warehouse; it is over as well.
+        query(url, "delete from ingest.rate_limits returning 1")
         with in_haste(clock):
-            later = command(home, variables_of(sandbox, url, home / "later"), "load")
+            later = command(home, variables, "load")
         yield Met(faulty, done, paths, loaded, later, snapshot(url))
 
 

@@ -53,7 +53,7 @@ class Sessions:
 
     def source(self, **variables: str) -> RunSource:
         settings = self._make_settings({**self._variables, **variables})
-        return run_source(settings, "postman", NullProgress())
+        return run_source(settings, "postman", NullProgress(), None)
 
     def begun(self, scope: str = "a", **variables: str) -> Ledger:
         """A load that has begun; the one before it in its scope is no more."""
@@ -352,7 +352,7 @@ def test_references_that_have_not_changed_are_not_sent_twice(
             "TESTMO_PROJECT_IDS": "5",
         }
     )
-    testmo = run_source(settings, "testmo", NullProgress())
+    testmo = run_source(settings, "testmo", NullProgress(), None)
     ledger = Ledger(warehouse_url, testmo, "5", no_wait)
     ledger.open()
     with closing(ledger):
