@@ -51,6 +51,10 @@ def invent(warehouse: psycopg.Connection[Any]) -> None:
         )
         items = ["p", "p"] if night == 0 else ["p", "p", "p", "p"]
         load_postman(warehouse, f"cut{night}", items, collection_id="c2", **about)
+    # what is slower is compared with 15 answers at least
+    for night in (20, 21):
+        began = NOW - dt.timedelta(hours=1) - night * DAY
+        load_postman(warehouse, f"old{night}", ["p"], times=[100], started_at=began)
     long_ago: dict[str, Any] = {"status": "running", "started_at": NOW - 3 * DAY}
     load_postman(warehouse, "lost", [], collection_id="c3", **long_ago)
     # what tells a test apart must not tell how it ended

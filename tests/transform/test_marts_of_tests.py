@@ -154,10 +154,10 @@ def test_planted_tests_are_found_and_steady_ones_are_not_accused(
     assert rows(
         warehouse,
         """
-        select normalised_message, failures, failures_not_started, tests
+        select normalised_message, normalised_name, failures, failures_not_started, tests
         from marts.fct_failure_clusters order by failures desc, normalised_message limit 2
         """,
-    ) == [("", 47, 0, 8), ("always red: <number>", 30, 0, 1)]
+    ) == [("", "always red", 30, 0, 1), ("always red: <number>", "always red", 30, 0, 1)]
     assert rows(
         warehouse,
         "select failures, failures_not_started, first_seen_at from marts.fct_failure_clusters"

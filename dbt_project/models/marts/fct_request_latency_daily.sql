@@ -125,9 +125,9 @@ measured as (
                 percentile_cont(array[0.5, 0.9]) within group (order by answers.latency_ms)
                 filter (where answers.in_baseline) as baseline_percentiles,
                 -- midranks: equal latencies share the mean of their ranks
-                sum(answers.lowest_rank + (answers.peers - 1) / 2.0)
+                sum(answers.lowest_rank + (answers.peers - 1) / 2::double precision)
                 filter (where answers.in_recent) as recent_ranks,
-                sum(answers.peers::numeric * answers.peers - 1)
+                sum(answers.peers::double precision * answers.peers - 1)
                 filter (where answers.in_recent or answers.in_baseline) as tie_correction,
                 array_agg(answers.latency_ms) filter (where answers.in_recent)
                     as recent_latencies,
