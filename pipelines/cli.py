@@ -177,13 +177,13 @@ def retry_rejected() -> int:
     settings = _settings()
     sources = settings.require_source()
 
-    from pipelines.ingest.reparse import retry_rejected as retry
+    from pipelines.ingest.reparse import reparse_rejected
     from pipelines.warehouse.engine import open_warehouse
 
     url = open_warehouse(settings)
     reports: list[ScopeReport] = []
     for one in sources:
-        done, records = retry(settings, one, url)
+        done, records = reparse_rejected(settings, one, url)
         reports += done
         for record in records:
             run = record.run_id or "without a readable ID"

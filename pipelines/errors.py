@@ -3,6 +3,7 @@
 TestrunsError
 ├── SettingsError           a bad or missing setting; exit status 2, before any request
 ├── WarehouseError          Postgres cannot be reached, started, migrated or written
+├── UnexpectedError         a fault of ours; names the log file with the traceback
 └── ApiError                an API said no, or nothing usable
     ├── TransientError          trying again later can help: time-outs, resets, 429, 5xx, cut bodies
     │   ├── UnreachableError        no connection was ever made: stops its whole source
@@ -27,6 +28,10 @@ class SettingsError(TestrunsError):
 
 class WarehouseError(TestrunsError):
     """The warehouse cannot be reached, started, migrated or written."""
+
+
+class UnexpectedError(TestrunsError):
+    """What nobody expected; the message names the log file with the traceback."""
 
 
 class ApiError(TestrunsError):

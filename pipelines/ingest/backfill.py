@@ -2,7 +2,7 @@
 
 Every run that the source lists in the window is fetched and compared: missing ones are added,
 changed ones replaced, returned ones no longer marked as deleted. A run that is held here and was
-not listed is asked for by ID, and only a 404 marks it as deleted: a list that shifts while it is
+not listed is fetched by ID, and only a 404 marks it as deleted: a list that shifts while it is
 read deletes nothing. A window that was not read to its end, or under a filter that hides runs,
 concludes nothing.
 """
@@ -12,19 +12,20 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from zoneinfo import ZoneInfo
 
 from pipelines.errors import SettingsError, TestrunsError
 from pipelines.ingest.concurrency import prefetch
+from pipelines.ingest.fetch import ListedRun
 from pipelines.ingest.load import run_source
 from pipelines.ingest.progress import NullProgress, Progress, ScopeReport
-from pipelines.ingest.session import FetchResult, ListedRun, ScopeSession, Work, run_scopes
+from pipelines.ingest.session import ScopeSession, Surroundings, Work, run_scopes
 from pipelines.settings import Settings, Source
 from pipelines.sources.base import Page, RunSource, Watermark
 from pipelines.sources.fields import BadFieldError, Json
 from pipelines.sources.registry import REGISTRY
 from pipelines.warehouse.backfill_ledger import BackfillLedger
+from pipelines.warehouse.batch import FetchResult
 
 
 @dataclass(frozen=True)
@@ -39,24 +40,24 @@ class Window:
         if self.until is not None and self.until <= self.since:
             raise SettingsError("--until: must be later than --since")
 
-    def holds(self, moment: datetime | None) -> bool:
+    def contains(self, moment: datetime | None) -> bool:
         """Whether a run opened then belongs to the window."""
         if moment is None:
             return False
         return self.since <= moment and (self.until is None or moment < self.until)
 
 
-def moment(option: str, given: str, zone: str) -> datetime:
+def moment(option: str, text: str, zone: str) -> datetime:
     """A date or ISO 8601 time as UTC; without a zone of its own it is in `zone`.
 
     Raises SettingsError naming the option.
     """
     try:
-        read = datetime.fromisoformat(given)
-        return (read if read.tzinfo else read.replace(tzinfo=ZoneInfo(zone))).astimezone(UTC)
+        time = datetime.fromisoformat(text)
+        return (time if time.tzinfo else time.replace(tzinfo=ZoneInfo(zone))).astimezone(UTC)
     except (ValueError, OverflowError):
         raise SettingsError(
-            f"{option}: {given!r} is no date or time, as 2026-11-01 or 2026-11-01T06:00:00Z"
+            f"{option}: {text!r} is no date or time, as 2026-11-01 or 2026-11-01T06:00:00Z"
         ) from None
 
 
@@ -108,7 +109,8 @@ def backfill_source(
     progress: Progress | None = None,
 ) -> list[ScopeReport]:
     """Re-read the window in each of the scopes; a report for each, as `run_scopes` gives."""
-    told = progress or NullProgress()
+    progress = progress or NullProgress()
+    shared = Surroundings(url, progress, settings.testruns_home / "logs")
 
     async def reread(session: ScopeSession[BackfillLedger]) -> None:
         ledger = session.ledger
@@ -116,60 +118,60 @@ def backfill_source(
         until = window.until or session.started_at
         await session.commit_all(_listed(session, watermark, window, until))
         # Under a filter the list does not show all that is held; a run without an ID may be any.
-        if not session.api.filters and not ledger.stats.without_id:
+        if not session.source.filters and not ledger.stats.without_id:
             await session.commit_all(_unlisted(session, window.since, until))
 
-    api = run_source(settings, source, told)
-    return run_scopes(api, scopes, url, told, BackfillLedger, reread)
+    api = run_source(settings, source, progress)
+    return run_scopes(api, scopes, shared, BackfillLedger, reread)
 
 
 async def _listed(
     session: ScopeSession[BackfillLedger], watermark: Watermark, window: Window, until: datetime
 ) -> AsyncIterator[Work]:
-    """Every listed run of the window that this backfill has not met yet."""
-    api = session.api
+    """Every listed run of the window that this backfill has not seen yet."""
+    source, fetcher = session.source, session.fetcher
     async with aclosing(prefetch(_pages(session, watermark, window, until))) as pages:
-        async for page, listed, met in pages:
-            for one in listed:
-                if one.run_id is None:
-                    yield session.rejected(one)
-                elif one.run_id in met or not _belongs(api, one.record, window):
+        async for page, listed, seen in pages:
+            for run in listed:
+                if run.run_id is None:
+                    yield fetcher.rejected(run)
+                elif run.run_id in seen or not _belongs(source, run.record, window):
                     continue
-                elif api.is_whole(one.record):
-                    yield session.flat(one)
+                elif source.is_whole(run.record):
+                    yield fetcher.flat(run)
                 else:
-                    yield session.fetch(one.run_id, one.digest)
+                    yield fetcher.detail(run)
             yield FetchResult(references=page.references, watermark=watermark)
 
 
 async def _pages(
     session: ScopeSession[BackfillLedger], watermark: Watermark, window: Window, until: datetime
 ) -> AsyncGenerator[tuple[Page, list[ListedRun], set[str]], None]:
-    """Each page that may hold runs of the window, its runs, and which of them were met."""
+    """Each page that may hold runs of the window, its runs, and which of them were seen before."""
     since, now = window.since, session.started_at
-    async for page in session.api.window(
+    async for page in session.source.window(
         session.scope, watermark, since=since, until=until, now=now
     ):
-        listed = [session.listed(sent) for sent in page.runs]
-        run_ids = [one.run_id for one in listed if one.run_id is not None]
-        yield page, listed, await session.in_thread(session.ledger.met, run_ids)
-
-
-def _belongs(api: RunSource, record: Json, window: Window) -> bool:
-    try:
-        return window.holds(api.opened_at(record))
-    except BadFieldError:
-        # Its time cannot be read: whatever is wrong with it is told when it is parsed.
-        return True
+        listed = [session.fetcher.listed(sent) for sent in page.runs]
+        run_ids = [run.run_id for run in listed if run.run_id is not None]
+        yield page, listed, await session.in_thread(session.ledger.seen, run_ids)
 
 
 async def _unlisted(
     session: ScopeSession[BackfillLedger], since: datetime, until: datetime
 ) -> AsyncIterator[Work]:
     """Runs that are held here and were not listed."""
-    unseen = partial(session.ledger.unseen, reaches_now=until >= session.started_at)
-    for run_id in await session.in_thread(unseen, since, until):
-        yield session.fetch(run_id, None)
+    reaches_now = until >= session.started_at
+    for run_id in await session.in_thread(session.ledger.unseen, since, until, reaches_now):
+        yield session.fetcher.by_id(run_id)
+
+
+def _belongs(source: RunSource, record: Json, window: Window) -> bool:
+    try:
+        return window.contains(source.opened_at(record))
+    except BadFieldError:
+        # Its time cannot be read: what is wrong with it shows when it is parsed.
+        return True
 
 
 def estimate_source(

@@ -16,7 +16,7 @@ async def map_ordered(
 ) -> AsyncGenerator[Result, None]:
     """Each step's result in the order of the stream; at most `width` coroutines are under way.
 
-    The stream is read ahead of the results, so what it does itself (asking for the next page)
+    The stream is read ahead of the results, so what it does itself (fetching the next page)
     goes on beside them. A step that raises ends it; what is under way behind it is cancelled.
     When the stream itself raises, the results before that are given first. However it ends, nothing
     is left under way, and the stream is closed.
@@ -46,7 +46,7 @@ async def map_ordered(
         if failure is not None:
             raise failure
     finally:
-        tasks = [one for one in ahead if isinstance(one, asyncio.Task)]
+        tasks = [step for step in ahead if isinstance(step, asyncio.Task)]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -69,9 +69,9 @@ async def prefetch(stream: AsyncGenerator[Result, None]) -> AsyncGenerator[Resul
     """
     following = asyncio.create_task(_next(stream))
     try:
-        while (given := await following) is not _END:
+        while (item := await following) is not _END:
             following = asyncio.create_task(_next(stream))
-            yield cast("Result", given)
+            yield cast("Result", item)
     finally:
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)

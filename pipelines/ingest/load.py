@@ -1,8 +1,9 @@
-"""The nightly read, in order: for each scope walk, fetch, flatten, commit with the mark."""
+"""The nightly read: for each scope walk, fetch, flatten, commit with the watermark."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 
@@ -11,12 +12,14 @@ from pipelines.http.client import Client
 from pipelines.http.rate_limiter import RateLimiter
 from pipelines.http.retry import DEFAULT_RETRY, RetryPolicy
 from pipelines.ingest.concurrency import prefetch
+from pipelines.ingest.fetch import ListedRun
 from pipelines.ingest.progress import NullProgress, Progress, ScopeReport
-from pipelines.ingest.session import FetchResult, ListedRun, ScopeSession, Work, run_scopes
+from pipelines.ingest.session import ScopeSession, Surroundings, Work, run_scopes
 from pipelines.settings import Settings, Source
 from pipelines.sources.base import Page, RunSource, Watermark
 from pipelines.sources.redaction import Redactor
 from pipelines.sources.registry import REGISTRY
+from pipelines.warehouse.batch import FetchResult
 from pipelines.warehouse.ledger import Ledger, StoredRun
 
 
@@ -28,16 +31,21 @@ def load_source(
     retry: RetryPolicy = DEFAULT_RETRY,
 ) -> list[ScopeReport]:
     """Load what is new in every scope of a source; a report for each, as `run_scopes` gives."""
-    told = progress or NullProgress()
-    lookback = timedelta(hours=settings.testruns_lookback_hours)
+    progress = progress or NullProgress()
+    shared = Surroundings(url, progress, settings.testruns_home / "logs")
+    work = partial(load_scope, lookback=timedelta(hours=settings.testruns_lookback_hours))
+    api = run_source(settings, source, progress, retry)
+    return run_scopes(api, settings.scopes(source), shared, Ledger, work)
 
-    async def load(session: ScopeSession[Ledger]) -> None:
-        watermark = await session.in_thread(session.ledger.begin, lookback, session.started_at)
-        await session.commit_all(_walk(session, watermark))
-        await session.commit_all(_open_runs(session))
 
-    api = run_source(settings, source, told, retry)
-    return run_scopes(api, settings.scopes(source), url, told, Ledger, load)
+async def load_scope(session: ScopeSession[Ledger], *, lookback: timedelta) -> None:
+    """Load what is new in one scope, and what has changed within the lookback."""
+    ledger = session.ledger
+    begun = await session.in_thread(ledger.begin, lookback, session.started_at)
+    await session.commit_all(_walk(session, begun))
+    # A walk that went on with an older one has read again only what is behind both.
+    reached = (ledger.watermark if begun.walk else begun).high_water
+    await session.commit_all(_open_runs(session, reached and reached - lookback))
 
 
 def run_source(
@@ -80,26 +88,26 @@ def _gauges(settings: Settings, source: Source, root: str, key: str) -> Path:
 
 
 async def _walk(session: ScopeSession[Ledger], watermark: Watermark) -> AsyncIterator[Work]:
-    """What there is to do for the runs of each page, then its mark; for known runs nothing."""
-    api = session.api
+    """What there is to do for the runs of each page, then its watermark; for known runs nothing."""
+    source, fetcher = session.source, session.fetcher
     async with aclosing(prefetch(_pages(session, watermark))) as pages:
-        async for page, listed, held in pages:
-            for one in listed:
-                if one.run_id is None:
-                    yield session.rejected(one)
+        async for page, listed, stored in pages:
+            for run in listed:
+                if run.run_id is None:
+                    yield fetcher.rejected(run)
                     continue
-                known = held.get(one.run_id)
-                is_whole = api.is_whole(one.record)
+                known = stored.get(run.run_id)
+                is_whole = source.is_whole(run.record)
                 if known is not None and known.is_open:
-                    session.seen_open.add(one.run_id)
-                if known is not None and known.listed_digest == one.digest:
-                    # An open run may go on without its summary telling.
+                    session.seen_open.add(run.run_id)
+                if known is not None and known.listed_digest == run.digest:
+                    # An open run may go on and its summary stay as it is.
                     if known.is_due and not is_whole:
-                        yield session.fetch(one.run_id, one.digest)
+                        yield fetcher.detail(run)
                 elif is_whole:
-                    yield session.flat(one)
+                    yield fetcher.flat(run)
                 else:
-                    yield session.fetch(one.run_id, one.digest)
+                    yield fetcher.detail(run)
             yield FetchResult(references=page.references, watermark=page.watermark)
 
 
@@ -107,15 +115,23 @@ async def _pages(
     session: ScopeSession[Ledger], watermark: Watermark
 ) -> AsyncGenerator[tuple[Page, list[ListedRun], dict[str, StoredRun]], None]:
     """Each page of the walk, its runs, and what is held of them."""
-    async for page in session.api.pages(session.scope, watermark, now=session.started_at):
-        listed = [session.listed(sent) for sent in page.runs]
-        run_ids = [one.run_id for one in listed if one.run_id is not None]
-        held = await session.in_thread(session.ledger.held, run_ids, session.started_at)
-        yield page, listed, held
+    async for page in session.source.pages(session.scope, watermark, now=session.started_at):
+        listed = [session.fetcher.listed(sent) for sent in page.runs]
+        run_ids = [run.run_id for run in listed if run.run_id is not None]
+        stored = await session.in_thread(session.ledger.stored_runs, run_ids, session.started_at)
+        yield page, listed, stored
 
 
-async def _open_runs(session: ScopeSession[Ledger]) -> AsyncIterator[Work]:
-    """Open runs of any age that the walk has not met, by ID."""
-    for run_id in await session.in_thread(session.ledger.due_open_runs, session.started_at):
-        if run_id not in session.seen_open:
-            yield session.fetch(run_id, None)
+async def _open_runs(
+    session: ScopeSession[Ledger], walked_from: datetime | None
+) -> AsyncIterator[Work]:
+    """Open runs of any age that the walk has not seen, by ID.
+
+    `walked_from`: the walk has read the list from here on; None: all of it. A run that was listed
+    and never fetched may still be listed before that, so that a 404 proves nothing.
+    """
+    for run in await session.in_thread(session.ledger.due_open_runs, session.started_at):
+        if run.run_id in session.seen_open:
+            continue
+        is_behind = bool(run.opened_at and walked_from and run.opened_at < walked_from)
+        yield session.fetcher.by_id(run.run_id, is_listed=is_behind and not run.is_loaded)

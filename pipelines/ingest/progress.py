@@ -1,4 +1,4 @@
-"""What a load says of itself: how it goes on, and what it did in each scope."""
+"""What a load reports: how it goes on, and what it did in each scope."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -8,7 +8,7 @@ from pipelines.settings import Source
 
 
 class Progress(Protocol):
-    """Who is told how a load goes on."""
+    """Hears how a load goes on."""
 
     def scope_begins(self, source: Source, scope: str) -> None:
         """The scope's first request is about to be sent."""
@@ -19,24 +19,30 @@ class Progress(Protocol):
     def waits(self, source: Source, seconds: float) -> None:
         """The rate limit allows nothing for so long."""
 
+    def waits_for_lock(self, source: Source, scope: str, holder: str) -> None:
+        """Another session holds the scope: `holder` is its role, host and process."""
+
     def scope_ends(self, report: "ScopeReport") -> None:
         """The scope is done with."""
 
 
 class NullProgress:
-    """A progress that tells nobody."""
+    """Hears and does nothing."""
 
     def scope_begins(self, source: Source, scope: str) -> None:
-        """Tell nobody."""
+        """Do nothing."""
 
     def runs_fetched(self, source: Source, scope: str, runs: int) -> None:
-        """Tell nobody."""
+        """Do nothing."""
 
     def waits(self, source: Source, seconds: float) -> None:
-        """Tell nobody."""
+        """Do nothing."""
+
+    def waits_for_lock(self, source: Source, scope: str, holder: str) -> None:
+        """Do nothing."""
 
     def scope_ends(self, report: "ScopeReport") -> None:
-        """Tell nobody."""
+        """Do nothing."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,7 @@ class ScopeReport:
     `error` is None if all of it loaded, else one line; `is_transient`: trying again can help,
     but not before the API's budget resumes where `is_quota_spent`.
     `rows` are rows written by table, `requests` sent by endpoint, retries included; `quota` is
-    what the API announced last (see pace.Quota); `deleted` are runs found gone by a backfill.
+    what the API announced last; `deleted` are runs found gone by a backfill.
     High waters are UTC.
     """
 

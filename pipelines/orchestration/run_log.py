@@ -28,6 +28,11 @@ class FanOut:
         for one in self._told:
             one.waits(source, seconds)
 
+    def waits_for_lock(self, source: Source, scope: str, holder: str) -> None:
+        """Tell everyone."""
+        for one in self._told:
+            one.waits_for_lock(source, scope, holder)
+
     def scope_ends(self, report: ScopeReport) -> None:
         """Tell everyone."""
         for one in self._told:
@@ -47,6 +52,10 @@ class DagsterLogProgress(NullProgress):
     def waits(self, source: Source, seconds: float) -> None:
         """Say why nothing happens."""
         self._log.info(f"{source}: waiting {seconds:.0f} s for the rate limit")
+
+    def waits_for_lock(self, source: Source, scope: str, holder: str) -> None:
+        """Say for whom."""
+        self._log.info(f"{source} {scope}: waiting for {holder}")
 
     def scope_ends(self, report: ScopeReport) -> None:
         """Say what came of it; a failure as an error."""

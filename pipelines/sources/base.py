@@ -17,7 +17,9 @@ Rows = dict[str, list[tuple[Any, ...]]]
 class WalkState:
     """What an unfinished walk has learned so far (table `ingest.walks`).
 
-    `page_earliest` and `page_latest` are the starts of the last page that had any.
+    `page_earliest` and `page_latest` are the starts of the last page that had any. `runs_listed`
+    counts the runs shown, None for a walk that has not begun at the top; `longest_page` is in
+    runs; `announced_total` is the lowest total that the list has announced, None if none.
     """
 
     started_at: datetime
@@ -25,6 +27,9 @@ class WalkState:
     page_earliest: datetime | None = None
     page_latest: datetime | None = None
     list_order: ListOrder = "unknown"
+    runs_listed: int | None = None
+    longest_page: int | None = None
+    announced_total: int | None = None
 
 
 @dataclass(frozen=True)
@@ -119,78 +124,6 @@ class Rejected:
     payload: str
     error: str
     is_run: bool = True
-
-
-@dataclass(frozen=True)
-class Deferred:
-    """A run that could not be fetched; the next load asks for it by ID.
-
-    `is_transient`: it may well get it then.
-    """
-
-    run_id: str
-    error: str
-    is_transient: bool = True
-
-
-@dataclass(frozen=True)
-class NotFound:
-    """A run that the API no longer knows: asked for by ID, answered 404."""
-
-    run_id: str
-
-
-Outcome = FlatRun | Rejected | Deferred | NotFound
-
-
-# A kill costs the batch that is being committed, the one that is being filled and what is under
-# way (16): with 40 that is less than a page of details to ask for again, and a commit is cheap.
-_FULL_DETAILS = 40
-_FULL_BYTES = 2_000_000
-
-
-@dataclass
-class Batch:
-    """What is committed at once: outcomes with the digest of the run as listed, and the mark after.
-
-    `size` is in bytes of JSON; `details` are runs that were asked for one by one. `mark` is None
-    where the page goes on.
-    """
-
-    outcomes: list[tuple[Outcome, bytes | None]] = field(default_factory=list)
-    references: Rows = field(default_factory=dict)
-    watermark: Watermark | None = None
-    size: int = 0
-    details: int = 0
-
-    def add(
-        self,
-        outcome: Outcome | None,
-        listed_digest: bytes | None,
-        size: int,
-        references: Rows,
-        watermark: Watermark | None,
-        *,
-        is_detail: bool = False,
-    ) -> None:
-        """Add what came of one run, or a page's end."""
-        if outcome is not None:
-            self.outcomes.append((outcome, listed_digest))
-        self.size += size
-        self.details += is_detail
-        self.watermark = watermark
-        for table, rows in references.items():
-            self.references.setdefault(table, []).extend(rows)
-
-    @property
-    def is_full(self) -> bool:
-        """Whether it is to be committed before more is added."""
-        return self.size >= _FULL_BYTES or self.details >= _FULL_DETAILS
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is nothing to commit."""
-        return not self.outcomes and not self.references and self.watermark is None
 
 
 class RunSource(Protocol):

@@ -55,6 +55,10 @@ class Lines:
         """Say why nothing happens."""
         print(f"{source}: waiting {seconds:.0f} s for the rate limit", file=sys.stderr, flush=True)
 
+    def waits_for_lock(self, source: Source, scope: str, holder: str) -> None:
+        """Say for whom."""
+        print(f"{source} {scope}: waiting for {holder}", file=sys.stderr, flush=True)
+
     def scope_ends(self, report: ScopeReport) -> None:
         """Say what came of it."""
         print(scope_line(report), flush=True)
@@ -77,6 +81,10 @@ class _Bars:
     def waits(self, source: Source, seconds: float) -> None:  # noqa: ARG002
         if self._task is not None:
             self._bars.update(self._task, note=f"waiting {seconds:.0f} s for the rate limit")
+
+    def waits_for_lock(self, source: Source, scope: str, holder: str) -> None:  # noqa: ARG002
+        if self._task is not None:
+            self._bars.update(self._task, note=f"waiting for {holder}")
 
     def scope_ends(self, report: ScopeReport) -> None:
         if self._task is not None:

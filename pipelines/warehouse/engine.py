@@ -41,6 +41,10 @@ _SESSION = {
     "search_path": "pg_catalog",
     "standard_conforming_strings": "on",
     "statement_timeout": "0",
+    # A machine that dies with a lock holds it for a minute, and not for two hours.
+    "tcp_keepalives_count": "3",
+    "tcp_keepalives_idle": "30",
+    "tcp_keepalives_interval": "10",
 }
 # Only in a session of our own: what is set in one that a pooler shares would meet its other users.
 _PIN = b"""

@@ -1,350 +1,279 @@
-"""One scope's session with the warehouse: its lock, its mark, its load's row, its commits.
+"""One scope's session with the warehouse: its lock, its watermark, its load's row, its commits.
 
 Everything that a load knows of its own progress goes through here, in the transaction of the rows
 that it stands for: killed at any point, a load is simply an earlier watermark.
 """
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import psycopg
-from psycopg.rows import dict_row, scalar_row
 from psycopg.types.json import Jsonb, set_json_dumps
 
 from pipelines.errors import WarehouseError
-from pipelines.http.client import Client
-from pipelines.sources.base import (
-    Batch,
-    Deferred,
-    FlatRun,
-    NotFound,
-    Outcome,
-    Rejected,
-    RunSource,
-    WalkState,
-    Watermark,
-)
+from pipelines.http.json_decode import to_text
+from pipelines.sources.base import FlatRun, Rejected, RunSource, Watermark
+from pipelines.warehouse.batch import Batch, Deferred, FetchResult, NotFound
 from pipelines.warehouse.engine import reason
+from pipelines.warehouse.locks import LockedSession
+from pipelines.warehouse.outcomes import save_outcomes, save_unknown_fields, unknown_fields
 from pipelines.warehouse.queries import queries
-from pipelines.warehouse.writer import column_types, merge_references, merge_runs, unknown_fields
+from pipelines.warehouse.watermarks import read_watermark, save_watermark
+from pipelines.warehouse.writer import column_types, merge_references, merge_runs
 
-_LOCK_WAIT = "60s"
+Result = TypeVar("Result")
+
 # What a run holds is checked before it comes here; should a check be wrong, one run pays for it.
-_REFUSES_A_VALUE = (psycopg.DataError, psycopg.ProgrammingError)
+_REFUSES_A_VALUE = (
+    psycopg.DataError,
+    psycopg.ProgrammingError,
+    psycopg.errors.ProgramLimitExceeded,
+)
 
 
-@dataclass(frozen=True)
-class StoredRun:
-    """What is held of a run: its digest as listed; open, and to be asked for again by now."""
+class StoredRun(NamedTuple):
+    """What is held of a listed run: its digest as listed; open, and to be fetched again by now."""
 
     listed_digest: bytes | None
     is_open: bool
     is_due: bool
 
 
+class OpenRun(NamedTuple):
+    """A run that is to be asked for by ID; one that was never fetched has no rows yet."""
+
+    run_id: str
+    opened_at: datetime | None
+    is_loaded: bool
+
+
 @dataclass
 class LoadStats:
-    """What a load has done.
+    """What a load has committed.
 
-    Rows written by table; records set aside, and how many of them are runs without a
-    readable ID; runs still
-    owed with the reason; runs found deleted.
+    Rows written by table; records set aside, and how many of them are runs without a readable ID;
+    runs deferred to later loads with the reason; runs found deleted.
     """
 
     rows: Counter[str] = field(default_factory=Counter)
     rejected: int = 0
     without_id: int = 0
-    owed: dict[str, str] = field(default_factory=dict)
+    deferred: dict[str, str] = field(default_factory=dict)
     deleted: int = 0
+
+    def add(self, results: Iterable[FetchResult], written: Counter[str], deleted: int) -> None:
+        """Count what one batch has committed."""
+        self.rows += written
+        self.deleted += deleted
+        for result in results:
+            match result.outcome:
+                case Rejected(run_id=run_id, is_run=is_run):
+                    self.rejected += 1
+                    self.without_id += run_id is None and is_run
+                case Deferred(run_id=run_id, error=error):
+                    self.deferred[run_id] = error
+                case FlatRun(run_id=run_id):
+                    self.deferred.pop(run_id, None)
+                case _:
+                    pass
 
 
 class Ledger:
-    """The session of one load over one scope; made, used and closed in one thread at a time."""
+    """The session of one load over one scope; used in one thread at a time.
 
-    def __init__(self, connection: psycopg.Connection, source: RunSource, scope: str) -> None:
-        set_json_dumps(msgspec.json.encode, connection)
-        self.connection, self.source, self._scope = connection, source, scope
+    Methods other than `open`, `call` and `close` are called through `call`. `waits` is called with
+    the name of the session that holds the scope's lock.
+    """
+
+    def __init__(
+        self, url: str, source: RunSource, scope: str, waits: Callable[[str], None]
+    ) -> None:
+        name = f"{source.name} {scope}"
+        self._session = LockedSession(
+            url,
+            f"testruns {name}",
+            busy=f"{name} is being loaded",
+            waits=waits,
+            resume=self._resume,
+        )
+        self.source = source
         self.key = {"source": source.name, "scope": scope}
-        self.types = column_types(connection)
         self.sql = queries("ledger")
         self._known_fields: set[tuple[str, str]] = set()
-        self._sent_references: dict[str, dict[Any, tuple[Any, ...]]] = {}
+        self._written_references: dict[str, dict[Any, tuple[Any, ...]]] = {}
         self.load_id = 0
-        # Of a backfill alone, which notes the runs that it has met.
+        # Of a backfill alone, which notes the runs that it has seen.
         self.backfill_id: int | None = None
         self.watermark = self.watermark_before = Watermark()
         self.stats = LoadStats()
 
-    def take_lock(self) -> None:
-        """Hold the scope until this session ends, waiting up to a minute for another load.
+    @property
+    def connection(self) -> psycopg.Connection:
+        """The session as it is now; after a loss it is another."""
+        return self._session.connection
 
-        Raises WarehouseError naming who holds it.
-        """
-        lock = {"lock_name": f"testruns {self.source.name} {self._scope}"}
-        scalar = self.connection.cursor(row_factory=scalar_row)
-        if scalar.execute(self.sql["take_lock"], lock).fetchone():
-            return
-        self.connection.execute(f"set lock_timeout = '{_LOCK_WAIT}'")
+    def open(self) -> None:
+        """Connect and take the scope's lock. Raises WarehouseError naming who holds it."""
+        self._session.open()
+        set_json_dumps(msgspec.json.encode, self.connection)
         try:
-            self.connection.execute(self.sql["wait_for_lock"], lock)
-        except psycopg.errors.LockNotAvailable:
-            holder = scalar.execute(self.sql["lock_holder"], lock).fetchone() or "another load"
-            raise WarehouseError(
-                f"{self.source.name} {self._scope} is being loaded by {holder}; "
-                f"waited {_LOCK_WAIT} for it"
-            ) from None
-        finally:
-            self.connection.execute("set lock_timeout = 0")
+            self.types = self.call(lambda: column_types(self.connection))
+        except WarehouseError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End the session, and the lock with it."""
+        self._session.close()
+
+    def call(self, work: Callable[..., Result], *args: Any) -> Result:
+        """`work(*args)` in the session, or in a second one should the first be lost.
+
+        Raises WarehouseError when Postgres fails.
+        """
+        try:
+            return self._session.call(work, *args)
+        except psycopg.Error as error:
+            raise WarehouseError(f"the warehouse failed: {reason(error)}") from error
+
+    def _resume(self) -> None:
+        set_json_dumps(msgspec.json.encode, self.connection)
+        if not self.load_id:
+            return
+        row = self.connection.execute(self.sql["load_outcome"], {"load_id": self.load_id})
+        if row.fetchone() != ("running",):
+            raise WarehouseError("the session was lost, and another load has begun meanwhile")
 
     def begin(self, lookback: timedelta, started_at: datetime) -> Watermark:
-        """Read the mark and write the load's own row; the mark from which to walk.
+        """Write the load's own row; the watermark from which to walk."""
 
-        A mark made under other filters counts for nothing: what they hid lies before it.
-        """
-        with self.connection.transaction():
-            self.connection.execute(self.sql["mark_interrupted_loads"], self.key)
-            self.read_watermark()
-            window_from = self.watermark.high_water
-            begun = self.connection.execute(
-                self.sql["begin_load"],
-                {
-                    **self.key,
-                    "kind": "incremental",
-                    "window_from": window_from and window_from - lookback,
-                    "window_to": started_at,
-                    "high_water": self.watermark.high_water,
-                },
-            ).fetchone()
-            self.load_id = begun[0] if begun else 0
+        def window(high_water: datetime | None) -> dict[str, Any]:
+            return {
+                "kind": "incremental",
+                "window_from": high_water and high_water - lookback,
+                "window_to": started_at,
+            }
+
+        self._begin("begin_load", window)
         return self.watermark
 
-    def read_watermark(self) -> None:
-        """Take the scope's mark from the warehouse into `mark` and `mark_before`."""
-        row = self._dicts().execute(self.sql["read_mark"], self.key).fetchone()
-        if row is not None and row["filters"] == self.source.filters:
-            self.watermark = self.watermark_before = _watermark(row)
+    def _begin(
+        self, statement: str, window: Callable[[datetime | None], dict[str, Any]]
+    ) -> tuple[Any, ...]:
+        """Write the load's row by that statement; what it returns, the load's ID first."""
+        with self.connection.transaction():
+            self.connection.execute(self.sql["mark_interrupted_loads"], self.key)
+            watermark = read_watermark(self.connection, self.key, self.source.filters)
+            high_water = watermark.high_water
+            parameters = {**self.key, "high_water": high_water, **window(high_water)}
+            row = self.connection.execute(self.sql[statement], parameters).fetchone() or (0,)
+        self.watermark = self.watermark_before = watermark
+        self.load_id = row[0]
+        return row
 
-    def held(self, run_ids: list[str], now: datetime) -> dict[str, StoredRun]:
+    def stored_runs(self, run_ids: list[str], now: datetime) -> dict[str, StoredRun]:
         """What is held of these runs, by ID."""
-        rows = self.connection.execute(
-            self.sql["run_states"],
-            {"source": self.source.name, "run_ids": run_ids, "now": now},
-        )
+        params = {"source": self.source.name, "run_ids": run_ids, "now": now}
+        rows = self.connection.execute(self.sql["run_states"], params)
         return {run_id: StoredRun(*values) for run_id, *values in rows}
 
-    def due_open_runs(self, now: datetime) -> list[str]:
-        """IDs of open runs that are to be asked for now (`save_run_states` has the rule)."""
+    def due_open_runs(self, now: datetime) -> list[OpenRun]:
+        """Open runs that are to be asked for now (`save_run_states` has the rule)."""
         rows = self.connection.execute(self.sql["due_open_runs"], {**self.key, "now": now})
-        return [run_id for (run_id,) in rows]
+        return [OpenRun(*row) for row in rows]
 
-    def commit(self, batch: Batch, client: Client) -> None:
-        """Write a batch, its mark and the load's row, all or nothing.
+    def commit(self, batch: Batch) -> None:
+        """Write a batch, its watermark and the load's row, all or nothing.
 
-        Should Postgres refuse what a run holds, that run is owed and the others are written one by
-        one. Raises WarehouseError when it refuses the batch for another reason.
+        Should a run hold what cannot be written, it is put off and the others are written one by
+        one.
         """
         try:
-            try:
-                self._commit(batch, client)
-            except _REFUSES_A_VALUE:
-                self._commit_one_by_one(batch, client)
-        except psycopg.Error as error:
-            raise WarehouseError(f"the warehouse refused a batch: {reason(error)}") from error
+            self._commit(batch)
+        except Exception as error:
+            if not _is_of_one_run(error):
+                raise
+            self._commit_one_by_one(batch)
 
-    def _commit_one_by_one(self, batch: Batch, client: Client) -> None:
-        for one, listed_digest in batch.outcomes:
+    def _commit_one_by_one(self, batch: Batch) -> None:
+        for result in batch.results:
             try:
-                self._commit(Batch([(one, listed_digest)]), client)
-            except _REFUSES_A_VALUE as error:
-                if not isinstance(one, FlatRun):
+                self._commit(Batch([result]))
+            except Exception as error:
+                if not _is_of_one_run(error) or not isinstance(result.outcome, FlatRun):
                     raise
-                told = client.masked(f"the warehouse refuses the run: {reason(error)}")
-                self._commit(
-                    Batch([(Deferred(one.run_id, told, is_transient=False), None)]), client
-                )
-        self._commit(Batch(references=batch.references, watermark=batch.watermark), client)
+                self._commit(Batch([self._put_off(result, result.outcome, error)]))
+        self._commit(Batch(references=batch.references, watermark=batch.watermark))
 
-    def _commit(self, batch: Batch, client: Client) -> None:
-        # A run met twice counts as it was met last.
-        outcomes = {
-            (one.run_id, one.payload if isinstance(one, Rejected) else None): (one, listed_digest)
-            for one, listed_digest in batch.outcomes
-        }
-        runs = [one for one, _ in outcomes.values() if isinstance(one, FlatRun)]
-        rejected = [one for one, _ in outcomes.values() if isinstance(one, Rejected)]
-        owed = {one.run_id: one.error for one, _ in outcomes.values() if isinstance(one, Deferred)}
-        gone = [one.run_id for one, _ in outcomes.values() if isinstance(one, NotFound)]
-        written: Counter[str] = Counter()
-        fields = unknown_fields(self.source, runs) - self._known_fields
+    def _put_off(self, result: FetchResult, run: FlatRun, error: Exception) -> FetchResult:
+        """Deferred where Postgres refuses the run: that may change. Else set aside as JSON."""
+        masked = self.source.client.masked
+        if isinstance(error, psycopg.Error):
+            message = masked(f"the warehouse refuses the run: {reason(error)}")
+            deferred = Deferred(run.run_id, message, is_transient=False, opened_at=run.opened_at)
+            return FetchResult(deferred)
+        endpoint = self.source.run_endpoint if result.is_detail else self.source.list_endpoint
+        message = masked(f"cannot be written: {type(error).__name__} {error}")
+        rejected = Rejected(endpoint, run.run_id, masked(to_text(result.canonical)), message)
+        return replace(result, outcome=rejected)
+
+    def _commit(self, batch: Batch) -> None:
+        results = batch.latest
+        outcomes = [result.outcome for result in results]
+        runs = [outcome for outcome in outcomes if isinstance(outcome, FlatRun)]
+        rejected = sum(isinstance(outcome, Rejected) for outcome in outcomes)
+        not_found = [outcome.run_id for outcome in outcomes if isinstance(outcome, NotFound)]
+        fields = unknown_fields(self.source.columns, self.source.nested, runs) - self._known_fields
         references = {
-            table: [
-                row
-                for reference_id, row in {row[0]: row for row in rows}.items()
-                if self._sent(table).get(reference_id) != row
-            ]
+            table: [row for key, row in rows.items() if self._references(table).get(key) != row]
             for table, rows in batch.references.items()
         }
+        watermark = batch.watermark or self.watermark
+        written: Counter[str] = Counter()
+        scope = {**self.key, "load_id": self.load_id, "backfill_id": self.backfill_id}
         with self.connection.transaction():
             if runs:
                 written += merge_runs(self.connection, self.source, runs, self.types, self.load_id)
             written += merge_references(
                 self.connection, self.source, references, self.types, self.load_id
             )
-            self._save_run_states(outcomes.values())
-            if runs:
-                self._save_reconciliations(runs)
-            if gone:
-                self.connection.execute(
-                    self.sql["save_gone"], {"source": self.source.name, "run_ids": gone}
-                )
-            if runs:
-                self.connection.execute(
-                    self.sql["supersede_rejected"],
-                    {"source": self.source.name, "run_ids": [run.run_id for run in runs]},
-                )
-            if rejected:
-                self._save_rejected(rejected)
+            save_outcomes(self.connection, scope, results)
             if fields:
-                self._save_unknown_fields(fields)
-            deleted = self.reconcile(gone)
-            if batch.watermark is not None and batch.watermark != self.watermark:
-                self._save_watermark(batch.watermark)
-            self._update_load(written, len(rejected), batch.watermark or self.watermark, client)
+                save_unknown_fields(self.connection, scope, fields)
+            deleted = self.reconcile(not_found)
+            if watermark != self.watermark:
+                save_watermark(self.connection, self.key, self.source.filters, watermark)
+            self._update_load(written, rejected, watermark)
         # Only what is committed counts.
-        self.watermark = batch.watermark or self.watermark
+        self.watermark = watermark
         self._known_fields |= fields
-        for table, rows in references.items():
-            self._sent(table).update((row[0], row) for row in rows)
-        self.stats.rows += written
-        self.stats.rejected += len(rejected)
-        self.stats.without_id += sum(one.run_id is None and one.is_run for one in rejected)
-        self.stats.owed |= owed
-        for run in runs:
-            self.stats.owed.pop(run.run_id, None)
-        self.stats.deleted += deleted
+        for table, rows in batch.references.items():
+            self._references(table).update(rows)
+        self.stats.add(results, written, deleted)
 
-    def end(self, client: Client, error: str | None) -> None:
-        """Write how the load ended; `error` None: all loaded."""
-        with self.connection.transaction():
-            self._update_load(Counter(), 0, self.watermark, client)
-            outcome = "succeeded" if error is None else "failed"
-            self.connection.execute(
-                self.sql["end_load"],
-                {"load_id": self.load_id, "outcome": outcome, "error": error},
-            )
-
-    def _save_run_states(self, outcomes: Iterable[tuple[Outcome, bytes | None]]) -> None:
-        states: dict[str, tuple[str, bytes | None, bytes | None, bool, datetime | None, bool]] = {}
-        for one, listed in outcomes:
-            match one:
-                case FlatRun(run_id=run_id):
-                    states[run_id] = (run_id, listed, one.digest, one.is_open, one.opened_at, True)
-                case Deferred(run_id=run_id):
-                    # Open, so that it is asked for by ID; not met.
-                    states[run_id] = (run_id, None, None, True, None, False)
-                case Rejected(run_id=str(run_id)):
-                    states[run_id] = (run_id, listed, None, False, None, True)
-                case _:
-                    pass
-        if not states:
-            return
-        run_ids, listed_digests, contents, are_open, opened_at, are_met = map(
-            list, zip(*states.values(), strict=True)
-        )
-        self.connection.execute(
-            self.sql["save_run_states"],
-            {
-                **self.key,
-                "run_ids": run_ids,
-                "listed_digests": listed_digests,
-                "content_digests": contents,
-                "are_open": are_open,
-                "opened_at": opened_at,
-                "are_met": are_met,
-                "backfill_id": self.backfill_id,
-            },
-        )
-
-    def _save_reconciliations(self, runs: list[FlatRun]) -> None:
-        differing = [
-            (run.run_id, one.total, one.announced, one.loaded, one.repeated,
-             one.reason(is_open=run.is_open))
-            for run in runs
-            for one in run.differences
-        ]  # fmt: skip
-        columns = ("run_ids", "totals", "announced", "loaded", "repeated", "reasons")
-        told = zip(*differing, strict=True) if differing else ((),) * len(columns)
-        self.connection.execute(
-            self.sql["save_reconciliations"],
-            {
-                **self.key,
-                "load_id": self.load_id,
-                "met": [run.run_id for run in runs],
-                **dict(zip(columns, map(list, told), strict=True)),
-            },
-        )
-
-    def reconcile(self, gone: list[str]) -> int:  # noqa: ARG002
+    def reconcile(self, not_found: list[str]) -> int:  # noqa: ARG002
         """Runs newly marked as deleted, in the batch's transaction: none.
 
         A load that has not read a whole window concludes no deletion (design: deletes).
         """
         return 0
 
-    def _save_rejected(self, rejected: list[Rejected]) -> None:
-        self.connection.execute(
-            self.sql["save_rejected"],
-            {
-                **self.key,
-                "load_id": self.load_id,
-                "endpoints": [one.endpoint for one in rejected],
-                "run_ids": [one.run_id for one in rejected],
-                "payloads": [one.payload for one in rejected],
-                "payload_digests": [
-                    blake2b(one.payload.encode(), digest_size=16).digest() for one in rejected
-                ],
-                "errors": [one.error for one in rejected],
-            },
-        )
+    def end(self, error: str | None) -> None:
+        """Write how the load ended; `error` None: all loaded."""
+        with self.connection.transaction():
+            self._update_load(Counter(), 0, self.watermark)
+            outcome = "succeeded" if error is None else "failed"
+            self.connection.execute(
+                self.sql["end_load"],
+                {"load_id": self.load_id, "outcome": outcome, "error": error},
+            )
 
-    def _save_unknown_fields(self, fields: set[tuple[str, str]]) -> None:
-        tables, names = map(list, zip(*sorted(fields), strict=True))
-        self.connection.execute(
-            self.sql["save_unknown_fields"],
-            {
-                "source": self.source.name,
-                "load_id": self.load_id,
-                "tables": tables,
-                "fields": names,
-            },
-        )
-
-    def _save_watermark(self, watermark: Watermark) -> None:
-        walk = watermark.walk
-        self.connection.execute(
-            self.sql["save_mark"],
-            {
-                **self.key,
-                "high_water": watermark.high_water,
-                "cursor": watermark.cursor,
-                "started_at": walk and walk.started_at,
-                "newest_seen": walk and walk.newest_seen,
-                "page_earliest": walk and walk.page_earliest,
-                "page_latest": walk and walk.page_latest,
-                "list_order": walk.list_order if walk else "unknown",
-                "known_order": watermark.known_order,
-                "filters": self.source.filters,
-            },
-        )
-
-    def _update_load(
-        self, written: Counter[str], rejected: int, watermark: Watermark, client: Client
-    ) -> None:
+    def _update_load(self, written: Counter[str], rejected: int, watermark: Watermark) -> None:
+        client = self.source.client
         quota = client.rate_limiter.quota.as_json()
         self.connection.execute(
             self.sql["update_load"],
@@ -361,21 +290,10 @@ class Ledger:
             },
         )
 
-    def _sent(self, table: str) -> dict[Any, tuple[Any, ...]]:
-        return self._sent_references.setdefault(table, {})
-
-    def _dicts(self) -> psycopg.Cursor[dict[str, Any]]:
-        return self.connection.cursor(row_factory=dict_row)
+    def _references(self, table: str) -> dict[Any, tuple[Any, ...]]:
+        return self._written_references.setdefault(table, {})
 
 
-def _watermark(row: dict[str, Any]) -> Watermark:
-    walk = None
-    if row["started_at"] is not None:
-        walk = WalkState(
-            started_at=row["started_at"],
-            newest_seen=row["newest_seen"],
-            page_earliest=row["page_earliest"],
-            page_latest=row["page_latest"],
-            list_order=row["list_order"],
-        )
-    return Watermark(row["high_water"], row["cursor"], walk, row["known_order"])
+def _is_of_one_run(error: Exception) -> bool:
+    """Whether what a run holds has caused it, rather than the warehouse."""
+    return isinstance(error, _REFUSES_A_VALUE) or not isinstance(error, psycopg.Error)

@@ -5,6 +5,8 @@ recorded in `ingest.schema_versions`.
 """
 
 import hashlib
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import psycopg
@@ -15,8 +17,12 @@ from pipelines.resources import bundled
 
 _LOCK = 7_205_759_403_792_793  # any constant: one migration at a time in a database
 
+# Postgres refuses this to a role without CREATE on the database, even if the schema is there.
+_CREATE_SCHEMA = re.compile(r"^create schema if not exists (\w+);$", re.MULTILINE)
+
 _VERSIONS = """
 create schema if not exists ingest;
+
 create table if not exists ingest.schema_versions (
     version integer primary key,
     name text not null,
@@ -45,30 +51,56 @@ class _Migration:
 def migrate(connection: psycopg.Connection) -> list[str]:
     """Apply what is missing, and give the names of the files applied.
 
-    Safe to call from any number of processes at once. Raises WarehouseError for a file that has
-    changed since it was applied, for a schema that is newer than this version of testruns, and
-    for a Postgres older than 15.
+    Safe to call from any number of processes at once. Schemas that an administrator has made are
+    taken as they are. Raises WarehouseError for a file that has changed since it was applied, for a
+    schema that is newer than this version of testruns, for a Postgres older than 15, and for a
+    role that would have to create schemas and may not.
     """
     if connection.info.server_version < 150_000:
         raise WarehouseError("TESTRUNS_WAREHOUSE_URL: Postgres 15 or newer is needed")
     migrations = _migrations()
-    if _applied(connection) == {one.version: one.checksum for one in migrations}:
+    if _applied(connection) == {file.version: file.checksum for file in migrations}:
         _grant_to_reader(connection)
         return []
     with connection.transaction():
         connection.execute("select pg_advisory_xact_lock(%s)", (_LOCK,))
-        connection.execute(_VERSIONS)
         applied = _applied(connection)
         _check(migrations, applied)
-        missing = [one for one in migrations if one.version not in applied]
-        for one in missing:
-            connection.execute(one.statements.encode())
+        missing = [file for file in migrations if file.version not in applied]
+        create = _schema_filter(connection, [_VERSIONS, *(file.statements for file in missing)])
+        connection.execute(create(_VERSIONS))
+        for file in missing:
+            connection.execute(create(file.statements))
             connection.execute(
                 "insert into ingest.schema_versions (version, name, checksum) values (%s, %s, %s)",
-                (one.version, one.name, one.checksum),
+                (file.version, file.name, file.checksum),
             )
     _grant_to_reader(connection)
-    return [one.name for one in missing]
+    return [file.name for file in missing]
+
+
+def _schema_filter(connection: psycopg.Connection, statements: list[str]) -> Callable[[str], bytes]:
+    """Takes the creation of schemas that are there out of statements.
+
+    Raises WarehouseError where others are needed, and this role may not create them.
+    """
+    cursor = connection.cursor(row_factory=scalar_row)
+    existing = set(cursor.execute("select nspname::text from pg_namespace"))
+    wanted = dict.fromkeys(_CREATE_SCHEMA.findall("\n".join(statements)))
+    needed = [schema for schema in wanted if schema not in existing]
+    may_create = "select has_database_privilege(current_database(), 'create')"
+    if needed and not cursor.execute(may_create).fetchone():
+        raise WarehouseError(
+            "TESTRUNS_WAREHOUSE_URL: this role may not create schemas; an administrator creates "
+            f"{', '.join(needed)} for it"
+        )
+
+    def without_existing(text: str) -> bytes:
+        return _CREATE_SCHEMA.sub(
+            lambda match: match[0] if match[1] in needed else "", text
+        ).encode()
+
+    return without_existing
 
 
 def _migrations() -> list[_Migration]:
@@ -80,17 +112,17 @@ def _migrations() -> list[_Migration]:
 
 
 def _applied(connection: psycopg.Connection) -> dict[int, str]:
-    there = connection.cursor(row_factory=scalar_row).execute(
+    is_there = connection.cursor(row_factory=scalar_row).execute(
         "select to_regclass('ingest.schema_versions') is not null"
     )
-    if not there.fetchone():
+    if not is_there.fetchone():
         return {}
     rows = connection.execute("select version, checksum from ingest.schema_versions")
     return dict(rows.fetchall())
 
 
 def _check(migrations: list[_Migration], applied: dict[int, str]) -> None:
-    known = {one.version: one for one in migrations}
+    known = {file.version: file for file in migrations}
     for version, checksum in sorted(applied.items()):
         if version not in known:
             raise WarehouseError(

@@ -19,8 +19,6 @@ from pipelines.warehouse.queries import queries
 
 ColumnTypes = dict[str, dict[str, str]]
 _STAMPS = ("first_loaded_at", "loaded_at", "load_id")
-# Of an unknown field's name, which is part of a key; `extra` holds all of it.
-_NAME_LENGTH = 200
 
 
 def column_types(connection: psycopg.Connection) -> ColumnTypes:
@@ -40,11 +38,11 @@ def merge_runs(
     `loaded_at` is the transaction's start for all of them; `first_loaded_at` of a run that was
     there before is kept.
     """
-    held = connection.execute(
+    row = connection.execute(
         queries("ledger")["content_digests"],
         {"source": source.name, "run_ids": [run.run_id for run in runs]},
     ).fetchone()
-    loaded_at, digests = held or (None, {})
+    loaded_at, digests = row or (None, {})
     fresh = [run for run in runs if digests.get(run.run_id) != run.digest.hex()]
     parent = next(iter(source.columns))
     written: Counter[str] = Counter()
@@ -157,12 +155,12 @@ def merge_references(
     for table, rows in references.items():
         if rows:
             columns = source.reference_columns[table]
-            sent = [dict(zip(columns, row, strict=True)) for row in rows]
-            done = connection.execute(
-                _upsert(table, columns, types[table]), {"load_id": load_id, "rows": Jsonb(sent)}
+            records = [dict(zip(columns, values, strict=True)) for values in rows]
+            cursor = connection.execute(
+                _upsert(table, columns, types[table]), {"load_id": load_id, "rows": Jsonb(records)}
             )
-            if done.rowcount:
-                written[table] += done.rowcount
+            if cursor.rowcount:
+                written[table] += cursor.rowcount
     return written
 
 
@@ -173,11 +171,11 @@ def _upsert(table: str, columns: tuple[str, ...], types: dict[str, str]) -> sql.
         return sql.SQL(", ").join(parts)
 
     return sql.SQL(
-        "insert into {table} as held ({columns}, load_id) "
-        "select {columns}, %(load_id)s from jsonb_to_recordset(%(rows)s) as sent ({types}) "
+        "insert into {table} as stored ({columns}, load_id) "
+        "select {columns}, %(load_id)s from jsonb_to_recordset(%(rows)s) as incoming ({types}) "
         "on conflict (id) do update "
         "set {assignments}, loaded_at = now(), load_id = %(load_id)s "
-        "where ({held}) is distinct from ({excluded})"
+        "where ({stored}) is distinct from ({excluded})"
     ).format(
         table=_name(table),
         columns=listed(sql.Identifier(column) for column in columns),
@@ -188,27 +186,9 @@ def _upsert(table: str, columns: tuple[str, ...], types: dict[str, str]) -> sql.
         assignments=listed(
             sql.SQL("{0} = excluded.{0}").format(sql.Identifier(column)) for column in values
         ),
-        held=listed(sql.Identifier("held", column) for column in values),
+        stored=listed(sql.Identifier("stored", column) for column in values),
         excluded=listed(sql.Identifier("excluded", column) for column in values),
     )
-
-
-def unknown_fields(source: RunSource, runs: Iterable[FlatRun]) -> set[tuple[str, str]]:
-    """(table, path) of every field that went to `extra`, which is the last column."""
-    found: set[tuple[str, str]] = set()
-    for table, columns in source.columns.items():
-        if columns[-1] != "extra":
-            continue
-        for run in runs:
-            for row in run.rows[table]:
-                if row[-1] is None:
-                    continue
-                for key, value in row[-1].items():
-                    if key in source.nested and type(value) is dict:
-                        found.update((table, f"{key}.{inner}"[:_NAME_LENGTH]) for inner in value)
-                    else:
-                        found.add((table, key[:_NAME_LENGTH]))
-    return found
 
 
 def _name(table: str) -> sql.Identifier:

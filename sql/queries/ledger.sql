@@ -10,7 +10,7 @@ select pg_try_advisory_lock(hashtextextended(%(lock_name)s, 0)) as taken;
 select pg_advisory_lock(hashtextextended(%(lock_name)s, 0));
 
 -- name: lock_holder
--- Who holds the lock: the application name of the session (host and process).
+-- The application name (host and process) of the session that holds the lock.
 select activity.application_name
 from pg_locks as held
 inner join pg_stat_activity as activity on held.pid = activity.pid
@@ -23,6 +23,12 @@ where
     and ((held.classid::bigint << 32) | held.objid::bigint) = lock_key
     and held.pid <> pg_backend_pid();
 
+-- name: end_backend
+-- End the backend of a session of ours that was lost on its way here.
+select pg_terminate_backend(pid)
+from pg_stat_activity
+where pid = %(backend)s and application_name = %(name)s;
+
 -- name: mark_interrupted_loads
 -- Loads of this scope that never ended: whoever holds the lock now knows that they were killed.
 update ingest.loads
@@ -34,6 +40,12 @@ where source = %(source)s and scope = %(scope)s and outcome = 'running';
 insert into ingest.loads (source, scope, kind, window_from, window_to, watermark_before)
 values (%(source)s, %(scope)s, %(kind)s, %(window_from)s, %(window_to)s, %(high_water)s)
 returning load_id;
+
+-- name: load_outcome
+-- Whether a load still runs: the next load of its scope marks it as interrupted.
+select outcome
+from ingest.loads
+where load_id = %(load_id)s;
 
 -- name: update_load
 -- What the load has done so far; committed with every batch.
@@ -55,7 +67,7 @@ update ingest.loads
 set finished_at = now(), outcome = %(outcome)s, error = %(error)s
 where load_id = %(load_id)s;
 
--- name: read_mark
+-- name: read_watermark
 -- How far a scope is read, and the walk that is under way.
 select
     watermarks.high_water,
@@ -65,13 +77,16 @@ select
     walks.page_earliest,
     walks.page_latest,
     walks.list_order,
+    walks.runs_listed,
+    walks.longest_page,
+    walks.announced_total,
     walks.known_order,
     walks.filters
 from ingest.watermarks as watermarks
 inner join ingest.walks as walks using (source, scope)
 where source = %(source)s and scope = %(scope)s;
 
--- name: save_mark
+-- name: save_watermark
 -- The watermark and the walk, in the transaction of the rows that they stand for.
 with watermark as (
     insert into ingest.watermarks as held (source, scope, high_water, cursor)
@@ -83,11 +98,12 @@ with watermark as (
 
 insert into ingest.walks (
     source, scope, started_at, newest_seen, page_earliest, page_latest,
-    list_order, known_order, filters
+    list_order, runs_listed, longest_page, announced_total, known_order, filters
 )
 values (
     %(source)s, %(scope)s, %(started_at)s, %(newest_seen)s, %(page_earliest)s, %(page_latest)s,
-    %(list_order)s, %(known_order)s, %(filters)s
+    %(list_order)s, %(runs_listed)s, %(longest_page)s, %(announced_total)s, %(known_order)s,
+    %(filters)s
 )
 on conflict (source, scope) do update
     set
@@ -96,21 +112,24 @@ on conflict (source, scope) do update
         page_earliest = excluded.page_earliest,
         page_latest = excluded.page_latest,
         list_order = excluded.list_order,
+        runs_listed = excluded.runs_listed,
+        longest_page = excluded.longest_page,
+        announced_total = excluded.announced_total,
         known_order = excluded.known_order,
         filters = excluded.filters;
 
 -- name: run_states
--- What is held of the runs of a page; one that was gone and is listed again counts as changed.
+-- What is held of the runs of a page; one that was not found and is listed again counts as changed.
 -- Looked up one by one: a plan for all at once, made while the table is empty, is kept for all
 -- of the load, and reads through every run of the source.
-with asked as (select unnest(%(run_ids)s::text[]) as run_id)
+with listed as (select unnest(%(run_ids)s::text[]) as run_id)
 
 select
-    asked.run_id,
+    listed.run_id,
     held.listed_digest,
     held.is_open,
     held.is_due
-from asked
+from listed
 cross join
     lateral (
         select
@@ -119,14 +138,17 @@ cross join
             known.is_open
             and (known.next_check_at is null or known.next_check_at <= %(now)s) as is_due
         from ingest.run_states as known
-        where known.source = %(source)s and known.run_id = asked.run_id
+        where known.source = %(source)s and known.run_id = listed.run_id
         order by known.run_id
         limit 1
     ) as held;
 
 -- name: due_open_runs
--- Open runs of a scope that are to be asked for by ID now, the longest open last.
-select run_id
+-- Open runs of a scope that are to be asked for by ID now: those first that were asked for least.
+select
+    run_id,
+    opened_at,
+    content_digest is not null as is_loaded
 from ingest.run_states
 where
     source = %(source)s
@@ -134,22 +156,22 @@ where
     and is_open
     and gone_at is null
     and (next_check_at is null or next_check_at <= %(now)s)
-order by opened_at desc nulls first, run_id asc;
+order by unchanged_checks asc, opened_at desc nulls first, run_id asc;
 
 -- name: content_digests
 -- What of a batch is loaded already, and the time that all of its rows carry.
 select
     now() as loaded_at,
     (
-        select coalesce(jsonb_object_agg(asked.run_id, held.content_digest), '{}')
-        from unnest(%(run_ids)s::text[]) as asked (run_id)
+        select coalesce(jsonb_object_agg(batch.run_id, held.content_digest), '{}')
+        from unnest(%(run_ids)s::text[]) as batch (run_id)
         cross join
             lateral (
                 select encode(known.content_digest, 'hex') as content_digest
                 from ingest.run_states as known
                 where
                     known.source = %(source)s
-                    and known.run_id = asked.run_id
+                    and known.run_id = batch.run_id
                     and known.content_digest is not null
                 order by known.run_id
                 limit 1
@@ -170,7 +192,7 @@ select
     batch.content_digest,
     batch.is_open,
     batch.opened_at,
-    case when batch.is_met then %(backfill_id)s::bigint end as met_by_backfill_id
+    case when batch.is_seen then %(backfill_id)s::bigint end as seen_by_backfill_id
 from
     unnest(
         %(run_ids)s::text[],
@@ -178,8 +200,8 @@ from
         %(content_digests)s::bytea[],
         %(are_open)s::boolean[],
         %(opened_at)s::timestamptz[],
-        %(are_met)s::boolean[]
-    ) as batch (run_id, listed_digest, content_digest, is_open, opened_at, is_met)
+        %(are_seen)s::boolean[]
+    ) as batch (run_id, listed_digest, content_digest, is_open, opened_at, is_seen)
 on conflict (source, run_id) do update
     set
         scope = excluded.scope,
@@ -194,6 +216,9 @@ on conflict (source, run_id) do update
         backfill_id = coalesce(excluded.backfill_id, held.backfill_id),
         unchanged_checks = case
             when excluded.is_open and held.content_digest = excluded.content_digest
+                then held.unchanged_checks + 1
+            -- Deferred once more, still without a row.
+            when excluded.is_open and coalesce(held.content_digest, excluded.content_digest) is null
                 then held.unchanged_checks + 1
             else 0
         end,
@@ -235,14 +260,14 @@ with differing as (
             %(loaded)s::bigint[],
             %(repeated)s::bigint[],
             %(reasons)s::text[]
-        ) as told (run_id, total, announced, loaded, repeated, reason)
+        ) as compared (run_id, total, announced, loaded, repeated, reason)
 ),
 
 settled as (
     delete from ingest.reconciliations as held
     where
         held.source = %(source)s
-        and held.run_id = any(%(met)s)
+        and held.run_id = any(%(compared)s)
         and not exists (
             select from differing
             where differing.run_id = held.run_id and differing.total = held.total
@@ -278,11 +303,11 @@ on conflict (source, run_id, total) do update
     or held.repeated <> excluded.repeated
     or held.reason <> excluded.reason;
 
--- name: save_gone
+-- name: save_not_found
 -- Open runs that the API no longer knows are not asked for again.
 update ingest.run_states
 set gone_at = now()
-where source = %(source)s and run_id = any(%(run_ids)s) and gone_at is null;
+where source = %(source)s and run_id = any(%(not_found)s) and gone_at is null;
 
 -- name: save_rejected
 -- Records set aside, once for each payload.
@@ -311,7 +336,7 @@ on conflict (source, scope, endpoint, run_id, payload_digest) do update
     set last_load_id = excluded.last_load_id, error = excluded.error;
 
 -- name: save_unknown_fields
--- Fields without a column, told once.
+-- Fields without a column, a row each.
 insert into ingest.unknown_fields (source, table_name, field, first_load_id)
 select
     %(source)s,
@@ -371,26 +396,26 @@ update ingest.loads
 set backfill_id = %(backfill_id)s
 where load_id = %(load_id)s;
 
--- name: met_by_backfill
--- Which of these runs the backfill has met already.
-with asked as (select unnest(%(run_ids)s::text[]) as run_id)
+-- name: seen_by_backfill
+-- Which of these runs the backfill has seen already.
+with listed as (select unnest(%(run_ids)s::text[]) as run_id)
 
-select asked.run_id
-from asked
+select listed.run_id
+from listed
 cross join
     lateral (
         select known.run_id
         from ingest.run_states as known
         where
             known.source = %(source)s
-            and known.run_id = asked.run_id
+            and known.run_id = listed.run_id
             and known.backfill_id = %(backfill_id)s
         order by known.run_id
         limit 1
     ) as held;
 
--- name: unmet_runs
--- Runs of the window that the backfill has not met: they may be gone at the source. A run that
+-- name: unseen_runs
+-- Runs of the window that the backfill has not seen: they may be gone at the source. A run that
 -- never started belongs to every window that reaches up to now.
 select run_id
 from ingest.run_states
@@ -417,10 +442,10 @@ update ingest.rejected_records
 set retry_outcome = 'superseded'
 where
     source = %(source)s
-    and run_id = any(%(run_ids)s)
+    and run_id = any(%(superseded)s)
     and (retry_outcome is null or retry_outcome not in ('loaded', 'superseded'));
 
--- name: begin_retry
+-- name: begin_reparse
 -- The row of a load that parses rejected records again.
 insert into ingest.loads (source, scope, kind, watermark_before)
 values (%(source)s, %(scope)s, 'retry', %(high_water)s)
@@ -442,9 +467,9 @@ where
 order by rejected_id
 limit 50;
 
--- name: save_retried
+-- name: save_reparsed
 -- What became of records that were parsed again.
 update ingest.rejected_records as held
-set retried_at = now(), retry_outcome = retried.outcome
-from unnest(%(rejected_ids)s::bigint[], %(outcomes)s::text[]) as retried (rejected_id, outcome)
-where held.rejected_id = retried.rejected_id;
+set retried_at = now(), retry_outcome = reparsed.outcome
+from unnest(%(rejected_ids)s::bigint[], %(outcomes)s::text[]) as reparsed (rejected_id, outcome)
+where held.rejected_id = reparsed.rejected_id;

@@ -1,5 +1,6 @@
 """Killed at any moment, a load is an earlier watermark: the next one ends with the same tables."""
 
+import json
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from aiohttp import web
 
 from pipelines.ingest.load import load_source
 from pipelines.ingest.progress import ScopeReport
@@ -28,19 +30,45 @@ from tests.support.oracle import references, tables_of_postman, tables_of_testmo
 RUNS = "raw_postman.collection_runs"
 POSTMAN_RUNS = [postman_run(number) for number in range(230)]
 TESTMO_RUNS = [testmo_run(number) for number in range(1, 131)]
+# What no load can parse: details that are no object, and a record without an ID on each page.
+SPOILED = {"run-7", "run-90", "run-133", "run-229", "30", "128"}
+WITHOUT_ID = {"status": "finished", "name": "nobody"}
 EXPECTED = {
-    **tables_of_postman(POSTMAN_RUNS, POSTMAN),
-    **tables_of_testmo(TESTMO_RUNS, TESTMO),
+    **tables_of_postman([run for run in POSTMAN_RUNS if run["id"] not in SPOILED], POSTMAN),
+    **tables_of_testmo([run for run in TESTMO_RUNS if str(run["id"]) not in SPOILED], TESTMO),
     **references(TESTMO_RUNS, BOOKS, REFERENCES),
+}
+SET_ASIDE = {
+    *(("postman", run_id, "7") for run_id in SPOILED if run_id.startswith("run")),
+    *(("testmo", run_id, "7") for run_id in SPOILED if not run_id.startswith("run")),
+    ("postman", None, json.dumps(WITHOUT_ID)),
+    ("testmo", None, json.dumps(WITHOUT_ID)),
 }
 # The most that a batch may hold is a page of the list (design: "From bytes to rows").
 ONE_BATCH = 100
 
 
+class Spoiling(Deadly):
+    """Answers with details and records that nobody can parse."""
+
+    async def _serve(self, request: web.BaseRequest) -> web.Response:
+        response = await super()._serve(request)
+        if response.status == 200:
+            assert isinstance(response.body, bytes)
+            body = json.loads(response.body)
+            member = "runs" if "runs" in body else "run" if "run" in body else "result"
+            if isinstance(body[member], list):
+                body[member].append(WITHOUT_ID)
+            elif request.path.rpartition("/")[2] in SPOILED:
+                body[member] = 7
+            response.body = json.dumps(body).encode()
+        return response
+
+
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Deadly]:
     data = SandboxData(POSTMAN_RUNS, TESTMO_RUNS, BOOKS)
-    with Deadly(data, testmo_list_is_bare=True, requests_per_minute=1_000_000) as sandbox:
+    with Spoiling(data, testmo_list_is_bare=True, requests_per_minute=1_000_000) as sandbox:
         yield sandbox
 
 
@@ -74,6 +102,8 @@ def held(url: str) -> set[str]:
 
 def assert_whole(url: str) -> None:
     assert tables(url, {**POSTMAN, **TESTMO, **REFERENCES}) == EXPECTED
+    set_aside = query(url, "select source, run_id, payload from ingest.rejected_records")
+    assert sorted(set_aside, key=str) == sorted(SET_ASIDE, key=str)
 
 
 @dataclass(frozen=True)
@@ -248,5 +278,5 @@ def test_two_loads_at_once_fetch_and_write_everything_once(
     rows = Counter[str]()
     for report in reports:
         rows.update(report.rows)
-    assert rows[RUNS] == len(POSTMAN_RUNS)
-    assert rows["raw_testmo.automation_runs"] == len(TESTMO_RUNS)
+    assert rows[RUNS] == len(POSTMAN_RUNS) - 4
+    assert rows["raw_testmo.automation_runs"] == len(TESTMO_RUNS) - 2

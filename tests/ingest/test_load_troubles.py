@@ -9,67 +9,26 @@ from typing import Any
 
 import psycopg
 import pytest
-from aiohttp import web
 
 from pipelines.http.retry import RetryPolicy
 from pipelines.ingest.load import load_source
-from pipelines.ingest.progress import NullProgress, ScopeReport
-from pipelines.ingest.reparse import retry_rejected
+from pipelines.ingest.progress import ScopeReport
+from pipelines.ingest.reparse import reparse_rejected
 from pipelines.sandbox.data import SandboxData
 from pipelines.sandbox.server import Sandbox
-from pipelines.settings import Settings, Source
+from pipelines.settings import Settings
 from tests.support.contract import POSTMAN, REFERENCES, TESTMO
 from tests.support.db import query, tables
 from tests.support.factories import BOOKS, COLLECTION, postman_run, testmo_run
 from tests.support.oracle import tables_of_postman, tables_of_testmo
+from tests.support.tampering import Tampered, listed, replaced, with_members
 
 Json = dict[str, Any]
 Load = Callable[..., list[ScopeReport]]
-Change = Callable[[bytes], bytes]
 
 RUNS = "raw_postman.collection_runs"
 POSTMAN_KEY = "PMAK-0123456789abcdef-secret"
 TESTMO_TOKEN = "testmo_api_eyJpdiI6IlNlY3JldCJ9"
-
-
-class Tampered(Sandbox):
-    """A sandbox that changes its answers, or their status, where a path ends as told."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.changes: dict[str, Change | int] = {}
-
-    async def _serve(self, request: web.BaseRequest) -> web.Response:
-        response = await super()._serve(request)
-        for ending, change in self.changes.items():
-            if request.path.endswith(ending) and response.status == 200:
-                if isinstance(change, int):
-                    return web.Response(status=change, body=b"{}")
-                body = response.body
-                assert isinstance(body, bytes)
-                response.body = change(body)
-        return response
-
-
-def listed(change: Callable[[list[Any]], list[Any]], member: str = "runs") -> Change:
-    """A change of the list of a page."""
-
-    def changed(body: bytes) -> bytes:
-        page = json.loads(body)
-        page[member] = change(page[member])
-        return json.dumps(page).encode()
-
-    return changed
-
-
-def replaced(body: bytes) -> Change:
-    """Another body altogether."""
-    return lambda _body: body
-
-
-def with_members(**members: Any) -> Change:
-    """The same object with other members."""
-    return lambda body: json.dumps({**json.loads(body), **members}).encode()
 
 
 @pytest.fixture
@@ -249,30 +208,6 @@ def test_an_empty_list_may_be_spelled_as_php_spells_it(load: Load, sandbox: Tamp
         assert [(report.error, report.rows) for report in reports] == [(None, {}), (None, {})]
 
 
-def test_a_warehouse_that_goes_away_fails_the_scope_in_one_line(
-    load: Load, warehouse_url: str, sandbox: Tampered
-) -> None:
-    class Cutting(NullProgress):
-        def runs_fetched(self, source: Source, scope: str, runs: int) -> None:  # noqa: ARG002
-            query(
-                warehouse_url,
-                "select pg_terminate_backend(pid) from pg_stat_activity"
-                " where application_name like 'testruns %' and datname = current_database()",
-            )
-
-    reports = load(sandbox.settings, Cutting())
-    for report in reports:
-        assert report.error is not None
-        assert "warehouse" in report.error
-        assert "\n" not in report.error
-        assert report.is_transient
-
-    assert [report.error for report in load(sandbox.settings)] == [None, None]
-    assert_loaded(warehouse_url, ALL_POSTMAN, ALL_TESTMO)
-    outcomes = "select outcome, count(*) from ingest.loads group by 1 order by 1"
-    assert query(warehouse_url, outcomes) == [("interrupted", 2), ("succeeded", 2)]
-
-
 def test_no_warehouse_is_one_line_without_the_password(
     sandbox: Tampered, make_settings: Callable[[dict[str, str]], Any]
 ) -> None:
@@ -291,7 +226,7 @@ def test_no_warehouse_is_one_line_without_the_password(
 # Runs that cannot be had now
 
 
-def test_a_run_that_cannot_be_fetched_is_owed_and_loaded_the_next_time(
+def test_a_run_that_cannot_be_fetched_is_deferred_and_loaded_the_next_time(
     load: Load, warehouse_url: str, sandbox: Tampered
 ) -> None:
     sandbox.changes["/runs/run-2"] = 503
@@ -312,7 +247,7 @@ def test_a_run_that_cannot_be_fetched_is_owed_and_loaded_the_next_time(
     assert_loaded(warehouse_url, ALL_POSTMAN, ALL_TESTMO)
 
 
-def test_an_owed_run_is_asked_for_by_id_when_the_list_no_longer_shows_it(
+def test_a_deferred_run_is_asked_for_by_id_when_the_list_no_longer_shows_it(
     load: Load, warehouse_url: str, sandbox: Tampered
 ) -> None:
     sandbox.changes["/runs/run-2"] = 503
@@ -336,17 +271,6 @@ def test_an_api_that_gives_no_run_is_left_after_three(
     assert postman.error is not None
     assert str(status) in postman.error
     assert postman.is_transient is is_transient
-
-
-def test_a_run_that_vanishes_between_list_and_detail_is_no_failure(
-    load: Load, warehouse_url: str, sandbox: Tampered
-) -> None:
-    extra = {"id": "run-77", "status": "finished", "startedAt": "2026-05-01T11:59:00Z"}
-    sandbox.changes["/runs"] = listed(lambda runs: [extra, *runs])
-    sandbox_settings = {k: v for k, v in sandbox.settings.items() if k.startswith("POSTMAN")}
-
-    assert [report.error for report in load(sandbox_settings)] == [None]
-    assert tables(warehouse_url, POSTMAN) == tables_of_postman(ALL_POSTMAN, POSTMAN)
 
 
 # Records that cannot be parsed
@@ -771,7 +695,7 @@ def test_the_summary_of_a_failed_load_says_that_the_rest_is_loaded(
         "select outcome, error, rows_written from ingest.loads where source = 'postman'",
     )
     assert outcome == "failed"
-    assert error.startswith("1 run(s) owed to the next load, as run-2: ")
+    assert error.startswith("1 run(s) deferred to the next load, as run-2: ")
     assert written[RUNS] == 5
 
 
@@ -831,15 +755,15 @@ def test_a_reference_that_cannot_be_parsed_is_set_aside_and_parsed_again(
     )
 
     settings = make_settings(sandbox.settings)
-    _, [retried] = retry_rejected(settings, "testmo", warehouse_url)
-    assert retried.outcome == "expands.users.name: expected text, got a number"
+    _, [reparsed] = reparse_rejected(settings, "testmo", warehouse_url)
+    assert reparsed.outcome == "expands.users.name: expected text, got a number"
     # As if a later version took what this one refuses.
     query(
         warehouse_url,
         "update ingest.rejected_records set payload = replace(payload, '5', '\"Ada\"') returning 1",
     )
-    _, [retried] = retry_rejected(settings, "testmo", warehouse_url)
-    assert retried.outcome == "loaded"
+    _, [reparsed] = reparse_rejected(settings, "testmo", warehouse_url)
+    assert reparsed.outcome == "loaded"
     assert query(warehouse_url, "select name from raw_testmo.users order by id") == [
         ("Ada",),
         ("Bo",),
@@ -880,7 +804,7 @@ def test_a_run_that_was_gone_and_is_listed_again_as_it_was_is_no_longer_gone(
     assert query(warehouse_url, gone) == [(False,)]
 
 
-def test_a_run_that_the_warehouse_refuses_is_owed_and_costs_no_other_run(
+def test_a_run_that_the_warehouse_refuses_is_deferred_and_costs_no_other_run(
     load: Load, warehouse_url: str, sandbox: Tampered
 ) -> None:
     with psycopg.connect(warehouse_url, autocommit=True) as connection:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from pipelines.ingest.progress import ScopeReport
-from pipelines.ingest.reparse import retry_rejected
+from pipelines.ingest.reparse import reparse_rejected
 from pipelines.sandbox.data import SandboxData
 from pipelines.sandbox.server import Sandbox
 from pipelines.settings import Settings
@@ -31,7 +31,7 @@ def test_what_still_cannot_be_parsed_stays_with_the_reason_of_today(
 ) -> None:
     load(sandbox.settings)
     settings = make_settings(sandbox.settings)
-    _, (record,) = retry_rejected(settings, "postman", warehouse_url)
+    _, (record,) = reparse_rejected(settings, "postman", warehouse_url)
     assert record.run_id == "run-2"
     assert record.outcome == "executions[0].response.statusCode: a whole number beyond 32 bits"
     assert query(warehouse_url, "select count(*) from raw_postman.collection_runs") == [(1,)]
@@ -50,9 +50,9 @@ def test_a_record_that_parses_now_is_loaded_once(
     )
     settings = make_settings(sandbox.settings)
     for source in ("postman", "testmo"):
-        _, (record,) = retry_rejected(settings, source, warehouse_url)
+        _, (record,) = reparse_rejected(settings, source, warehouse_url)
         assert record.outcome == "loaded"
-        assert retry_rejected(settings, source, warehouse_url)[1] == []
+        assert reparse_rejected(settings, source, warehouse_url)[1] == []
     assert query(
         warehouse_url,
         "select count(*) from raw_postman.executions where run_id = 'run-2'"
@@ -74,4 +74,4 @@ def test_a_later_version_of_the_run_settles_what_was_set_aside(
         warehouse_url,
         "select retry_outcome from ingest.rejected_records where source = 'postman'",
     ) == [("superseded",)]
-    assert retry_rejected(make_settings(sandbox.settings), "postman", warehouse_url)[1] == []
+    assert reparse_rejected(make_settings(sandbox.settings), "postman", warehouse_url)[1] == []

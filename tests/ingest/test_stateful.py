@@ -21,7 +21,7 @@ from tests.support.cli import Done, command
 from tests.support.db import empty, query
 from tests.support.factories import BOOKS, COLLECTION, PROJECT, postman_run, testmo_run
 from tests.support.fast_clock import FastClock, in_haste
-from tests.support.truth import assert_warehouse_is
+from tests.support.oracle import assert_warehouse_is
 
 Json = dict[str, Any]
 

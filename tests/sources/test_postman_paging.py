@@ -25,7 +25,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.errors import ApiError, BadRequestError, PermanentError, TransientError
+from pipelines.errors import (
+    ApiError,
+    BadRequestError,
+    NotFoundError,
+    PermanentError,
+    QuotaSpentError,
+    TransientError,
+    UnauthorizedError,
+)
 from pipelines.sources.base import WalkState, Watermark
 from pipelines.sources.postman import paging
 from pipelines.sources.postman.api import RunPage
@@ -416,6 +424,61 @@ def test_a_cursor_that_has_expired_means_from_the_top() -> None:
     assert second.watermark == Watermark(ago(0), None, None, "newest_first")
 
 
+REFUSALS = [
+    BadRequestError("HTTP 400"),
+    NotFoundError("HTTP 404"),
+    PermanentError("HTTP 410"),
+    PermanentError("HTTP 414"),
+    BadRequestError("HTTP 422"),
+    TransientError("HTTP 500; tried 5 times"),
+]
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=str)
+def test_a_stored_cursor_that_is_refused_for_ever_leads_to_the_top_once_a_load(
+    refusal: ApiError,
+) -> None:
+    runs = RunList.of(history(55))
+    first = put_down(runs, pages=3)
+
+    class Refusing(RunList):
+        async def fetch(self, cursor: str | None) -> RunPage:
+            if cursor == first.watermark.cursor:
+                self.asked.append(cursor)
+                raise refusal
+            return await super().fetch(cursor)
+
+    refusing = Refusing(runs.places)
+    second = put_down(refusing, first.watermark)
+
+    assert second.error is refusal
+    assert refusing.asked[:2] == [first.watermark.cursor, None]
+    assert refusing.asked.count(first.watermark.cursor) == 2
+    assert second.ids[:30] == first.ids
+    # As soon as the API takes its cursors again, the walk closes.
+    third = walked(RunList(refusing.places), second.watermark)
+    assert set(second.ids) | set(third.ids) == refusing.ids
+    assert third.watermark.walk is None
+
+
+@pytest.mark.parametrize("failure", [UnauthorizedError("401"), QuotaSpentError("spent")], ids=str)
+def test_what_is_not_the_cursors_fault_keeps_it(failure: ApiError) -> None:
+    runs = RunList.of(history(55))
+    first = put_down(runs, pages=3)
+
+    class Failing(RunList):
+        async def fetch(self, cursor: str | None) -> RunPage:
+            self.asked.append(cursor)
+            raise failure
+
+    failing = Failing(runs.places)
+    second = put_down(failing, first.watermark)
+
+    assert second.error is failure
+    assert failing.asked == [first.watermark.cursor]
+    assert second.watermark == first.watermark
+
+
 def test_an_api_that_takes_no_cursor_at_all_is_given_up() -> None:
     class Forgetful(RunList):
         async def fetch(self, cursor: str | None) -> RunPage:
@@ -477,6 +540,118 @@ def test_a_list_that_ends_long_before_its_total_is_not_taken_for_whole(read: int
     # Nothing was proven: the next load reads the list from its top.
     assert ended.watermark == Watermark()
     assert set(walked(RunList(runs.places), ended.watermark).ids) == runs.ids
+
+
+@pytest.mark.parametrize("killed_after", [1, 2])
+def test_the_total_is_kept_with_a_walk_that_is_put_down(killed_after: int) -> None:
+    runs = RunList.of(history(45))
+    first = put_down(runs, pages=killed_after)
+
+    class Cut(RunList):
+        async def fetch(self, cursor: str | None) -> RunPage:
+            page = await super().fetch(cursor)
+            # It shows no total any more, and ends.
+            return replace(page, next_cursor=None, total=None)
+
+    second = put_down(Cut(runs.places), first.watermark)
+
+    assert isinstance(second.error, TransientError)
+    assert f"ended after {10 * (killed_after + 1)} runs and tells of 45" in str(second.error)
+    assert second.watermark == Watermark()
+    assert set(walked(RunList(runs.places), second.watermark).ids) == runs.ids
+
+
+class Emptied(RunList):
+    """A list whose page at `at` is empty so many times, and without a total or a next cursor."""
+
+    at = "19"
+    times = 0
+
+    async def fetch(self, cursor: str | None) -> RunPage:
+        page = await super().fetch(cursor)
+        if cursor == self.at and self.times:
+            self.times -= 1
+            return RunPage([], None, None)
+        return page
+
+
+def test_an_empty_page_to_which_a_cursor_led_is_fetched_again() -> None:
+    runs = Emptied(RunList.of(history(45)).places)
+    runs.times = 2
+
+    assert set(walked(runs).ids) == runs.ids
+    assert runs.asked.count("19") == 3
+
+
+@pytest.mark.parametrize("is_announced", [True, False])
+def test_an_empty_page_to_which_a_cursor_led_is_never_an_end(*, is_announced: bool) -> None:
+    class Lying(Emptied):
+        async def fetch(self, cursor: str | None) -> RunPage:
+            page = await super().fetch(cursor)
+            return page if is_announced else replace(page, total=None)
+
+    runs = Lying(RunList.of(history(45)).places)
+    runs.times = 1000
+    first = put_down(runs)
+    second = put_down(runs, first.watermark)
+
+    assert isinstance(first.error, TransientError)
+    assert "empty page" in str(first.error)
+    assert isinstance(second.error, TransientError)
+    assert second.watermark.high_water is None
+    runs.times = 0
+    third = walked(runs, second.watermark)
+    assert set(first.ids) | set(second.ids) | set(third.ids) == runs.ids
+
+
+def test_an_empty_page_behind_the_last_announced_run_is_an_end() -> None:
+    class Rounded(RunList):
+        async def fetch(self, cursor: str | None) -> RunPage:
+            page = await super().fetch(cursor)
+            last = str(len(self.places) - 1)
+            return replace(page, next_cursor=page.next_cursor or (last if page.runs else None))
+
+    runs = Rounded.of(history(40))
+    ended = walked(runs)
+
+    assert set(ended.ids) == runs.ids
+    assert ended.watermark.walk is None
+    assert len(runs.asked) == 5
+
+
+@pytest.mark.parametrize(
+    ("cursor", "reason"),
+    [
+        ("x" * 4097, "4,097 bytes"),
+        ("x" * 1_000_000, "1,000,000 bytes"),
+        ("half a \ud83d", "with a broken character"),
+        ("nul \0", "with a broken character"),
+    ],
+    ids=["long", "very long", "half a character", "NUL"],
+)
+def test_a_cursor_that_cannot_be_sent_is_a_broken_answer(cursor: str, reason: str) -> None:
+    class Absurd(RunList):
+        async def fetch(self, cursor_: str | None) -> RunPage:
+            page = await super().fetch(cursor_)
+            return replace(page, next_cursor=cursor) if len(self.asked) == 2 else page
+
+    runs = Absurd.of(history(45))
+    ended = put_down(runs)
+
+    assert isinstance(ended.error, PermanentError)
+    assert reason in str(ended.error)
+    assert len(str(ended.error)) < 200
+    assert len(ended.ids) == 20
+    assert set(walked(runs, ended.watermark).ids) == runs.ids
+
+
+@pytest.mark.parametrize("total", [-1, 2**63, 10**30])
+def test_a_total_that_is_absurd_does_not_count(total: int) -> None:
+    class Boasting(RunList):
+        async def fetch(self, cursor: str | None) -> RunPage:
+            return replace(await super().fetch(cursor), total=total)
+
+    assert set(walked(Boasting.of(history(45))).ids) == RunList.of(history(45)).ids
 
 
 def test_a_list_that_is_short_by_less_than_a_page_is_whole() -> None:

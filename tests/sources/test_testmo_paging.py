@@ -293,6 +293,23 @@ def test_an_error_of_the_api_ends_the_walk_where_it_can_be_picked_up() -> None:
     assert set(ended.ids) | set(second.ids) == set(range(55))
 
 
+@pytest.mark.parametrize("times", [2, 1000])
+def test_an_empty_page_that_was_announced_is_fetched_again_and_is_no_end(times: int) -> None:
+    class Emptied(RunList):
+        async def fetch(self, created_after: datetime | None, page: int) -> RunPage:
+            whole = await super().fetch(created_after, page)
+            is_emptied = 3 <= len(self.asked) < 3 + times
+            return RunPage([], [], has_next=False) if is_emptied else whole
+
+    runs = Emptied.of(history(45))
+    ended = put_down(runs)
+
+    assert isinstance(ended.error, TransientError) is (times > 2)
+    assert runs.requests() == (5 if times > 2 else 7)
+    second = walked(RunList(runs.runs), ended.watermark)
+    assert {*ended.ids, *second.ids} == {*runs.runs}
+
+
 def test_the_high_water_is_capped_at_the_moment_the_walk_began() -> None:
     runs = RunList.of(history(25))
     now = BEGIN + timedelta(seconds=5000)
@@ -326,7 +343,7 @@ def test_a_creation_that_cannot_be_read_is_handed_on_and_holds_nothing_up(create
 def test_a_page_of_nothing_but_records_that_cannot_be_read_is_passed() -> None:
     async def fetch(_created_after: datetime | None, page: int) -> RunPage:
         await asyncio.sleep(0)
-        pages: list[list[Any]] = [[None, 7, "x", [], {"id": "9"}, {}], [{"id": 5}], []]
+        pages: list[list[Any]] = [[None, 7, "x", [], {"id": "9"}, {}], [{"id": 5}], [{"id": 5}]]
         return RunPage(pages[page - 1], [], has_next=page < 3)
 
     async def through() -> list[list[Any]]:

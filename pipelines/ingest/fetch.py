@@ -1,0 +1,188 @@
+"""One run: as the list shows it or as the API gives it by ID, to rows or to why there are none."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pipelines.errors import (
+    ApiError,
+    NotFoundError,
+    QuotaSpentError,
+    TransientError,
+    UnauthorizedError,
+    UnparsableError,
+    UnreachableError,
+)
+from pipelines.http.json_decode import UndecodableRecord, to_text
+from pipelines.ingest.traceback_log import TracebackLog
+from pipelines.sources.base import BadReference, FlatRun, Rejected, RunSource
+from pipelines.sources.content import digest, sanitize
+from pipelines.sources.fields import BadFieldError, Json
+from pipelines.warehouse.batch import Deferred, FetchResult, NotFound
+
+# Failures that the next scope of the same source would meet as well.
+STOPS_THE_SOURCE = (UnauthorizedError, UnreachableError, QuotaSpentError)
+
+# An API that answers 404 for so many runs in a row that its list shows is asked for one in 25 of
+# the runs behind them, and for all again once it gives one.
+_MOST_UNKNOWN_IN_A_ROW = 10
+_PROBE_EVERY = 25
+
+
+@dataclass(frozen=True)
+class ListedRun:
+    """A run as sent, what can be stored of it, and its canonical JSON; no ID: `error` says why."""
+
+    sent: Any
+    record: dict[str, Any]
+    canonical: bytes
+    run_id: str | None
+    error: str = ""
+
+    @property
+    def digest(self) -> bytes:
+        """Changes when the run does."""
+        return digest(self.canonical)
+
+
+class Fetcher:
+    """The runs of one scope; whatever one of them holds, it costs no other run."""
+
+    def __init__(self, source: RunSource, scope: str, log: TracebackLog) -> None:
+        self._source, self._scope, self._log = source, scope, log
+        self._unknown_in_a_row = self._passed_over = 0
+
+    def listed(self, sent: Any) -> ListedRun:
+        """A run of a list, or a detail, with its ID if it has one."""
+        if isinstance(sent, UndecodableRecord):
+            return ListedRun(sent, {}, b"", None, sent.reason)
+        if not isinstance(sent, dict):
+            return ListedRun(sent, {}, b"", None, "expected an object")
+        record: Json = {}
+        canonical = b""
+        try:
+            record, canonical = sanitize(sent)
+            run_id = self._source.run_id(record)
+            if record is not sent and self._source.run_id(sent) != run_id:
+                raise BadFieldError("id", "holds NUL or half a character")
+        except BadFieldError as bad:
+            return ListedRun(sent, record, canonical, None, str(bad))
+        except Exception as error:  # noqa: BLE001 - of this record alone
+            return ListedRun(sent, record, canonical, None, self._unexpected(error, "a listed run"))
+        return ListedRun(sent, record, canonical, run_id)
+
+    def rejected(self, run: ListedRun) -> FetchResult:
+        """A listed run without an ID: nothing more can be asked about it."""
+        return FetchResult(
+            self._rejected(self._source.list_endpoint, None, _json(run.sent), run.error)
+        )
+
+    def bad_reference(self, bad: BadReference) -> FetchResult:
+        """An object that runs refer to and that could not be parsed."""
+        endpoint = f"{self._source.list_endpoint} {bad.member}"
+        rejected = self._rejected(endpoint, None, _json(bad.sent), bad.error, is_run=False)
+        return FetchResult(rejected)
+
+    def flat(self, run: ListedRun) -> FetchResult:
+        """A listed run that is whole, as rows."""
+        outcome = self._flat(self._source.list_endpoint, run.run_id or "", run)
+        return FetchResult(outcome, run.digest, run.canonical)
+
+    async def detail(self, run: ListedRun) -> FetchResult:
+        """A run that the list shows, fetched by ID."""
+        return await self.by_id(
+            run.run_id or "", run.digest, is_listed=True, opened_at=self._opened_at(run)
+        )
+
+    async def by_id(
+        self,
+        run_id: str,
+        listed_digest: bytes | None = None,
+        *,
+        is_listed: bool = False,
+        opened_at: datetime | None = None,
+    ) -> FetchResult:
+        """Fetch a run; one that cannot be had now is deferred.
+
+        `is_listed`: the list shows it, or did so and has not been read again since: a 404 defers
+        it as well, since an API that lists a run and does not know it contradicts itself.
+        """
+        if is_listed and self._is_passed_over():
+            error = f"not asked for: the API knew none of {_MOST_UNKNOWN_IN_A_ROW} runs it lists"
+            return FetchResult(Deferred(run_id, error, is_unknown=True, opened_at=opened_at))
+        endpoint = self._source.run_endpoint
+        try:
+            sent, references, _size = await self._source.fetch(self._scope, run_id)
+        except STOPS_THE_SOURCE:
+            raise
+        except NotFoundError as error:
+            if not is_listed:
+                return FetchResult(NotFound(run_id), is_detail=True)
+            self._unknown_in_a_row += 1
+            message = f"the list shows it, but {error}"
+            deferred = Deferred(run_id, message, is_unknown=True, opened_at=opened_at)
+            return FetchResult(deferred, is_detail=True)
+        except UnparsableError as error:
+            rejected = self._rejected(endpoint, run_id, to_text(error.body), str(error))
+            return FetchResult(rejected, listed_digest, is_detail=True)
+        except ApiError as error:
+            is_transient = isinstance(error, TransientError)
+            deferred = Deferred(run_id, str(error), is_transient, opened_at=opened_at)
+            return FetchResult(deferred, is_detail=True)
+        except Exception as error:  # noqa: BLE001 - of this run alone
+            message = self._unexpected(error, f"run {run_id}")
+            deferred = Deferred(run_id, message, is_transient=False, opened_at=opened_at)
+            return FetchResult(deferred, is_detail=True)
+        self._unknown_in_a_row = 0
+        run = self.listed(sent)
+        outcome = self._flat(endpoint, run_id, run)
+        return FetchResult(
+            outcome, listed_digest, run.canonical, references=references, is_detail=True
+        )
+
+    def _is_passed_over(self) -> bool:
+        if self._unknown_in_a_row < _MOST_UNKNOWN_IN_A_ROW:
+            return False
+        self._passed_over += 1
+        return self._passed_over % _PROBE_EVERY != 0
+
+    def _opened_at(self, run: ListedRun) -> datetime | None:
+        try:
+            return self._source.opened_at(run.record)
+        except BadFieldError:
+            return None
+
+    def _flat(self, endpoint: str, run_id: str, run: ListedRun) -> FlatRun | Rejected:
+        if run.run_id != run_id:
+            error = run.error or f"id: asked for {run_id}, got {run.run_id}"
+            return self._rejected(endpoint, run_id, _json(run.sent), error)
+        try:
+            return self._source.flatten(run.record, run.canonical)
+        except BadFieldError as bad:
+            return self._rejected(endpoint, run_id, _json(run.sent), str(bad))
+        except Exception as error:  # noqa: BLE001 - of this run alone
+            message = self._unexpected(error, f"run {run_id}")
+            return self._rejected(endpoint, run_id, _json(run.sent), message)
+
+    def _rejected(
+        self, endpoint: str, run_id: str | None, payload: str, error: str, *, is_run: bool = True
+    ) -> Rejected:
+        masked = self._source.client.masked
+        return Rejected(endpoint, run_id, masked(payload), masked(error), is_run=is_run)
+
+    def _unexpected(self, error: Exception, what: str) -> str:
+        return str(self._log.add(error, f"{self._source.name} {self._scope} {what}"))
+
+
+def _json(sent: Any) -> str:
+    """A record as JSON text, however deep it is nested."""
+    if isinstance(sent, UndecodableRecord):
+        return str(sent)
+    try:
+        return json.dumps(sent)
+    except RecursionError:
+        # It was decoded on a stack like that of a new thread, which is as good as empty.
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(json.dumps, sent).result()
