@@ -37,7 +37,7 @@ class PostmanRuns:
     def __init__(
         self, client: Client, settings: PostmanSettings, redactor: Redactor, lookback: timedelta
     ) -> None:
-        self.client = client
+        self.client, self.redactor = client, redactor
         self._sources = settings.run_sources
         self._lookback = lookback
         self._flattener = tables.Flattener(redactor)

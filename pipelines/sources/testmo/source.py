@@ -40,7 +40,7 @@ class TestmoRuns:
     def __init__(
         self, client: Client, settings: TestmoSettings, redactor: Redactor, lookback: timedelta
     ) -> None:
-        self.client = client
+        self.client, self.redactor = client, redactor
         self._filters = api.Filters(
             source_id=settings.source_ids,
             config_id=settings.config_ids,
