@@ -10,12 +10,28 @@ help: ## this list
 
 install: .venv/installed ## everything into .venv
 
-.venv/installed: requirements.lock pyproject.toml
+# uv installs the lock in seconds where pip takes minutes. It reads no configuration of pip's, so the
+# index and the certificates that pip is configured with are handed on, unless uv has its own.
+.venv/installed: requirements.lock requirements-uv.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "testruns needs Python 3.11 or newer; name one with make PYTHON=python3.12"; exit 2; }
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@set -e; pip_config() { $(PYTHON) -m pip config get "global.$$1" 2>/dev/null || true; }; \
+	index=$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$(pip_config index-url)}}; \
+	cert=$${SSL_CERT_FILE:-$${PIP_CERT:-$$(pip_config cert)}}; \
+	[ -z "$$index" ] || export UV_DEFAULT_INDEX="$$index"; \
+	[ -z "$$cert" ] || export SSL_CERT_FILE="$$cert"; \
+	if uv=$$(command -v uv); then \
+		uv venv --quiet --allow-existing --no-python-downloads \
+			--python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" .venv; \
+	else \
+		$(PYTHON) -m venv .venv; uv=$(BIN)/uv; \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+			--require-hashes -r requirements-uv.txt; \
+	fi; \
+	install() { "$$uv" pip install --quiet --python $(BIN)/python "$$@"; }; \
+	install --require-hashes -r requirements.lock; \
+	install --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m pipelines.transform.manifest
 	@touch $@
 
 demo: install ## the nightly job end to end: embedded Postgres, bundled sandbox APIs
@@ -50,8 +66,11 @@ lock: ## resolve the dependencies anew (needs uv)
 	uv pip compile --universal --generate-hashes --no-strip-extras --no-emit-index-url \
 		--no-header --no-annotate --python-version 3.11 --extra dev \
 		--output-file requirements.lock pyproject.toml
+	echo uv | uv pip compile --universal --generate-hashes --no-emit-index-url --no-header \
+		--no-annotate --python-version 3.11 --output-file requirements-uv.txt -
 
-wheel: install ## dist/*.whl, with sql/ and dbt_project/ inside
+wheel: install ## dist/*.whl, with sql/ and the parsed dbt_project/ inside
+	@$(BIN)/python -m pipelines.transform.manifest
 	$(BIN)/python -m hatchling build -t wheel
 
 clean: ## what can be made again; never .testruns, where runs may be

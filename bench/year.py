@@ -110,7 +110,7 @@ class Api:
     async def ask(self) -> None:
         """One request, in its turn. A refusal is waited for, as the client does."""
         while True:
-            async with self.rate_limiter.turn():
+            async with self.rate_limiter.acquire():
                 self.sent += 1
                 await asyncio.sleep(_LATENCY_SECONDS)
                 if isinstance(self._limits, PostmanLimits):
@@ -119,15 +119,14 @@ class Api:
                 else:
                     spent = None if self._limits.remaining else self._limits
                     headers = {}
-                told = {name.lower(): value for name, value in headers.items()}
+                announced = {name.lower(): value for name, value in headers.items()}
                 if spent is None:
                     self._limits.spend()
-                    self.rate_limiter.answered(told)
+                    self.rate_limiter.answered(200, announced)
                     return
                 self.refused += 1
-                told["retry-after"] = str(spent.reset_seconds)
-                self.rate_limiter.answered(told)
-                self.rate_limiter.refused(told)
+                announced["retry-after"] = str(spent.reset_seconds)
+                self.rate_limiter.answered(429, announced)
 
 
 def _now() -> float:

@@ -1,8 +1,7 @@
 """From two run histories to a Postgres warehouse; read it in the order in which the data flows.
 
 settings                            what is asked for
-client  transport  piecemeal        one polite request, decoded
-pace  gauges  announced             when it may go, for all processes of a machine
+http/                               one polite request, decoded; when it may go, for all machines
 postman/  testmo/                   api (fetch) → walk (which runs) → rows (flatten)
 fields  redact                      one value at a time
 warehouse/                          connect, schema, merge (COPY), ledger (watermarks, loads)

@@ -5,9 +5,6 @@ time); 2 bad usage or settings. Imports stay inside the commands: `load` needs n
 nor pandas, and `--help` needs nothing at all.
 """
 
-import atexit
-import gc
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,12 +14,19 @@ import click
 
 from pipelines.errors import SettingsError, TestrunsError
 from pipelines.sources.registry import REGISTRY, SOURCES
+from pipelines.terminal import output
 
 if TYPE_CHECKING:
-    from pipelines.ingest.progress import ScopeReport
     from pipelines.settings import Settings, Source
 
-_EPILOG = "Settings come from the environment or from .env here; see README.md."
+_EPILOG = """Settings come from the environment or from .env here; see README.md.
+
+Shell completion: eval "$(_TESTRUNS_COMPLETE=bash_source testruns)", or zsh_source, fish_source.
+"""
+
+_one_source = click.option("--source", type=click.Choice(SOURCES), help="Only this one.")
+_verbose = click.option("-v", "--verbose", is_flag=True, help="Show what each scope cost.")
+_file = click.Path(path_type=Path)
 
 
 @click.group(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
@@ -32,32 +36,35 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line; each complaint is a line on stderr."""
-    # What is imported is never garbage: to look through it again and again, and once more at the
-    # end, takes a fifth of what a command without work to do costs.
-    gc.set_threshold(100_000)
-    atexit.register(gc.freeze)
+    """Run the command line; what goes wrong is a line on stderr."""
+    output.open_streams()
+    status = _run()
+    if lost := output.lost_output():
+        output.note(f"the output could not be written: {lost}")
+        status = status or 1
+    sys.exit(status)
+
+
+def _run() -> int:
     try:
-        sys.exit(cli(standalone_mode=False) or 0)
-    except click.exceptions.Exit as ended:
-        sys.exit(ended.exit_code)
-    except click.ClickException as error:
+        return cli(prog_name="testruns", standalone_mode=False) or 0
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
-        sys.exit(error.exit_code)
+        return error.exit_code
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        usage = f" (see {context.command_path} --help)" if context else ""
+        output.note(f"{error.format_message()}{usage}")
+        return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        _complain("interrupted; what is loaded stays, the next load goes on from there")
-        sys.exit(130)
+        output.note("interrupted; what is loaded stays, the next load goes on from there")
+        return 130
     except SettingsError as error:
-        _complain(str(error))
-        sys.exit(2)
+        output.note(*str(error).splitlines())
+        return 2
     except TestrunsError as error:
-        _complain(str(error))
-        sys.exit(1)
-
-
-def _complain(message: str) -> None:
-    for line in message.splitlines():
-        click.echo(f"testruns: {line}", err=True)
+        output.note(str(error))
+        return 1
 
 
 def _settings() -> "Settings":
@@ -66,250 +73,155 @@ def _settings() -> "Settings":
     return load_settings()
 
 
+def _settings_to_show() -> "Settings":
+    from pipelines.terminal.demo import settings_to_show
+
+    return settings_to_show(_settings())
+
+
 @cli.command()
-@click.option("--source", type=click.Choice(SOURCES), help="Only this one.")
-def load(source: "Source | None") -> int:
+@_one_source
+@_verbose
+def load(source: "Source | None", *, verbose: bool) -> int:
     """Extract, flatten and load what is new; no dbt."""
-    settings = _settings()
-    sources = settings.require_source(source)
+    from pipelines.terminal import loading
 
-    from pipelines.ingest.load import load_source
-    from pipelines.terminal.progress import load_progress
-    from pipelines.warehouse.engine import open_warehouse
-
-    if source is None:
-        _say_what_is_left_out(settings)
-    url = open_warehouse(settings)
-    reports: list[ScopeReport] = []
-    with load_progress() as progress:
-        for one in sources:
-            reports += load_source(settings, one, url, progress)
-    return _exit_status(reports)
-
-
-def _say_what_is_left_out(settings: "Settings") -> None:
-    for name, spec in REGISTRY.items():
-        if name not in settings.configured_sources:
-            click.echo(f"{name}: not loaded, {spec.key_setting} is not set")
-
-
-def _exit_status(reports: "list[ScopeReport]") -> int:
-    failed = [report for report in reports if report.error is not None]
-    if not failed:
-        return 0
-    helps = (
-        "a later load may succeed"
-        if any(one.is_transient for one in failed)
-        else ("a later load will fail as well until this is mended")
-    )
-    names = ", ".join(f"{report.source} {report.scope}" for report in failed)
-    _complain(f"{len(failed)} of {len(reports)} scopes failed ({names}); {helps}")
-    return 1
+    return loading.load(_settings(), source, verbose=verbose)
 
 
 def _scope_options(command: Callable[..., int]) -> Callable[..., int]:
-    """An option for the scopes of each source, by whose name the command gets them."""
+    """An option for the scopes of each source, which the command gets by the source's name."""
     for name, spec in reversed(list(REGISTRY.items())):
-        command = click.option(
-            spec.scope_option, name, multiple=True, help=f"Only these {spec.scope_kind}s."
-        )(command)
+        only = f"Only these {spec.scope_kind}s."
+        command = click.option(spec.scope_option, name, multiple=True, help=only)(command)
     return command
 
 
 @cli.command()
 @click.option("--since", required=True, help="A date, or a time in ISO 8601.")
 @click.option("--until", help="The same; runs from then on are left alone. Default: now.")
-@click.option("--source", type=click.Choice(SOURCES), help="Only this one.")
+@_one_source
 @_scope_options
 @click.option("--dry-run", is_flag=True, help="Say how many requests it would take.")
+@_verbose
 def backfill(
     since: str,
     until: str | None,
     source: "Source | None",
     *,
     dry_run: bool,
-    **named: tuple[str, ...],
+    verbose: bool,
+    **scopes: tuple[str, ...],
 ) -> int:
-    """Re-read a window and reconcile it with the source; no watermark moves.
+    """Read a window again and reconcile it with the source.
 
-    A date without a zone is the business day in TESTRUNS_TIMEZONE.
+    No watermark moves. A date without a zone is the business day in TESTRUNS_TIMEZONE.
     """
-    settings = _settings()
-    from pipelines.ingest.backfill import (
-        Window,
-        backfill_source,
-        chosen_scopes,
-        estimate_source,
-        moment,
+    from pipelines.terminal import loading
+
+    return loading.backfill(
+        _settings(), since, until, source, scopes, dry_run=dry_run, verbose=verbose
     )
 
-    window = Window(
-        moment("--since", since, settings.testruns_timezone),
-        moment("--until", until, settings.testruns_timezone) if until else None,
-    )
-    chosen = chosen_scopes(settings, source, named)
-    if dry_run:
-        from pipelines.terminal.progress import estimate_line
 
-        estimates = [
-            estimate
-            for one, scopes in chosen.items()
-            for estimate in estimate_source(settings, one, scopes, window)
-        ]
-        for estimate in estimates:
-            click.echo(estimate_line(estimate))
-        return 1 if any(estimate.error for estimate in estimates) else 0
+@cli.command()
+@_one_source
+@click.option("--since", help="Only runs opened from then on. Default: the whole history.")
+@click.option("--fix", is_flag=True, help="Fetch what is missing or has changed.")
+def audit(source: "Source | None", since: str | None, *, fix: bool) -> int:
+    """Prove that every run is here: lists against the warehouse.
 
-    from pipelines.terminal.progress import load_progress
-    from pipelines.warehouse.engine import open_warehouse
+    Lists are read from end to end, a request a hundred runs. Exit status 1 while any run is
+    missing.
+    """
+    from pipelines.terminal import loading
 
-    url = open_warehouse(settings)
-    reports: list[ScopeReport] = []
-    with load_progress() as progress:
-        for one, scopes in chosen.items():
-            reports += backfill_source(settings, one, scopes, window, url, progress)
-    return _exit_status(reports)
+    return loading.audit(_settings(), source, since, fix=fix)
 
 
 @cli.command("retry-rejected")
 def retry_rejected() -> int:
-    """Parse rejected records again, after an upgrade."""
-    settings = _settings()
-    sources = settings.require_source()
+    """Parse rejected records again, after an upgrade.
 
-    from pipelines.ingest.reparse import reparse_rejected
-    from pipelines.warehouse.engine import open_warehouse
+    Exit status 1 as long as any of them is rejected still.
+    """
+    from pipelines.terminal import loading
 
-    url = open_warehouse(settings)
-    reports: list[ScopeReport] = []
-    for one in sources:
-        done, records = reparse_rejected(settings, one, url)
-        reports += done
-        for record in records:
-            run = record.run_id or "without a readable ID"
-            where = f"{record.source} {record.scope} run {run}"
-            click.echo(f"{record.rejected_id}: {where}: {record.outcome}")
-    rows = sum(sum(report.rows.values()) for report in reports)
-    click.echo(f"{rows:,} rows written")
-    return _exit_status(reports)
+    return loading.retry_rejected(_settings())
 
 
 @cli.command()
 @click.option("--full-refresh", is_flag=True, help="Rebuild incremental models from scratch.")
 def transform(*, full_refresh: bool) -> int:
     """Run dbt build over the warehouse."""
-    from pipelines.terminal.demo import shown_settings
+    from pipelines.terminal import building
 
-    settings = _shown(shown_settings(_settings()))
-    from pipelines.transform.build import transform as build
-    from pipelines.warehouse.engine import open_warehouse
+    return building.transform(_settings_to_show(), full_refresh=full_refresh)
 
-    report = build(
-        open_warehouse(settings),
-        timezone=settings.testruns_timezone,
-        target_path=settings.testruns_home / "dbt",
-        full_refresh=full_refresh,
-    )
-    click.echo(f"dbt: {report.models} models, {report.tests} tests in {report.seconds:.1f} s")
-    for line in report.warned_tests:
-        click.echo(f"  warns: {line}")
-    for line in [*report.errors, *report.failed_tests]:
-        _complain(f"dbt: {line}")
-    if report.skipped:
-        _complain(f"dbt: skipped {', '.join(report.skipped)}")
-    return 0 if report.succeeded else 1
+
+@cli.command("dbt", context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def dbt_command(arguments: tuple[str, ...]) -> int:
+    """Run dbt on this warehouse, its environment set.
+
+    As in: testruns dbt -- docs generate.
+    """
+    from pipelines.terminal import building
+
+    return building.dbt(_settings_to_show(), arguments)
 
 
 @cli.command()
-def nightly() -> int:
-    """Load, then transform: what the schedule runs, through Dagster."""
-    settings = _settings()
-    settings.require_source()
+@_verbose
+def nightly(*, verbose: bool) -> int:
+    """Load, then transform: what the schedule runs, in Dagster."""
+    from pipelines.terminal import building
 
-    from pipelines.orchestration.nightly import run_nightly
-    from pipelines.terminal.progress import load_progress, nightly_lines
-
-    _say_what_is_left_out(settings)
-    with load_progress() as progress:
-        report = run_nightly(settings, progress)
-    for line in nightly_lines(report):
-        click.echo(line)
-    for line in [*report.failures, *report.failed_checks]:
-        _complain(line)
-    return 0 if report.succeeded else 1
+    return building.nightly(_settings(), verbose=verbose)
 
 
 @cli.command()
 @click.option("--json", "as_json", is_flag=True, help="Everything, for programs.")
 def status(*, as_json: bool) -> int:
-    """Show watermarks, freshness, open runs, last loads, quota, rejected records."""
-    from pipelines.terminal.demo import shown_settings
+    """Show how far each history is read, and what needs a look.
 
-    settings = _shown(shown_settings(_settings()))
-    from pipelines.terminal.status import psql_command, read_status, status_lines
-    from pipelines.warehouse.engine import open_warehouse
+    Watermarks, last loads, quota left, open runs, rejected records, fields without a column.
+    """
+    settings = _settings_to_show()
+    from pipelines.terminal.show_status import show_status
 
-    url = open_warehouse(settings)
-    found = read_status(settings, url)
-    if as_json:
-        click.echo(json.dumps(found.as_json(), default=str, indent=2))
-    else:
-        click.echo("\n".join(status_lines(found, psql_command(settings, url))))
+    show_status(settings, as_json=as_json)
     return 0
 
 
 @cli.command()
-@click.option("--out", type=click.Path(path_type=Path), help="Default: TESTRUNS_HOME/reports.")
+@click.option("--out", type=_file, help="Default: report.html in TESTRUNS_HOME/reports.")
 @click.option("--since", help="A date, or a time in ISO 8601. Default: eight weeks of days.")
 @click.option("--until", help="The same; the report looks back from there. Default: now.")
-@click.option("--open", "show", is_flag=True, help="Show it in the browser.")
-def report(out: Path | None, since: str | None, until: str | None, *, show: bool) -> int:
+@click.option("--open", "is_opened", is_flag=True, help="Show it in the browser.")
+def report(out: Path | None, since: str | None, until: str | None, *, is_opened: bool) -> int:
     """Write one self-contained HTML page from the marts.
 
     It speaks of whole business days in TESTRUNS_TIMEZONE, of ten years at most.
     """
-    from pipelines.terminal.demo import shown_settings
+    from pipelines.terminal import building
 
-    settings = _shown(shown_settings(_settings()))
-    import webbrowser
-
-    from pipelines.ingest.backfill import moment
-
-    zone = settings.testruns_timezone
-    asked_since = moment("--since", since, zone) if since else None
-    asked_until = moment("--until", until, zone) if until else None
-
-    from pipelines.report.write import write_report
-    from pipelines.terminal.status import shown
-
-    written = write_report(settings, out, asked_since, asked_until)
-    click.echo(shown(written))
-    if show and not webbrowser.open(written.as_uri()):
-        _complain(f"no browser could be started; open {written.as_uri()}")
-    return 0
-
-
-def _shown(settings: "Settings") -> "Settings":
-    """Say so when it is the demo that is looked at."""
-    if settings.testruns_home.name == "demo" and not settings.configured_sources:
-        click.echo("no API is configured: this is the demo's warehouse", err=True)
-    return settings
+    return building.report(_settings_to_show(), out, since, until, is_opened=is_opened)
 
 
 @cli.command()
 def demo() -> int:
-    """Run the nightly job end to end on bundled sandbox APIs, without an account."""
+    """Run the nightly job on invented runs, without an account."""
     from pipelines.terminal.summary import run_demo
 
-    run_demo(_settings())
-    return 0
+    return run_demo(_settings())
 
 
 @cli.command()
 @click.option("--port", default=8765, show_default=True, help="0: any free one.")
-@click.option("--postman-runs", type=click.Path(path_type=Path), help="NDJSON, may be gzipped.")
-@click.option("--testmo-runs", type=click.Path(path_type=Path), help="NDJSON, may be gzipped.")
-@click.option("--testmo-books", type=click.Path(path_type=Path), help="JSON: sources, users, …")
+@click.option("--postman-runs", type=_file, help="NDJSON, may be gzipped.")
+@click.option("--testmo-runs", type=_file, help="NDJSON, may be gzipped.")
+@click.option("--testmo-books", type=_file, help="JSON: sources, users, …")
 @click.option(
     "--requests-per-minute",
     default=6000,
@@ -318,7 +230,7 @@ def demo() -> int:
 )
 @click.option(
     "--fault",
-    "asks",
+    "faults",
     multiple=True,
     metavar="NAME[:every=N][:after=N][:times=N][:endpoint=PATTERN]",
     help="What is to go wrong, at each request or at some; may be repeated.",
@@ -330,93 +242,69 @@ def sandbox(
     testmo_runs: Path | None,
     testmo_books: Path | None,
     requests_per_minute: int,
-    asks: tuple[str, ...],
+    faults: tuple[str, ...],
     *,
     list_faults: bool,
 ) -> int:
-    """Serve both APIs on loopback: a seeded history, or runs from files."""
-    from datetime import UTC, datetime
-
-    from pipelines.sandbox.faults import FAMILIES
-    from pipelines.sandbox.faults.plan import Faults, described
-    from pipelines.sandbox.files import read_files
-    from pipelines.sandbox.history import seeded_history
-    from pipelines.sandbox.server import serve_forever
+    """Serve both APIs on loopback, with invented runs or files."""
+    from pipelines.terminal.sandbox import serve, show_faults
 
     if list_faults:
-        for family, members in FAMILIES.items():
-            click.echo("\n  ".join([f"{family}:", *described(members)]))
-        return 0
-    try:
-        faults = Faults(*asks)
-        if postman_runs or testmo_runs or testmo_books:
-            data = read_files(postman_runs, testmo_runs, testmo_books)
-        else:
-            data = seeded_history(datetime.now(UTC))
-    except (ValueError, OSError) as error:
-        raise click.UsageError(str(error)) from None
-    try:
-        serve_forever(data, port, requests_per_minute, faults)
-    except OSError as error:
-        raise TestrunsError(str(error)) from None
+        show_faults()
+    else:
+        serve(port, (postman_runs, testmo_runs, testmo_books), requests_per_minute, faults)
     return 0
 
 
 @cli.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="The UI has no login.")
 @click.option("--port", default=3000, show_default=True, help="Of the web page.")
-def dev(port: int) -> int:
-    """Run Dagster's UI and daemon on the same settings; on the demo if nothing is configured."""
-    settings = _settings()
+def dev(host: str, port: int) -> int:
+    """Run Dagster's UI and daemon on the same settings.
 
-    from pipelines.settings import load_settings
-    from pipelines.terminal.demo import demo_settings, is_unconfigured
+    As long as nothing is configured, on the demo's sandbox and warehouse.
+    """
     from pipelines.terminal.dev import run_dev
 
-    if not is_unconfigured(settings):
-        return run_dev(settings, port=port, extra_environment={})
-    click.echo("no API is configured: Dagster runs on the demo's sandbox and warehouse", err=True)
-    with demo_settings(settings, anew=False) as variables:
-        return run_dev(
-            load_settings(variables, Path(variables["TESTRUNS_HOME"])),
-            port=port,
-            extra_environment=variables,
-        )
+    return run_dev(_settings(), host=host, port=port)
 
 
 @cli.group()
 def warehouse() -> None:
-    """Start or stop the embedded Postgres; commands start it by themselves."""
+    """Start or stop the embedded Postgres.
+
+    Commands that need it start it by themselves.
+    """
 
 
 @warehouse.command()
 def start() -> int:
     """Start it, for psql and BI tools."""
-    from pipelines.terminal.demo import shown_settings
-
-    settings = _embedded(_shown(shown_settings(_settings())))
-    from pipelines.terminal.status import psql_command
+    from pipelines.terminal.places import psql_command
     from pipelines.warehouse.engine import open_warehouse
 
-    click.echo(psql_command(settings, open_warehouse(settings)))
+    settings = _embedded_settings()
+    output.line(psql_command(settings, open_warehouse(settings)))
     return 0
 
 
 @warehouse.command()
 def stop() -> int:
     """Stop it; nothing is lost, the next command starts it again."""
-    from pipelines.terminal.demo import shown_settings
     from pipelines.warehouse.embedded.server import EmbeddedPostgres
 
-    settings = _embedded(_shown(shown_settings(_settings())))
-    stopped = EmbeddedPostgres(settings.testruns_home).stop()
-    click.echo("stopped" if stopped else "it was not running")
+    is_stopped = EmbeddedPostgres(_embedded_settings().testruns_home).stop()
+    output.line("stopped" if is_stopped else "it was not running")
     return 0
 
 
-def _embedded(settings: "Settings") -> "Settings":
+def _embedded_settings() -> "Settings":
+    from pipelines.terminal.demo import settings_to_show
+
+    settings = _settings()
     if settings.testruns_warehouse_url is not None:
         raise SettingsError("TESTRUNS_WAREHOUSE_URL: is set, so there is no embedded Postgres")
-    return settings
+    return settings_to_show(settings, may_be_new=True)
 
 
 if __name__ == "__main__":

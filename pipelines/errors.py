@@ -4,6 +4,7 @@ TestrunsError
 ├── SettingsError           a bad or missing setting; exit status 2, before any request
 ├── WarehouseError          Postgres cannot be reached, started, migrated or written
 ├── UnexpectedError         a fault of ours; names the log file with the traceback
+├── TransformError          dbt could not start, or gave up before the first model
 └── ApiError                an API said no, or nothing usable
     ├── TransientError          trying again later can help: time-outs, resets, 429, 5xx, cut bodies
     │   ├── UnreachableError        no connection was ever made: stops its whole source
@@ -32,6 +33,10 @@ class WarehouseError(TestrunsError):
 
 class UnexpectedError(TestrunsError):
     """What nobody expected; the message names the log file with the traceback."""
+
+
+class TransformError(TestrunsError):
+    """dbt could not start, or gave up before the first model."""
 
 
 class ApiError(TestrunsError):

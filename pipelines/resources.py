@@ -1,4 +1,4 @@
-"""Where `sql/` and `dbt_project/` lie: beside the package in a checkout, inside it in a wheel."""
+"""Where folders beside the package lie: in a checkout they do, in a wheel they are inside it."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def bundled(name: str) -> Path:
-    """Folder `name` ("sql" or "dbt_project"); it may be read-only.
+    """Folder `name` ("sql", "dbt_project" or "deploy/dagster"); it may be read-only.
 
     Raises FileNotFoundError if the installation is incomplete.
     """

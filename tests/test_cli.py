@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -12,8 +13,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from pipelines.sandbox.data import SandboxData
 from pipelines.sandbox.history import seeded_history
 from pipelines.sandbox.server import Sandbox
+from tests.support.db import query
+from tests.support.factories import BOOKS, postman_run
 
 Variables = dict[str, str]
 
@@ -215,8 +219,11 @@ def test_status_tells_the_url_without_its_password(variables: Variables, tmp_pat
     assert {row["outcome"] for row in status["last_loads"]} == {"succeeded"}
 
     for_people = run(tmp_path, variables, "status").stdout
-    assert "open runs" in for_people
-    assert "testmo 1" in for_people
+    assert "Open runs" in for_people
+    assert "role testruns_reader" in for_people
+    assert re.search(r"^Testmo\n.*\n  1  20", for_people, re.MULTILINE)
+    assert str(password) not in for_people
+    assert max(map(len, for_people.splitlines()[4:])) <= 80
 
 
 def test_a_dry_backfill_asks_for_no_run_and_writes_none(
@@ -226,9 +233,9 @@ def test_a_dry_backfill_asks_for_no_run_and_writes_none(
     done = run(tmp_path, variables, "backfill", "--since", "2020-01-01", "--dry-run")
     assert done.returncode == 0
     assert len(done.stdout.splitlines()) == 6
-    asked = [one.path for one in list(sandbox.requests)[sent:]]
-    assert asked
-    assert all(path.endswith("/runs") for path in asked)
+    paths = [request.path for request in list(sandbox.requests)[sent:]]
+    assert paths
+    assert all(path.endswith("/runs") for path in paths)
     with psycopg.connect(warehouse_url) as connection:
         row = connection.execute("select count(*) from ingest.loads").fetchone()
     assert row == (0,)
@@ -249,3 +256,79 @@ def test_a_backfill_that_makes_no_sense_is_one_line(
     done = run(tmp_path, variables, "backfill", *arguments)
     assert done.returncode == 2
     assert first_line(done).startswith(f"testruns: {complaint}")
+
+
+@pytest.mark.parametrize("command", ["status", "report", "transform"])
+def test_to_look_before_anything_is_set_up_makes_no_warehouse(tmp_path: Path, command: str) -> None:
+    done = run(tmp_path, {}, command)
+    assert done.returncode == 2
+    assert first_line(done).startswith("testruns: nothing is set up yet: try `testruns demo`")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_records_that_are_rejected_again_are_a_failure_until_one_is_healed(
+    warehouse_url: str, tmp_path: Path
+) -> None:
+    bad = postman_run(2)
+    bad["executions"] = "2147483648"
+    data = SandboxData([postman_run(1), bad], [], BOOKS)
+    with Sandbox(data, requests_per_minute=1_000_000) as sandbox:
+        variables = {
+            **sandbox.settings,
+            "TESTRUNS_WAREHOUSE_URL": warehouse_url,
+            "TESTRUNS_HOME": str(tmp_path / "home"),
+        }
+        assert "1 records rejected" in run(tmp_path, variables, "load").stdout
+        again = run(tmp_path, variables, "retry-rejected")
+        assert again.returncode == 1
+        assert first_line(again) == "testruns: 1 of 1 records are still rejected"
+        assert "executions" in again.stdout
+        # As if a later version took what this one refuses.
+        query(
+            warehouse_url,
+            "update ingest.rejected_records set payload = replace(payload, '\"2147483648\"', '[]')"
+            " returning 1",
+        )
+        healed = run(tmp_path, variables, "retry-rejected")
+        assert (healed.returncode, healed.stderr) == (0, "")
+        assert "1 records, " in healed.stdout
+
+
+@pytest.mark.parametrize("command", [[], ["warehouse"]])
+def test_the_help_of_every_command_is_whole_at_80_columns(
+    tmp_path: Path, command: list[str]
+) -> None:
+    done = run(tmp_path, {"COLUMNS": "80"}, *command, "--help")
+    assert done.returncode == 0
+    assert "..." not in done.stdout.partition("Commands:")[2]
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["load", "--sorce", "x"], "No such option '--sorce'."),
+        (["lod"], "No such command 'lod'."),
+        (["load", "--source", "jira"], "Invalid value for '--source'"),
+        (["backfill"], "Missing option '--since'."),
+        (["sandbox", "--fault", "nonsense"], "'nonsense'"),
+        (["dev", "--host", "203.0.113.1"], "--host, --port: cannot serve on 203.0.113.1:3000"),
+    ],
+)
+def test_bad_usage_is_one_line(
+    variables: Variables, tmp_path: Path, arguments: list[str], complaint: str
+) -> None:
+    done = run(tmp_path, variables, *arguments)
+    assert done.returncode == (1 if "dev" in arguments else 2)
+    assert first_line(done).startswith("testruns: ")
+    assert complaint in done.stderr
+
+
+def test_shell_completion_knows_the_commands(tmp_path: Path) -> None:
+    asking = {
+        "_TESTRUNS_COMPLETE": "bash_complete",
+        "COMP_WORDS": "testruns re",
+        "COMP_CWORD": "1",
+    }
+    done = run(tmp_path, asking)
+    assert done.stdout.split() == ["plain,report", "plain,retry-rejected"]

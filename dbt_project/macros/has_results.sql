@@ -1,4 +1,4 @@
-{#- Condition on `runs` (fct_test_runs): results of single tests are loaded of this run. Testmo
+{#- Condition on `runs` (int_test_run_statuses): results of single tests are loaded of this run. Testmo
     announces totals without them, so there the rows themselves are asked. -#}
 {% macro has_results(runs) -%}
     case {{ runs }}.system

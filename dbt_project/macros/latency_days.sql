@@ -1,7 +1,7 @@
 {#- How the latency of a request and day is kept true. A row looks at its own day and at the days
     before it (the windows), so that a run which comes, changes or goes touches its own day and as
-    many days after it as the windows reach back. A day of a collection is told by its version: a
-    digest of the runs from which it was computed, kept in each row. -#}
+    many days after it as the windows reach back. A day of a collection in an environment is known by
+    its version: a digest of the runs from which it was computed, kept in each row. -#}
 
 
 {#- How many days before its own a row looks at: the recent median's and the baseline's, less its
@@ -14,15 +14,19 @@
 {%- endmacro %}
 
 
-{#- Relation: the days of each collection on which requests were answered, with their version. -#}
+{#- Relation: the days of each collection and environment on which requests were answered, with their
+    version. -#}
 {% macro latency_days(runs) -%}
     (
         select
             collection_or_project_id as collection_id,
+            environment_id,
             business_date,
             md5(
                 string_agg(
-                    test_run_key || ' ' || extract(epoch from loaded_at), ',' order by test_run_key
+                    concat_ws(' ', test_run_key, extract(epoch from loaded_at), item_ids_recur),
+                    ','
+                    order by test_run_key
                 )
             ) as days_version
         from {{ runs }}
@@ -30,7 +34,7 @@
             system = 'postman'
             and business_date is not null
             and requests_total > requests_failed
-        group by collection_or_project_id, business_date
+        group by collection_or_project_id, environment_id, business_date
     )
 {%- endmacro %}
 
@@ -39,19 +43,19 @@
 {% macro delete_outdated_latencies(runs) -%}
     {%- if is_incremental() -%}
     with held as (
-        select distinct collection_id, business_date, days_version
+        select distinct collection_id, environment_id, business_date, days_version
         from {{ this }}
     ),
 
     changed as (
-        select collection_id, business_date
+        select collection_id, environment_id, business_date
         from (
             select * from held
             except
             select * from {{ latency_days(runs) }} as days
         ) as outdated
         union
-        select collection_id, business_date
+        select collection_id, environment_id, business_date
         from (
             select * from {{ latency_days(runs) }} as days
             except
@@ -63,6 +67,7 @@
     using changed
     where
         outdated.collection_id is not distinct from changed.collection_id
+        and outdated.environment_id is not distinct from changed.environment_id
         and outdated.business_date between changed.business_date
         and changed.business_date + {{ latency_reach() }}
     {%- endif -%}

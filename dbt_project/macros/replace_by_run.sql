@@ -13,7 +13,7 @@
 {#- Pre-hook: deletes every row of a run whose `version` columns differ from those in `current`,
     or that `current` no longer has.
 
-    all_runs  relation with the test_run_key of every run that the model may hold; keys_by_index
+    all_runs  relation with the test_run_key of every run that the model may hold; loose_index_scan
               finds them in the model itself, so that rows of a run leave even if its raw row was
               deleted by hand
     current   relation with a row for each run that belongs into the model

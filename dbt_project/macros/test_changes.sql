@@ -1,15 +1,22 @@
-{#- How one night's news reaches the marts of tests without a look at all days of all tests.
+{#- How one night's news reaches the models of tests without a look at all days of all tests.
 
-    A deleted or replaced run leaves no row behind to tell that its tests have changed. So
+    A deleted or replaced run leaves no row behind to show that its tests have changed. So
     int_test_results writes down what it takes away and what it adds, in its own transaction, once
     for each model that reads it (int_test_changes). A reader computes anew what changed and crosses
     off its entries, in its own transaction too: what fails stays on the list for the next build,
     and whatever the order of builds, each change reaches each reader. -#}
 
 
-{#- The models that keep rows of their own and have to be told of changes. -#}
+{#- The models that keep rows of their own and have to learn of changes. -#}
 {% macro readers_of_test_changes() -%}
-    {{ return(['dim_tests', 'fct_test_flakiness', 'fct_failure_clusters', 'fct_failure_streaks']) }}
+    {{ return(['int_tests', 'fct_test_flakiness', 'fct_failure_clusters', 'int_failure_streaks']) }}
+{%- endmacro %}
+
+
+{#- Pre-hook of int_test_results: what models of an earlier version have not taken in, nobody will. -#}
+{% macro forget_former_readers(changes) -%}
+    delete from {{ changes }}
+    where model_name != all(array{{ readers_of_test_changes() }})
 {%- endmacro %}
 
 
@@ -77,4 +84,26 @@
 {% macro forget_test_changes(changes) -%}
     delete from {{ changes }}
     where model_name = '{{ this.name }}'
+{%- endmacro %}
+
+
+{#- Pre-hook of int_outage_streaks: notes the tests of which a streak has become part of an outage, or
+    is none any more, from the day on which it began.
+
+    current  relation with the streaks that are part of an outage now -#}
+{% macro note_outage_changes(changes, current) -%}
+    {%- set existing = load_relation(this) -%}
+    {%- if existing is not none -%}
+    insert into {{ changes }} (model_name, test_environment_key, changed_from)
+    select
+        'fct_test_flakiness',
+        differing.test_environment_key,
+        min(differing.first_failed_date)
+    from (
+        (table {{ this }} except table {{ current }})
+        union all
+        (table {{ current }} except table {{ this }})
+    ) as differing
+    group by differing.test_environment_key
+    {%- endif -%}
 {%- endmacro %}

@@ -1,3 +1,30 @@
+{#- How far a Postman run has come, from its status in any case: queued, running, finished, cut_short or
+    unknown. The API says queued, running, finished and failed (a run that was cut short); its clients
+    and what stands between them have words of their own. -#}
+{% macro run_state(source_status) -%}
+    {%- set words = {
+        'queued': ['queued', 'pending', 'scheduled', 'waiting', 'created'],
+        'running': ['running', 'started', 'in progress', 'in_progress', 'in-progress'],
+        'finished': [
+            'finished', 'complete', 'completed', 'done', 'ok',
+            'success', 'successful', 'succeeded', 'pass', 'passed',
+        ],
+        'cut_short': [
+            'failed', 'fail', 'failure', 'error', 'errored', 'aborted', 'abort', 'canceled',
+            'cancelled', 'stopped', 'terminated', 'killed', 'interrupted', 'timeout', 'timed out',
+            'timed_out',
+        ],
+    } -%}
+    case
+        {%- for state, words_of_state in words.items() %}
+        when lower(btrim({{ source_status }})) in ('{{ words_of_state | join("', '") }}')
+            then '{{ state }}'
+        {%- endfor %}
+        else 'unknown'
+    end
+{%- endmacro %}
+
+
 {#- One status for both systems: queued, running, passed, failed, neutral or unknown.
 
     Postman's own status says whether the RUN worked, not whether its tests passed: `finished` is
@@ -6,14 +33,15 @@
 
     system         postman or testmo
     source_status  the system's own status, as text
+    run_state      run_state of it (Postman)
     failures       failed assertions and unanswered requests of a Postman run (null: none known) -#}
-{% macro test_run_status(system, source_status, failures) -%}
+{% macro test_run_status(system, source_status, run_state, failures) -%}
     case
         when {{ system }} = 'postman' then case
-            when {{ source_status }} in ('queued', 'running') then {{ source_status }}
-            when {{ source_status }} = 'failed' then 'failed'
-            when {{ source_status }} = 'finished' and {{ failures }} > 0 then 'failed'
-            when {{ source_status }} = 'finished' then 'passed'
+            when {{ run_state }} in ('queued', 'running') then {{ run_state }}
+            when {{ run_state }} = 'cut_short' then 'failed'
+            when {{ run_state }} = 'finished' and {{ failures }} > 0 then 'failed'
+            when {{ run_state }} = 'finished' then 'passed'
             else 'unknown'
         end
         when {{ system }} = 'testmo' then case {{ source_status }}

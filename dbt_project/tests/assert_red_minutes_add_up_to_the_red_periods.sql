@@ -19,7 +19,7 @@ periods as (
         system,
         coalesce(collection_or_project_id, '') as scope,
         sum(extract(epoch from red_until - red_from) / 60) as minutes_of_periods
-    from {{ ref('int_red_periods') }}
+    from {{ ref('int_scope_red_periods') }}
     group by system, coalesce(collection_or_project_id, '')
 
 )

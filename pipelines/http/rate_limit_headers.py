@@ -30,7 +30,35 @@ class Quota:
         return {name: value for name, value in vars(self).items() if value is not None}
 
 
-def quota(headers: Mapping[str, str], *, has_month: bool) -> Quota:
+@dataclass(frozen=True)
+class Announcement:
+    """All that one answer announces; seconds, None where it does not say.
+
+    `window_seconds` is the window's length, `reset` the time until it is over, `wait` the time
+    for which a refusal asks.
+    """
+
+    quota: Quota
+    window_seconds: float | None
+    reset: float | None
+    wait: float | None
+
+
+def announcement(headers: Mapping[str, str], now: float, *, has_month: bool) -> Announcement:
+    """Read an answer's headers, by lower-case name; `now` is in epoch seconds.
+
+    `has_month`: the API has a monthly budget, and `X-RateLimit-*` are of the month.
+    """
+    quota = _quota(headers, has_month=has_month)
+    return Announcement(
+        quota,
+        _window_seconds(headers, quota.limit),
+        _seconds(headers.get("ratelimit-reset"), now),
+        _wait(headers, now),
+    )
+
+
+def _quota(headers: Mapping[str, str], *, has_month: bool) -> Quota:
     """The counts; `X-RateLimit-*` are the month's, or the window's of an API that has no month."""
     limit, remaining = headers.get("ratelimit-limit"), headers.get("ratelimit-remaining")
     x_limit, x_remaining = headers.get("x-ratelimit-limit"), headers.get("x-ratelimit-remaining")
@@ -44,21 +72,16 @@ def quota(headers: Mapping[str, str], *, has_month: bool) -> Quota:
     )
 
 
-def window_seconds(headers: Mapping[str, str], limit: int | None) -> float | None:
+def _window_seconds(headers: Mapping[str, str], limit: int | None) -> float | None:
     """The length of the window with this limit; None where no policy tells it."""
     policy = re.search(rf"\b{limit};w=(\d{{1,6}})\b", headers.get("ratelimit-policy", ""))
     return float(policy[1]) if policy else None
 
 
-def reset(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds until the window is over; None where it is not told."""
-    return _seconds(headers.get("ratelimit-reset"), now)
-
-
-def wait(headers: Mapping[str, str], now: float) -> float | None:
+def _wait(headers: Mapping[str, str], now: float) -> float | None:
     """Seconds that a refusal asks to wait, in whichever spelling; None where it does not tell."""
-    told = (_seconds(headers.get(name), now) for name in _WAITS)
-    return next((one for one in told if one is not None), None)
+    waits = (_seconds(headers[name], now) for name in _WAITS if name in headers)
+    return next((wait for wait in waits if wait is not None), None)
 
 
 def _whole(value: str | None) -> int | None:

@@ -1,58 +1,43 @@
 """When the next request may go: as fast as the API's own headers allow, never into a refusal.
 
-Three gauges must all agree. The wait that a refusal told. The window that the API announces
-(Postman: `RateLimit-*` on each answer): what is left of it, less what is under way. And a ceiling
-over the last minute's own requests, the announced limit or else the setting: alone it keeps an API
-that announces nothing (Testmo), beside a window it makes up for resets that are told too early.
-All three are shared with the other processes of this machine that ask the same API.
-
-Where nothing is known, at the start, after a pause or a refusal, one request goes alone and its
-answer opens the rest: were it refused, it would be one and not sixteen.
+Permits come in small shares from the limits of the API key, which all processes of all machines
+have in common (`rate_limits`); what this process has learned meanwhile goes there with the next
+share. So a request costs no more than a look at what is held here.
 """
 
 import asyncio
+import os
+import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
+from functools import partial
 
-from pipelines.errors import QuotaSpentError
-from pipelines.http import rate_limit_headers as announced
-from pipelines.http.gauges import NOT_KNOWN, Gauges, SharedGauges
-from pipelines.http.rate_limit_headers import Quota
+from pipelines.errors import QuotaSpentError, WarehouseError
+from pipelines.http.leases import LEASE_SECONDS, Lease, Rules
+from pipelines.http.limit_store import LimitStore, MemoryStore
+from pipelines.http.rate_limit_headers import Quota, announcement
+from pipelines.http.rate_limits import LOOK_SECONDS, OUT_OF_ORDER, RateLimits
 
 LONGEST_WAIT_SECONDS = 300.0
-_WINDOW_SECONDS = 60.0
-# By Testmo's documentation: without Retry-After wait at least 60 seconds.
-_UNTOLD_WAIT_SECONDS = 60.0
-# Waits are told in whole seconds, and some servers round them down.
-_ROUNDING_SECONDS = 1.0
-# Our minute is longer than the API's by this share, since requests take their time to arrive.
-_MARGIN = 1 / 60
-# Unannounced, so many under way use the ceiling up at two seconds an answer; more would only be
-# refused together.
-_IN_FLIGHT_PER_CEILING = 1 / 30
-# Of a window that others use too, the last calls are theirs: at most this share.
-_MOST_SPARED = 0.03
-# Answers arrive in any order; a month's budget that rises by more than this is a new month's.
-_OUT_OF_ORDER = 100
-# What another process was told of the month is not older than this, or it does not count.
-_MONTH_SECONDS = 60.0
-# A probe that has not come back by then is lost, with the process that sent it.
-_SCOUT_SECONDS = 35.0
-# How often to look for the answers of other processes.
-_LOOK_SECONDS = 0.2
+# A share is what a second needs, and no less than this.
+_LEAST_SHARE = 16
+_SHARE_SECONDS = 1.0
+# So often a process says that its requests are still under way.
+_STILL_THERE_SECONDS = 60.0
+_NOTHING = Lease(0, 0.0)
 
 
 class RateLimiter:
-    """The turns of one API, shared by all requests to it.
+    """Permits to ask one API, for all requests of this process to it.
 
     `per_minute` is the ceiling where the API announces none. `monthly_reserve` is the number of
     the month's calls that is never touched; None: the API has no monthly budget, and its
-    `X-RateLimit-*` are the window's. `shared` is the file through which this machine's processes
-    keep one pace; None: this pacer is alone. `clock` gives seconds since the epoch.
+    `X-RateLimit-*` are the window's. `store` keeps the limits of the API key; None: this limiter
+    is alone. `clock` gives seconds since the epoch; `waits` is called with the seconds of a wait.
     """
 
     def __init__(
@@ -60,204 +45,220 @@ class RateLimiter:
         per_minute: int,
         *,
         monthly_reserve: int | None = None,
-        shared: Path | None = None,
+        store: LimitStore | None = None,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         waits: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
-        self._per_minute, self._reserve = per_minute, monthly_reserve
-        self._clock, self._sleep, self._waits = clock, sleep, waits
-        self._gauges = SharedGauges(shared, clock)
-        self._gate = asyncio.Lock()
-        self._answered = asyncio.Event()
+        self._rules = Rules(per_minute, monthly_reserve)
+        self._store: LimitStore = MemoryStore() if store is None else store
+        self._clock, self.sleep, self._waits = clock, sleep, waits
+        self._process = f"{socket.gethostname()}:{os.getpid()}:{os.urandom(4).hex()}"
+        # As they were when the last share came, and what was learned here since then.
+        self._limits = RateLimits()
+        self._news: list[Callable[[RateLimits], None]] = []
+        self._lease, self._unused, self._used = _NOTHING, 0, 0
+        self._leased_at: float | None = None
+        self._taken_by_others = 0
+        self._is_urgent = False
         self._in_flight = 0
+        self._gate, self._leasing = asyncio.Lock(), asyncio.Lock()
+        self._answered = asyncio.Event()
+        self._renewal: asyncio.Task[None] | None = None
         self.quota = Quota()
         self.waited_seconds = 0.0
         self.refusals = 0
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
+    async def acquire(self) -> AsyncIterator[None]:
         """Wait until a request may go, and count it as in flight while it is under way.
 
-        Raises QuotaSpentError instead of waiting more than five minutes or touching the reserve.
+        Raises QuotaSpentError instead of waiting more than five minutes or touching the reserve,
+        WarehouseError where the limits cannot be read.
         """
         async with self._gate:
             is_probe = await self._wait()
         try:
             yield
         finally:
-            with self._gauges as gauges:
-                self._count(gauges, -1)
-                if is_probe:
-                    gauges.probe_until = 0.0
+            self._in_flight -= 1
+            if is_probe:
+                self._learn(RateLimits.probe_ended)
             self._answered.set()
+            if self._renewal is None or self._renewal.done():
+                self._renewal = asyncio.ensure_future(self._renew())
+
+    async def close(self) -> None:
+        """Give back what was not used, and tell what was learned last."""
+        if self._renewal is not None:
+            self._renewal.cancel()
+        if self._leased_at is not None:
+            with suppress(WarehouseError):  # without a word the permits come free in seconds
+                async with self._leasing:
+                    await self._exchange(0)
+        await self._store.close()
+
+    def _now(self) -> float:
+        return self._clock() + self._store.ahead_seconds
 
     async def _wait(self) -> bool:
-        """Take the next turn; whether it is a probe's."""
+        """Use the next permit; whether it is a probe's."""
         while True:
-            now = self._clock()
-            with self._gauges as gauges:
-                self._check_month(gauges, now)
-                until = self._next_turn(gauges, now)
-                if until is None:
-                    is_probe = bool(gauges.must_probe)
-                    if is_probe:
-                        gauges.probe_until = now + _SCOUT_SECONDS
-                    gauges.push(now)
-                    self._count(gauges, 1)
-                    return is_probe
-                is_idle = not gauges.in_flight(now)
-            if until - now > LONGEST_WAIT_SECONDS:
-                raise QuotaSpentError(f"the rate limit is used up; {_resumes(until)}")
-            if not self._in_flight and until - now > 1:
-                self._waits(until - now)
+            now = self._now()
             self._answered.clear()
-            await self._pause(until - now)
-            self.waited_seconds += max(0.0, self._clock() - now)
+            self._check_month(now)
+            if self._may_go(now):
+                self._unused -= 1
+                self._used += 1
+                self._in_flight += 1
+                self._learn(partial(RateLimits.requested, at=now))
+                return self._lease.is_probe
+            look_at = await self._lease_more(now)
+            if look_at is None:
+                continue
+            if look_at - now > LONGEST_WAIT_SECONDS:
+                until = max(look_at, self._limits.not_before)
+                raise QuotaSpentError(f"the rate limit is used up; {_resumes(until)}")
+            if not self._in_flight and look_at - now > 1:
+                self._waits(look_at - now)
+            is_idle = not self._in_flight
+            await self._pause(look_at - now)
+            paused_until = self._now()
+            self.waited_seconds += max(0.0, paused_until - now)
             if is_idle:
-                # What was announced before a pause is old: others may use the key as well.
-                with self._gauges as gauges:
-                    gauges.must_probe = 1
+                self._learn(partial(RateLimits.paused, process=self._process, now=paused_until))
 
-    def _count(self, gauges: Gauges, change: int) -> None:
-        self._in_flight += change
-        gauges.count_in_flight(self._gauges.owner, self._in_flight, self._clock())
+    def _may_go(self, now: float) -> bool:
+        """Whether a permit is held and nothing learned since speaks against it."""
+        limits, lease = self._limits, self._lease
+        if not self._unused or now >= lease.expires_at or now < limits.nothing_before:
+            return False
+        if lease.in_flight is not None and self._in_flight >= lease.in_flight:
+            return False
+        remaining = limits.window_remaining
+        taken = self._in_flight + self._taken_by_others
+        return remaining is None or lease.is_probe or remaining - limits.spare > taken
+
+    async def _lease_more(self, now: float) -> float | None:
+        """Get another share; None: there is one, else the time to look again."""
+        lease, limits = self._lease, self._limits
+        if self._unused and lease.in_flight is not None and self._in_flight >= lease.in_flight:
+            return now + LEASE_SECONDS
+        if self._leased_at is not None and not self._is_urgent:
+            expected = limits.room(self._rules, self._process, self._in_flight, 1, now)
+            is_old = now >= self._leased_at + LOOK_SECONDS and limits.others(self._process)
+            is_up_to_others = is_old and expected.look_at <= now + LOOK_SECONDS
+            if not expected.permits and not is_up_to_others:
+                return expected.look_at
+        # To its end, even if who asks is cancelled: permits that nobody knew of would be lost.
+        await asyncio.shield(self._lease_now())
+        return None if self._unused else self._lease.look_at
+
+    async def _lease_now(self) -> None:
+        async with self._leasing:
+            if not self._may_go(self._now()):
+                await self._exchange(self._wanted())
+
+    def _wanted(self) -> int:
+        """Permits for about a second, at the rate of the last share."""
+        if self._leased_at is None:
+            return _LEAST_SHARE
+        seconds = max(self._now() - self._leased_at, 0.1)
+        return max(_LEAST_SHARE, int(self._used / seconds * _SHARE_SECONDS))
+
+    async def _exchange(self, most: int) -> None:
+        """Tell what was learned, give back what was not used, and lease at most so many permits."""
+        news, self._news, self._unused = self._news, [], 0
+
+        def change(limits: RateLimits) -> tuple[float, Lease, RateLimits]:
+            now = self._now()
+            if self._leased_at is None:
+                limits.joined(now)
+            for learn in news:
+                learn(limits)
+            lease = limits.lease(self._rules, self._process, self._in_flight, most, now)
+            return now, lease, deepcopy(limits)
+
+        try:
+            leased_at, self._lease, self._limits = await self._store.update(change)
+        except BaseException:
+            self._news = news + self._news
+            raise
+        self._unused, self._used, self._is_urgent = self._lease.permits, 0, False
+        self._leased_at = leased_at
+        self._taken_by_others = self._limits.taken_by_others(self._process, leased_at)
+        for learn in self._news:
+            learn(self._limits)
+
+    async def _renew(self) -> None:
+        """Each second, for as long as there is something to tell or to give back."""
+        while self._unused or self._news or self._in_flight:
+            await asyncio.sleep(_SHARE_SECONDS)
+            async with self._leasing:
+                seconds = self._now() - (self._leased_at or 0.0)
+                has_news = self._unused or self._news
+                if seconds >= (_SHARE_SECONDS if has_news else _STILL_THERE_SECONDS):
+                    with suppress(WarehouseError):  # the next request will meet it too
+                        await self._exchange(self._wanted() if self._used else 0)
 
     async def _pause(self, seconds: float) -> None:
         """Until the time is up, or an answer has changed what is known."""
         answered = asyncio.ensure_future(self._answered.wait())
-        asleep = asyncio.ensure_future(self._sleep(seconds))
+        asleep = asyncio.ensure_future(self.sleep(seconds))
         try:
             await asyncio.wait((answered, asleep), return_when=asyncio.FIRST_COMPLETED)
         finally:
             answered.cancel()
             asleep.cancel()
 
-    def _check_month(self, gauges: Gauges, now: float) -> None:
-        left = self._month_left(gauges, now)
-        if left is not None and self._reserve is not None and left <= self._reserve:
+    def _check_month(self, now: float) -> None:
+        left, reserve = self._limits.month_remaining, self._rules.monthly_reserve
+        if left is not None and reserve is not None and left <= reserve:
+            not_before = self._limits.not_before
             when = "resumes at the start of the account's next month; what is loaded stays"
             raise QuotaSpentError(
                 f"the month's budget of calls: {left} of {self.quota.month_limit or '?'} left, "
-                f"{self._reserve} kept in reserve (POSTMAN_MONTHLY_RESERVE); "
-                f"{_resumes(gauges.not_before) if now < gauges.not_before else when}"
+                f"{reserve} kept in reserve (POSTMAN_MONTHLY_RESERVE); "
+                f"{_resumes(not_before) if now < not_before else when}"
             )
 
-    def _month_left(self, gauges: Gauges, now: float) -> int | None:
-        """What is left of the month, as this process or lately another one was told."""
-        left = self.quota.month_remaining
-        if left is None or gauges.month_left == NOT_KNOWN or gauges.month_at < now - _MONTH_SECONDS:
-            return left
-        return min(left, gauges.month_left)
+    def _learn(self, what: Callable[[RateLimits], None]) -> None:
+        what(self._limits)
+        self._news.append(what)
 
-    def _next_turn(self, gauges: Gauges, now: float) -> float | None:
-        """The time to look again, were no answer to come before it; None: a request may go."""
-        ceiling = self._ceiling(gauges)
-        full_until = gauges.is_full_until(ceiling, gauges.window_seconds * (1 + _MARGIN))
-        in_flight = gauges.in_flight(now)
-        is_alone = self._in_flight == in_flight > 0
-        at_an_answer = now + (_WINDOW_SECONDS if is_alone else _LOOK_SECONDS)
-        if now < gauges.not_before:
-            return gauges.not_before
-        if now < full_until:
-            return full_until
-        month_left = self._month_left(gauges, now)
-        if month_left is not None and month_left - in_flight <= (self._reserve or 0):
-            return at_an_answer
-        if gauges.left != NOT_KNOWN and gauges.left - gauges.spare <= in_flight:
-            over = gauges.reset_at + gauges.late_seconds
-            if now < over:
-                return over
-            gauges.left, gauges.must_probe = NOT_KNOWN, 1
-        if gauges.must_probe:
-            return at_an_answer if now < gauges.probe_until else None
-        has_window = gauges.left != NOT_KNOWN
-        if not has_window and in_flight >= max(1, ceiling * _IN_FLIGHT_PER_CEILING):
-            return at_an_answer
-        return None
+    def answered(self, status: int, headers: Mapping[str, str]) -> None:
+        """Take in what an answer announces; call it while the request still counts as in flight.
 
-    def _ceiling(self, gauges: Gauges) -> int:
-        """The announced limit, else the setting or what refusals have made of it."""
-        if gauges.limit > 0:
-            return gauges.limit
-        lowered = gauges.lowered
-        return self._per_minute if lowered == NOT_KNOWN else min(self._per_minute, lowered)
-
-    def answered(self, headers: Mapping[str, str]) -> None:
-        """Take in what an answer announces; call it while the request still counts as in flight."""
-        now = self._clock()
-        told = announced.quota(headers, has_month=self._reserve is not None)
-        month, before = told.month_remaining, self.quota.month_remaining
-        if month is not None and before is not None and month < before + _OUT_OF_ORDER:
-            told = replace(told, month_remaining=min(month, before))
-        self.quota = replace(self.quota, **told.as_json())
-        with self._gauges as gauges:
-            gauges.must_probe = 0
-            if told.limit is not None:
-                gauges.limit = told.limit
-            if told.month_remaining is not None:
-                gauges.month_left, gauges.month_at = told.month_remaining, now
-            if told.remaining is not None:
-                self._see_window(gauges, headers, told, now)
-
-    def _see_window(
-        self, gauges: Gauges, headers: Mapping[str, str], told: Quota, now: float
-    ) -> None:
-        seconds = announced.window_seconds(headers, told.limit) or _WINDOW_SECONDS
-        reset = announced.reset(headers, now)
-        remaining = told.remaining or 0
-        gauges.window_seconds = seconds
-        if gauges.left == NOT_KNOWN:
-            gauges.left, gauges.reset_at = remaining, now + (seconds if reset is None else reset)
-            return
-        later = 0.0 if reset is None else now + reset - gauges.reset_at
-        if later > seconds / 2:
-            gauges.left, gauges.reset_at = remaining, gauges.reset_at + later
-        elif later > -seconds / 2:  # else it is of the window before
-            gauges.left = min(gauges.left, remaining)
-            # Of resets rounded differently the latest counts; by more only slow answers differ.
-            gauges.reset_at += min(max(0.0, later), _ROUNDING_SECONDS)
-
-    def refused(self, headers: Mapping[str, str]) -> None:
-        """Take in a 429, after `answered`: nothing goes before the wait it tells, or 60 seconds."""
-        now = self._clock()
-        self.refusals += 1
-        with self._gauges as gauges:
-            gauges.take_back()
-            gauges.learned_at = now
-            if self.quota.remaining is None:
-                self._lower(gauges, now)
-            else:
-                # The window was not over when its reset said so, or others use it too.
-                gauges.late_seconds = _ROUNDING_SECONDS
-                most = int((self.quota.limit or 0) * _MOST_SPARED)
-                gauges.spare = min(gauges.spare + 1, most)
-            wait = announced.wait(headers, now)
-            self._hold(gauges, now, _UNTOLD_WAIT_SECONDS if wait is None else wait)
-
-    def unavailable(self, headers: Mapping[str, str]) -> None:
-        """Take in a 503, after `answered`: nothing goes before the wait it tells, if any."""
-        now = self._clock()
-        wait = announced.wait(headers, now)
-        if wait is not None:
-            with self._gauges as gauges:
-                self._hold(gauges, now, wait)
-
-    def _hold(self, gauges: Gauges, now: float, seconds: float) -> None:
-        gauges.not_before = max(gauges.not_before, now + seconds + _ROUNDING_SECONDS)
-        gauges.left, gauges.must_probe = NOT_KNOWN, 1
-
-    def _lower(self, gauges: Gauges, now: float) -> None:
-        """An unannounced limit was met: what was let through since the last time is its best guess.
-
-        At least half the ceiling, since others may have used the rest; and as it was, where none
-        of ours was let through at all.
+        After a 429 nothing goes before the wait that it announces, or 60 seconds; after a 503 not
+        before the wait that it announces, if any. `headers` are by lower-case name.
         """
-        ceiling = self._ceiling(gauges)
-        minute = now - gauges.window_seconds * (1 + _MARGIN)
-        let_through = gauges.sent_since(max(gauges.not_before, minute)) - gauges.in_flight(now) + 1
-        if let_through > 0 and now >= gauges.not_before:
-            gauges.lowered = max(1, ceiling // 2, min(let_through, ceiling))
+        now = self._now()
+        announced = announcement(headers, now, has_month=self._rules.monthly_reserve is not None)
+        self._remember(announced.quota)
+        self._learn(partial(RateLimits.answered, announced=announced, at=now))
+        if status == 429:
+            self.refusals += 1
+            self._learn(
+                partial(
+                    RateLimits.refused,
+                    announced=announced,
+                    at=now,
+                    rules=self._rules,
+                    has_window=self.quota.remaining is not None,
+                    in_flight=self._in_flight,
+                    process=self._process,
+                )
+            )
+        elif status == 503:
+            self._learn(partial(RateLimits.unavailable, announced=announced, at=now))
+        if now < self._limits.not_before:
+            self._unused, self._is_urgent = 0, True
+
+    def _remember(self, quota: Quota) -> None:
+        month, before = quota.month_remaining, self.quota.month_remaining
+        if month is not None and before is not None and month < before + OUT_OF_ORDER:
+            quota = replace(quota, month_remaining=min(month, before))
+        self.quota = replace(self.quota, **quota.as_json())
 
 
 def _resumes(until: float) -> str:

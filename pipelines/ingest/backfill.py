@@ -121,7 +121,7 @@ def backfill_source(
         if not session.source.filters and not ledger.stats.without_id:
             await session.commit_all(_unlisted(session, window.since, until))
 
-    api = run_source(settings, source, progress)
+    api = run_source(settings, source, progress, url)
     return run_scopes(api, scopes, shared, BackfillLedger, reread)
 
 
@@ -185,7 +185,7 @@ async def _estimate_source(
     settings: Settings, source: Source, scopes: tuple[str, ...], window: Window
 ) -> list[Estimate]:
     estimates = []
-    api = run_source(settings, source, NullProgress())
+    api = run_source(settings, source, NullProgress(), None)
     per_minute = settings.sources[source].requests_per_minute
     async with api.client:
         for scope in scopes:

@@ -4,13 +4,12 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from datetime import datetime, timedelta
 from functools import partial
-from hashlib import blake2b
-from pathlib import Path
 
 from pipelines.errors import SettingsError
 from pipelines.http.client import Client
 from pipelines.http.rate_limiter import RateLimiter
 from pipelines.http.retry import DEFAULT_RETRY, RetryPolicy
+from pipelines.http.transport import Bounds
 from pipelines.ingest.concurrency import prefetch
 from pipelines.ingest.fetch import ListedRun
 from pipelines.ingest.progress import NullProgress, Progress, ScopeReport
@@ -21,6 +20,7 @@ from pipelines.sources.redaction import Redactor
 from pipelines.sources.registry import REGISTRY
 from pipelines.warehouse.batch import FetchResult
 from pipelines.warehouse.ledger import Ledger, StoredRun
+from pipelines.warehouse.rate_limits import WarehouseStore
 
 
 def load_source(
@@ -34,7 +34,7 @@ def load_source(
     progress = progress or NullProgress()
     shared = Surroundings(url, progress, settings.testruns_home / "logs")
     work = partial(load_scope, lookback=timedelta(hours=settings.testruns_lookback_hours))
-    api = run_source(settings, source, progress, retry)
+    api = run_source(settings, source, progress, url, retry)
     return run_scopes(api, settings.scopes(source), shared, Ledger, work)
 
 
@@ -49,11 +49,16 @@ async def load_scope(session: ScopeSession[Ledger], *, lookback: timedelta) -> N
 
 
 def run_source(
-    settings: Settings, source: Source, progress: Progress, retry: RetryPolicy = DEFAULT_RETRY
+    settings: Settings,
+    source: Source,
+    progress: Progress,
+    url: str | None,
+    retry: RetryPolicy = DEFAULT_RETRY,
 ) -> RunSource:
-    """The API of a source, bound to its settings and to one pacer for all of its requests.
+    """The API of a source, bound to its settings and to one rate limiter for all its requests.
 
-    Raises SettingsError where its key is not set or TESTRUNS_HOME cannot be written.
+    `url` is the warehouse's, where processes share what they know of the API's limits; None: this
+    one keeps to itself. Raises SettingsError where the key is not set.
     """
 
     def waits(seconds: float) -> None:
@@ -62,6 +67,7 @@ def run_source(
     spec, own = REGISTRY[source], settings.sources[source]
     if own.key is None or own.api_url is None:
         raise SettingsError(f"{spec.key_setting}: required to load {source}")
+    secret = own.key.get_secret_value()
     client = Client(
         source,
         own.api_url,
@@ -71,20 +77,15 @@ def run_source(
         rate_limiter=RateLimiter(
             own.requests_per_minute,
             monthly_reserve=own.reserve,
-            shared=_gauges(settings, source, own.api_url, own.key.get_secret_value()),
+            store=None if url is None else WarehouseStore(url, own.api_url, secret),
             waits=waits,
         ),
         retry=retry,
+        bounds=Bounds(body_bytes=settings.testruns_max_body_mb * 2**20),
     )
     redactor = Redactor(settings.testruns_redact_params)
     lookback = timedelta(hours=settings.testruns_lookback_hours)
     return spec.connect(client, own, redactor, lookback)
-
-
-def _gauges(settings: Settings, source: Source, root: str, key: str) -> Path:
-    """The file through which all processes of this machine keep one pace for an API and key."""
-    name = blake2b(f"{root} {key}".encode(), digest_size=8).hexdigest()
-    return settings.testruns_home / "pace" / f"{source}-{name}"
 
 
 async def _walk(session: ScopeSession[Ledger], watermark: Watermark) -> AsyncIterator[Work]:
@@ -115,11 +116,27 @@ async def _pages(
     session: ScopeSession[Ledger], watermark: Watermark
 ) -> AsyncGenerator[tuple[Page, list[ListedRun], dict[str, StoredRun]], None]:
     """Each page of the walk, its runs, and what is held of them."""
+    is_sized = watermark.high_water is not None
     async for page in session.source.pages(session.scope, watermark, now=session.started_at):
         listed = [session.fetcher.listed(sent) for sent in page.runs]
         run_ids = [run.run_id for run in listed if run.run_id is not None]
         stored = await session.in_thread(session.ledger.stored_runs, run_ids, session.started_at)
+        if not is_sized:
+            _report_size(session, watermark, page, listed)
+            is_sized = True
         yield page, listed, stored
+
+
+def _report_size(
+    session: ScopeSession[Ledger], watermark: Watermark, page: Page, listed: list[ListedRun]
+) -> None:
+    """Report what a first load has before it, by its first page."""
+    walk, before = page.watermark.walk, watermark.walk
+    if walk is None or walk.announced_total is None or not listed:
+        return
+    runs = walk.announced_total - ((before and before.runs_listed) or 0)
+    details = sum(not session.source.is_whole(run.record) for run in listed)
+    session.report_size(runs, runs * details / len(listed))
 
 
 async def _open_runs(

@@ -13,6 +13,12 @@ class Progress(Protocol):
     def scope_begins(self, source: Source, scope: str) -> None:
         """The scope's first request is about to be sent."""
 
+    def scope_sized(self, source: Source, scope: str, runs: int, minutes: float) -> None:
+        """A first load has so many runs before it; their requests take so long at the limit.
+
+        Only where the API announces how many there are; 0 minutes where it announces no limit.
+        """
+
     def runs_fetched(self, source: Source, scope: str, runs: int) -> None:
         """So many more runs have been fetched."""
 
@@ -30,6 +36,9 @@ class NullProgress:
     """Hears and does nothing."""
 
     def scope_begins(self, source: Source, scope: str) -> None:
+        """Do nothing."""
+
+    def scope_sized(self, source: Source, scope: str, runs: int, minutes: float) -> None:
         """Do nothing."""
 
     def runs_fetched(self, source: Source, scope: str, runs: int) -> None:

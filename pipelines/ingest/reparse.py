@@ -8,7 +8,7 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
-from pipelines.http.client import decode
+from pipelines.http.json_decode import decode
 from pipelines.ingest.load import run_source
 from pipelines.ingest.progress import NullProgress, Progress, ScopeReport
 from pipelines.ingest.session import ScopeSession, Surroundings, Work, run_scopes
@@ -54,7 +54,7 @@ def reparse_rejected(
                 for record in records
             )
 
-    api = run_source(settings, source, progress)
+    api = run_source(settings, source, progress, url)
     reports = run_scopes(api, settings.scopes(source), shared, ReparseLedger, reparse)
     return reports, reparsed
 

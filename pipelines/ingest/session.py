@@ -187,6 +187,12 @@ class ScopeSession(Generic[AnyLedger]):
             case _:
                 pass
 
+    def report_size(self, runs: int, details: float) -> None:
+        """Report how many runs there are to load, by so many requests."""
+        limit = self.source.client.rate_limiter.quota.limit
+        minutes = details / limit if limit else 0.0
+        self._progress.scope_sized(self.source.name, self.scope, runs, minutes)
+
     def _message(self, failure: TestrunsError | None) -> str | None:
         if failure is not None:
             return self.source.client.masked(str(failure))

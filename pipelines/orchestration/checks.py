@@ -1,24 +1,26 @@
-"""What is asked of the raw tables after each load: a step a source, beside the models.
+"""Checks of the raw tables after each load: a step a source, beside the models.
 
-An error is what should wake someone: a scope that did not load, rows lost in numbers. The step
-fails with it, and so does the run, once the models have been built: no check stands in their way.
-All else warns, and what nobody can mend warns once and is told as a figure from then on.
+They read the ledger of the loads (`ingest`), whoever has loaded. An error is what should wake
+someone: a scope that did not load, rows lost in numbers. The step fails with it, and so does the
+run, once the models have been built: no check stands in their way. All else warns, and what nobody
+can mend warns once and is shown as a figure from then on.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
-import psycopg
-from psycopg.rows import dict_row
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
 from pipelines.errors import TestrunsError
 from pipelines.orchestration.metadata import Metadata, table, without_empty_tables
+from pipelines.orchestration.resources import Warehouse
 from pipelines.settings import Settings, Source
 from pipelines.sources.registry import REGISTRY
-from pipelines.warehouse.engine import connect, open_warehouse
+from pipelines.warehouse.engine import engine
 from pipelines.warehouse.queries import queries
 
 FRESH_HOURS = 36
@@ -28,180 +30,179 @@ _WARN, _ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
 
 
 @dataclass(frozen=True)
+class ScopeProblem:
+    """What is wrong with a collection or project."""
+
+    source: Source
+    scope: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.source} {self.scope}: {self.problem}"
+
+
+@dataclass(frozen=True)
 class Verdict:
-    """What a check found: `problem` None is a pass."""
+    """What a check says: `problem`, a line each, or None for a pass."""
 
     problem: str | None = None
     severity: dg.AssetCheckSeverity = _WARN
     metadata: Metadata = field(default_factory=dict)
 
     @property
-    def shown(self) -> Metadata:
-        """What stands beside the verdict; the count, of lines unless told, is plotted."""
-        return {"found": len(self.lines), **without_empty_tables(self.metadata)}
-
-    @property
-    def lines(self) -> list[str]:
-        """The problem's lines; none for a pass."""
-        return (self.problem or "").splitlines()
+    def shown_metadata(self) -> Metadata:
+        """What stands beside the verdict; Dagster plots the count, of lines by default."""
+        lines = (self.problem or "").splitlines()
+        return {"found": len(lines), **without_empty_tables(self.metadata)}
 
     def evaluation(self, name: str, key: dg.AssetKey) -> dg.AssetCheckEvaluation:
-        """As it is told outside of a run."""
+        """For an event outside of a run."""
         return dg.AssetCheckEvaluation(
             asset_key=key,
             check_name=name,
             passed=self.problem is None,
             severity=self.severity,
             description=self.problem,
-            metadata=self.shown,
+            metadata=self.shown_metadata,
         )
 
 
 class Evidence:
-    """What checks of one source may look at."""
+    """The ledger of one source, as checks read it."""
 
-    def __init__(
-        self,
-        connection: psycopg.Connection,
-        source: Source,
-        settings: Settings,
-        last_load: dg.AssetMaterialization | None,
-        loaded_at: datetime | None,
-    ) -> None:
-        self._rows = connection.cursor(row_factory=dict_row)
+    def __init__(self, connection: Connection, source: Source, settings: Settings) -> None:
+        self._connection = connection
         self.source, self.settings = source, settings
         self.scopes = list(settings.scopes(source))
-        self.last_load, self.loaded_at = last_load, loaded_at
 
     def read(self, name: str, **parameters: Any) -> list[dict[str, Any]]:
         """Rows of a query of sql/queries/checks.sql."""
-        known = {"source": self.source, "scopes": self.scopes, **parameters}
-        return self._rows.execute(queries("checks")[name], known).fetchall()
+        params = {"source": self.source, "scopes": self.scopes, **parameters}
+        rows = self._connection.exec_driver_sql(queries("checks")[name].decode(), params)
+        return [dict(row) for row in rows.mappings()]
 
 
 def _every_scope_is_loaded(evidence: Evidence) -> Verdict:
-    if evidence.last_load is None:
-        return Verdict("nothing has been loaded by Dagster yet")
-    scopes = evidence.last_load.metadata["scopes"]
-    assert isinstance(scopes, dg.TableMetadataValue)  # noqa: S101 - as raw_page writes it
-    # What a later `testruns load` has mended is no failure any more.
-    mended = {row["scope"] for row in evidence.read("loaded_since", since=evidence.loaded_at)}
+    rows = evidence.read("last_loads")
     failed = [
-        row.data
-        for row in scopes.records
-        if row.data["error"] is not None and row.data["scope"] not in mended
+        ScopeProblem(evidence.source, row["scope"], row["error"]) for row in rows if row["error"]
     ]
-    told = [f"{evidence.source} {row['scope']}: {row['error']}" for row in failed]
-    return Verdict("\n".join(told) or None, _ERROR, {"scopes": scopes})
+    return Verdict(_lines(failed), _ERROR, {"scopes": table(rows)})
+
+
+def _lines(problems: Iterable[object]) -> str | None:
+    return "\n".join(map(str, problems)) or None
 
 
 def _announced_rows_are_loaded(evidence: Evidence) -> Verdict:
-    found = evidence.read("differences")
+    differences = evidence.read("differences")
     (written,) = evidence.read("runs_last_written", table=REGISTRY[evidence.source].runs_table)
-    lost = [row for row in found if row["reason"] in ("missing", "surplus")]
+    lost = [row for row in differences if row["reason"] in ("missing", "surplus")]
     new = max((row["runs_new"] for row in lost), default=0)
     severity = _ERROR if new >= 3 and new >= _MANY * written["runs"] else _WARN
-    told = [
+    lines = [
         f"{row['runs']} run(s) announce {row['announced']:,} {row['total']}, "
         f"{row['loaded']:,} are loaded ({row['reason']}; as {row['run_id']})"
         for row in lost
     ]
-    return Verdict("\n".join(told) or None, severity, {"differences": table(found)})
+    return Verdict(_lines(lines), severity, {"differences": table(differences)})
 
 
 def _no_record_is_rejected(evidence: Evidence) -> Verdict:
-    found = evidence.read("rejected")
-    told = [f"{row['records']} of {row['scope']}: {row['error']}" for row in found]
-    remedy = ["after an upgrade: testruns retry-rejected"] if found else []
-    shown = {"found": len(told), "rejected": table(found)}
-    return Verdict("\n".join(told + remedy) or None, _WARN, shown)
+    rejected = evidence.read("rejected")
+    lines = [f"{row['records']} of {row['scope']}: {row['error']}" for row in rejected]
+    remedy = ["after an upgrade: testruns retry-rejected"] if rejected else []
+    metadata = {"found": len(lines), "rejected": table(rejected)}
+    return Verdict(_lines(lines + remedy), _WARN, metadata)
 
 
 def _no_field_is_new(evidence: Evidence) -> Verdict:
-    found = evidence.read("unknown_fields")
-    told = [f"{row['table_name']}: {row['field']}" for row in found if row["is_new"]]
-    problem = f"kept in extra, and told this once: {', '.join(told)}" if told else None
-    return Verdict(problem, _WARN, {"found": len(told), "unknown_fields": table(found)})
+    fields = evidence.read("unknown_fields")
+    new = [f"{row['table_name']}: {row['field']}" for row in fields if row["is_new"]]
+    problem = f"kept in extra, and reported this once: {', '.join(new)}" if new else None
+    return Verdict(problem, _WARN, {"found": len(new), "unknown_fields": table(fields)})
 
 
 def _watermarks_move(evidence: Evidence) -> Verdict:
-    found = evidence.read("watermarks")
-    told = [
+    watermarks = evidence.read("watermarks")
+    lines = [
         f"{row['scope']}: a walk that began {row['walking_since']:%F %T} UTC has not closed"
-        for row in found
+        for row in watermarks
         if row["is_stuck"]
     ]
-    told += [
+    lines += [
         f"{row['scope']}: no run since {row['high_water']:%F %T} UTC; is it still being run?"
-        for row in found
+        for row in watermarks
         if row["is_behind"]
     ]
-    return Verdict("\n".join(told) or None, _WARN, {"watermarks": table(found)})
+    return Verdict(_lines(lines), _WARN, {"watermarks": table(watermarks)})
 
 
 def _open_runs_end(evidence: Evidence) -> Verdict:
-    found = evidence.read("old_open_runs")
-    told = [
+    open_runs = evidence.read("old_open_runs")
+    lines = [
         f"{row['scope']} {row['run_id']}: open since {row['opened_at']:%F %T} UTC"
-        for row in found
+        for row in open_runs
         if row["is_new"]
     ]
-    return Verdict("\n".join(told) or None, _WARN, {"old_open_runs": table(found)})
+    return Verdict(_lines(lines), _WARN, {"old_open_runs": table(open_runs)})
 
 
 def _quota_lasts(evidence: Evidence) -> Verdict:
-    (found,) = evidence.read("quota")
-    left = found["month_remaining"]
+    (quota,) = evidence.read("quota")
+    left = quota["month_remaining"]
     if left is None:
         return Verdict(metadata={"announced": "no monthly budget"})
-    a_day = max(found["used"], found["used_by_us"]) / found["days"]
+    a_day = max(quota["used"], quota["used_by_us"]) / quota["days"]
     spare = left - (evidence.settings.sources[evidence.source].reserve or 0)
     days = spare / a_day if a_day else float("inf")
-    told = {
-        "month_limit": found["month_limit"],
+    metadata = {
+        "month_limit": quota["month_limit"],
         "month_remaining": left,
         "requests_a_day": round(a_day, 1),
-        "days_until_the_month_ends": round(found["days_left"], 1),
+        "days_until_the_month_ends": round(quota["days_left"], 1),
     }
-    if days >= found["days_left"]:
-        return Verdict(metadata=told)
+    if days >= quota["days_left"]:
+        return Verdict(metadata=metadata)
     return Verdict(
-        f"{left:,} of the month's {found['month_limit'] or 0:,} calls are left; at "
-        f"{a_day:,.0f} a day they last {days:.0f} of the {found['days_left']:.0f} days",
+        f"{left:,} of the month's {quota['month_limit'] or 0:,} calls are left; at "
+        f"{a_day:,.0f} a day they last {days:.0f} of the {quota['days_left']:.0f} days",
         _WARN,
-        told,
+        metadata,
     )
 
 
 def _is_fresh(evidence: Evidence) -> Verdict:
-    return stale(evidence.source, evidence.read("last_successes"))
+    late = late_scopes(evidence)
+    return Verdict(_lines(late), _ERROR, {"last_loaded": table(evidence.read("last_successes"))})
 
 
-def last_successes(
-    connection: psycopg.Connection, settings: Settings, source: Source
-) -> list[dict[str, Any]]:
-    """When each scope was last loaded (`loaded_at`, UTC), by whatever command; null: never."""
-    return Evidence(connection, source, settings, None, None).read("last_successes")
+def late_scopes(evidence: Evidence, *, is_new_late: bool = True) -> list[ScopeProblem]:
+    """Scopes that no command has loaded within FRESH_HOURS.
 
-
-def stale(source: Source, successes: Sequence[dict[str, Any]]) -> Verdict:
-    """The verdict of `is_fresh` on rows of `last_successes`: a line `source scope: …` each."""
+    `is_new_late`: whether one that was never loaded is among them.
+    """
     now = datetime.now(UTC)
-    told = []
-    for row in successes:
+    late = []
+    for row in evidence.read("last_successes"):
         loaded_at = row["loaded_at"]
         if loaded_at is None:
-            told.append(f"{source} {row['scope']}: never loaded")
+            if is_new_late:
+                late.append(ScopeProblem(evidence.source, row["scope"], "never loaded"))
         elif (hours := (now - loaded_at).total_seconds() / 3600) > FRESH_HOURS:
-            told.append(
-                f"{source} {row['scope']}: last loaded {loaded_at:%F %T} UTC, {hours:.0f} h ago"
-            )
-    return Verdict("\n".join(told) or None, _ERROR, {"last_loaded": table(successes)})
+            problem = f"last loaded {loaded_at:%F %T} UTC, {hours:.0f} h ago"
+            late.append(ScopeProblem(evidence.source, row["scope"], problem))
+    return late
+
+
+def freshness_verdict(problems: Sequence[ScopeProblem]) -> Verdict:
+    """The verdict of the check FRESH on what `late_scopes` says."""
+    return Verdict(_lines(problems), _ERROR)
 
 
 FRESH = "is_fresh"
 
-# Each with what it asks, and how loudly.
+# Each with its description, which says how loud it is.
 CHECKS: dict[str, tuple[Callable[[Evidence], Verdict], str]] = {
     "every_scope_is_loaded": (
         _every_scope_is_loaded,
@@ -218,7 +219,7 @@ CHECKS: dict[str, tuple[Callable[[Evidence], Verdict], str]] = {
         _announced_rows_are_loaded,
         (
             "Runs have as many rows as their own totals announce. Warns; an error from a tenth of "
-            "the last load's runs on. Rows that the API repeats, and open runs, are told only."
+            "the last load's runs on. Rows that the API repeats, and open runs, are only shown."
         ),
     ),
     "no_record_is_rejected": (
@@ -250,34 +251,28 @@ CHECKS: dict[str, tuple[Callable[[Evidence], Verdict], str]] = {
 def raw_checks(source: Source, runs: dg.AssetKey) -> dg.AssetChecksDefinition:
     """All checks of a source as one step, which fails where one of them is an error."""
     specs = [
-        dg.AssetCheckSpec(name, asset=runs, description=asked)
-        for name, (_, asked) in CHECKS.items()
+        dg.AssetCheckSpec(name, asset=runs, description=description)
+        for name, (_, description) in CHECKS.items()
     ]
 
     @dg.multi_asset_check(name=f"check_{source}", specs=specs, can_subset=True)
     def check(
-        context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings]
+        context: dg.AssetCheckExecutionContext, warehouse: Warehouse
     ) -> Iterator[dg.AssetCheckResult]:
-        last = context.instance.get_latest_materialization_event(runs)
         errors: list[str] = []
         try:
-            with connect(open_warehouse(settings), role="testruns dagster") as connection:
-                evidence = Evidence(
-                    connection,
-                    source,
-                    settings,
-                    last.asset_materialization if last else None,
-                    datetime.fromtimestamp(last.timestamp, UTC) if last else None,
-                )
+            reader = engine(warehouse.open(), role="testruns dagster")
+            with reader.connect() as connection:
+                evidence = Evidence(connection, source, warehouse.settings)
                 for key in sorted(context.selected_asset_check_keys, key=_place):
                     verdict = CHECKS[key.name][0](evidence)
                     yield _result(key, verdict)
                     if verdict.problem is None or verdict.severity is not _ERROR:
                         continue
-                    # A scope that is late is told by its failure, where there is one.
+                    # A scope that is late stands among the failed ones, where there are any.
                     if key.name != FRESH or not errors:
                         errors.append(verdict.problem)
-        except (psycopg.Error, TestrunsError) as error:
+        except (SQLAlchemyError, TestrunsError) as error:
             raise dg.Failure(f"{source} cannot be checked: {error}", allow_retries=False) from None
         if errors:
             raise dg.Failure("\n".join(errors), allow_retries=False)
@@ -296,5 +291,5 @@ def _result(key: dg.AssetCheckKey, verdict: Verdict) -> dg.AssetCheckResult:
         passed=verdict.problem is None,
         severity=verdict.severity,
         description=verdict.problem,
-        metadata=verdict.shown,
+        metadata=verdict.shown_metadata,
     )

@@ -14,7 +14,6 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from pipelines.ingest.progress import ScopeReport
-from pipelines.orchestration.plot import day_bars
 from pipelines.settings import Source
 from pipelines.sources.registry import REGISTRY
 from pipelines.warehouse.queries import queries
@@ -22,7 +21,6 @@ from pipelines.warehouse.queries import queries
 Metadata = dict[str, Any]
 
 _PREVIEW_ROWS = 5
-# Errors of scopes are read from these tables again: they are not to be cut.
 _LONGEST_TEXT = 500
 
 
@@ -42,17 +40,17 @@ def load_metadata(reports: Iterable[ScopeReport]) -> Metadata:
     }
 
 
-def raw_page(
+def runs_metadata(
     connection: psycopg.Connection, source: Source, reports: Sequence[ScopeReport]
 ) -> Metadata:
-    """What stands on the page of a source's runs alone: scopes, endpoints, tables, days, rows."""
+    """What stands on the page of a source's runs alone: scopes, endpoints, tables, rows."""
     spec = REGISTRY[source]
     requests: Counter[str] = Counter()
     written: Counter[str] = Counter()
     for report in reports:
         requests.update(report.requests)
         written.update(report.rows)
-    shown = {
+    metadata = {
         "scopes": table(
             {
                 "scope": report.scope,
@@ -71,14 +69,9 @@ def raw_page(
         "rows_by_table": table(
             {"table": name, "rows_written": count} for name, count in written.most_common()
         ),
-        "runs_by_day": day_bars(
-            dict(
-                connection.execute(queries("assets")["runs_by_day"], {"source": source}).fetchall()
-            )
-        ),
         "preview": _preview(connection, spec.runs_table, spec.preview_columns),
     }
-    return without_empty_tables(shown)
+    return without_empty_tables(metadata)
 
 
 def without_empty_tables(metadata: Metadata) -> Metadata:
@@ -100,12 +93,12 @@ def table_metadata(
     `descriptions` are of columns without a comment in the warehouse, by name.
     """
     columns: dict[str, list[dg.TableColumn]] = {}
-    found = connection.execute(queries("assets")["columns"], {"tables": list(tables)})
-    for name, column, type_name, is_nullable, comment in found:
+    rows = connection.execute(queries("assets")["columns"], {"tables": list(tables)})
+    for name, column, type_name, is_nullable, comment in rows:
         constraints = dg.TableColumnConstraints(nullable=is_nullable)
-        described = comment or (descriptions or {}).get(column)
+        description = comment or (descriptions or {}).get(column)
         columns.setdefault(name, []).append(
-            dg.TableColumn(column, type_name, described, constraints=constraints)
+            dg.TableColumn(column, type_name, description, constraints=constraints)
         )
     if not columns:
         return {}
@@ -115,17 +108,17 @@ def table_metadata(
     )
     return {
         name: {
-            "dagster/row_count": rows,
+            "dagster/row_count": row_count,
             "dagster/column_schema": dg.TableSchema(columns=columns[name]),
         }
-        for name, rows in connection.execute(counts)
+        for name, row_count in connection.execute(counts)
     }
 
 
 def data_versions(connection: psycopg.Connection, source: Source) -> dict[str, int]:
     """The last load that wrote to each table of the source; a table without one is empty."""
-    found = connection.execute(queries("assets")["last_written"], {"source": source})
-    return dict(found.fetchall())
+    rows = connection.execute(queries("assets")["last_written"], {"source": source})
+    return dict(rows.fetchall())
 
 
 def _preview(connection: psycopg.Connection, name: str, columns: Iterable[str]) -> dg.MetadataValue:

@@ -2,40 +2,27 @@
 
 import sys
 import time
-from collections.abc import Iterable
+import uuid
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import click
 import dagster as dg
-from dagster._core.events import RunFailureReason
-from dagster._core.instance.ref import InstanceRef
 from pydantic import SecretStr
 
 from pipelines.definitions import build_definitions
 from pipelines.errors import TestrunsError
 from pipelines.ingest.progress import NullProgress, Progress, ScopeReport
 from pipelines.orchestration.alerts import failure_text, post
-from pipelines.orchestration.failures import failure_lines
-from pipelines.orchestration.instance import dagster_home
-from pipelines.orchestration.quick_history import quick_history
+from pipelines.orchestration.dagster_internals import CODE_LOCATION_TAGS, was_interrupted
+from pipelines.orchestration.failures import StepFailure, run_failures
+from pipelines.orchestration.instance import open_instance
 from pipelines.orchestration.raw_assets import runs_key
 from pipelines.orchestration.run_log import FanOut
 from pipelines.settings import SOURCES, Settings, Source
 from pipelines.warehouse.engine import open_warehouse
 
-# A run launched by Dagster has its output captured in files, for the UI. Here it belongs to the
-# terminal, and the capture would cost four processes.
-_NO_CAPTURE = {
-    "compute_logs": {
-        "module": "dagster._core.storage.noop_compute_log_manager",
-        "class": "NoOpComputeLogManager",
-    }
-}
-# The first is how the UI knows the run for one of the job that `testruns dev` serves.
-_TAGS = {
-    ".dagster/repository": "__repository__@pipelines.definitions",
-    "command": "testruns nightly",
-}
+_TAGS = {**CODE_LOCATION_TAGS, "command": "testruns nightly"}
 
 
 @dataclass(frozen=True)
@@ -43,7 +30,7 @@ class NightlyReport:
     """What a nightly run did.
 
     `run_id` is Dagster's: the run's page is /runs/RUN_ID of the UI. `models` and `checks` count
-    dbt models built and tests that gave a verdict. `failures` are lines `step: message`;
+    dbt models built and tests that gave a verdict. `failures` read `step: message`;
     `failed_checks` are `model: test`, `warned_checks` are `table: check: why`, of raw tables too.
     """
 
@@ -53,7 +40,7 @@ class NightlyReport:
     scopes: list[ScopeReport]
     models: int
     checks: int
-    failures: list[str]
+    failures: list[StepFailure]
     failed_checks: list[str]
     warned_checks: list[str]
 
@@ -70,20 +57,21 @@ def run_nightly(settings: Settings, progress: Progress | None = None) -> Nightly
     try:
         report = _run(settings, progress or NullProgress())
     except TestrunsError as error:
-        _alert(settings, str(error).splitlines(), "did not begin")
+        lines = str(error).splitlines()
+        _alert(settings, [StepFailure(None, line) for line in lines], "did not begin")
         raise
     if not report.succeeded:
         _alert(settings, report.failures, report.run_id)
     return report
 
 
-def _alert(settings: Settings, lines: list[str], run_id: str) -> None:
+def _alert(settings: Settings, failures: Sequence[StepFailure], run_id: str) -> None:
     """Post a failure that nobody watches: without a terminal, cron or its like has started it."""
     if settings.testruns_alert_webhook is None or sys.stderr.isatty():
         return
-    text = failure_text("testruns nightly failed", lines, run_id)
-    if failed := post(settings.testruns_alert_webhook, text):
-        click.echo(failed, err=True)
+    text = failure_text("testruns nightly failed", failures, run_id, settings.dagster.url)
+    if failure := post(settings.testruns_alert_webhook, text):
+        click.echo(failure, err=True)
 
 
 def _run(settings: Settings, progress: Progress) -> NightlyReport:
@@ -93,15 +81,16 @@ def _run(settings: Settings, progress: Progress) -> NightlyReport:
     settings = settings.model_copy(update={"testruns_warehouse_url": SecretStr(url)})
     scopes = _Reports()
     definitions = build_definitions(settings, FanOut(scopes, progress), is_quiet=True)
-    home = InstanceRef.from_dir(str(dagster_home(settings)), overrides=_NO_CAPTURE)
-    with quick_history(), dg.DagsterInstance.from_ref(home) as instance:
+    run_id = str(uuid.uuid4())
+    with open_instance(settings, run_id) as instance:
         result = definitions.resolve_job_def("nightly").execute_in_process(
             instance=instance,
+            run_id=run_id,
             raise_on_error=False,
             tags=_TAGS,
         )
-        failures = [] if result.success else failure_lines(instance, result.run_id)
-    if not result.success and _was_interrupted(result.get_run_failure_event()):
+        failures = [] if result.success else run_failures(instance, result.run_id)
+    if not result.success and was_interrupted(result):
         raise KeyboardInterrupt
     checks = result.get_asset_check_evaluations()
     raw = {runs_key(source) for source in SOURCES}
@@ -114,13 +103,13 @@ def _run(settings: Settings, progress: Progress) -> NightlyReport:
         models=len(result.asset_materializations_for_node("dbt_build")),
         checks=len(tests),
         failures=failures,
-        failed_checks=_unmet(tests, dg.AssetCheckSeverity.ERROR),
-        warned_checks=_unmet(checks, dg.AssetCheckSeverity.WARN),
+        failed_checks=_failing(tests, dg.AssetCheckSeverity.ERROR),
+        warned_checks=_failing(checks, dg.AssetCheckSeverity.WARN),
     )
 
 
 class _Reports(NullProgress):
-    """Keeps what was told of each scope last."""
+    """Keeps the last report of each scope."""
 
     def __init__(self) -> None:
         self.reports: dict[tuple[Source, str], ScopeReport] = {}
@@ -129,11 +118,9 @@ class _Reports(NullProgress):
         self.reports[report.source, report.scope] = report
 
 
-def _was_interrupted(event: dg.DagsterEvent) -> bool:
-    return event.job_failure_data.failure_reason is RunFailureReason.UNEXPECTED_TERMINATION
-
-
-def _unmet(checks: Iterable[dg.AssetCheckEvaluation], severity: dg.AssetCheckSeverity) -> list[str]:
+def _failing(
+    checks: Iterable[dg.AssetCheckEvaluation], severity: dg.AssetCheckSeverity
+) -> list[str]:
     return [
         ": ".join(filter(None, [check.asset_key.path[-1], check.check_name, _first_line(check)]))
         for check in checks

@@ -2,7 +2,7 @@
 
 A scope that fails does not fail its step, or the models would be skipped for its sake: the step
 materializes what is there and names the failure in its metadata, the models follow, and the check
-`every_scope_is_loaded` (raw_checks.py), a step of its own beside them, fails the run.
+`every_scope_is_loaded` (checks.py), a step of its own beside them, fails the run.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,32 +11,33 @@ from typing import Any
 import dagster as dg
 
 from pipelines.errors import TestrunsError
-from pipelines.ingest.load import load_source
+from pipelines.http.retry import RetryPolicy
 from pipelines.ingest.progress import Progress, ScopeReport
 from pipelines.orchestration.in_thread import in_thread
 from pipelines.orchestration.metadata import (
     Metadata,
     data_versions,
     load_metadata,
-    raw_page,
+    runs_metadata,
     table_metadata,
 )
+from pipelines.orchestration.resources import Api, Warehouse, api_key
 from pipelines.orchestration.run_log import DagsterLogProgress, FanOut
-from pipelines.orchestration.step_retry import Retry, failure, is_worth_a_retry, told
+from pipelines.orchestration.step_retry import scopes_failure, step_failure
 from pipelines.settings import SOURCES, Settings, Source
 from pipelines.sources.registry import REGISTRY
-from pipelines.warehouse.engine import connect, open_warehouse
+from pipelines.warehouse.engine import connect
 
 OWNERS = ["team:testruns"]
 
 
 def runs_key(source: Source) -> dg.AssetKey:
-    """The asset of the source's runs: its page is where a load is told."""
+    """The asset of the source's runs, whose page shows how a load went."""
     return dg.AssetKey(REGISTRY[source].runs_table.split("."))
 
 
 def raw_assets(
-    settings: Settings, manifest: dict[str, Any], retry: Retry
+    settings: Settings, manifest: dict[str, Any], retry: RetryPolicy, progress: Progress
 ) -> list[dg.AssetsDefinition | dg.AssetSpec]:
     """An asset for each raw table that dbt names as a source; `manifest` is dbt's.
 
@@ -52,10 +53,10 @@ def raw_assets(
             for table in manifest["sources"].values()
             if table["source_name"] == source
         ]
-        assets += [_load_asset(source, specs, retry)] if source in loaded else specs
+        assets += [_load_asset(source, specs, retry, progress)] if source in loaded else specs
     # What loads note down on the way is read by models as well; no step of its own writes it.
     ledger = [table for table in manifest["sources"].values() if table["source_name"] == "ingest"]
-    return [*assets, *(_noted(table) for table in ledger)]
+    return [*assets, *(_ledger_spec(table) for table in ledger)]
 
 
 def loaded_sources(settings: Settings) -> Sequence[Source]:
@@ -63,18 +64,19 @@ def loaded_sources(settings: Settings) -> Sequence[Source]:
     return settings.configured_sources or SOURCES
 
 
-def _noted(table: dict[str, Any]) -> dg.AssetSpec:
+def _ledger_spec(table: dict[str, Any]) -> dg.AssetSpec:
     return dg.AssetSpec(
         key=[table["schema"], table["identifier"]],
         description=table["description"],
         group_name=table["source_name"],
         kinds={"postgres"},
         owners=OWNERS,
-        metadata=_shown(table),
+        tags={"layer": "ingest"},
+        metadata=_columns(table),
     )
 
 
-def _shown(table: dict[str, Any]) -> Metadata:
+def _columns(table: dict[str, Any]) -> Metadata:
     columns = [
         dg.TableColumn(column["name"], column["data_type"] or "", column["description"])
         for column in table["columns"].values()
@@ -94,33 +96,43 @@ def _spec(source: Source, table: dict[str, Any]) -> dg.AssetSpec:
         kinds={"python", "postgres", source},
         owners=OWNERS,
         tags={"layer": "raw", "source": source},
-        metadata={**_shown(table), **({"api_reference": dg.MetadataValue.url(url)} if url else {})},
+        metadata={
+            **_columns(table),
+            **({"api_reference": dg.MetadataValue.url(url)} if url else {}),
+        },
     )
 
 
-def _load_asset(source: Source, specs: Sequence[dg.AssetSpec], retry: Retry) -> dg.AssetsDefinition:
+def _load_asset(
+    source: Source, specs: Sequence[dg.AssetSpec], retry: RetryPolicy, progress: Progress
+) -> dg.AssetsDefinition:
     """All tables of a source: what is new in every scope, as one step."""
     tables = [".".join(spec.key.path) for spec in specs]
 
-    @dg.multi_asset(name=f"load_{source}", specs=specs, pool=REGISTRY[source].pool)
+    @dg.multi_asset(
+        name=f"load_{source}",
+        specs=specs,
+        pool=REGISTRY[source].pool,
+        required_resource_keys={"warehouse", api_key(source)},
+    )
     def load(
         context: dg.AssetExecutionContext,
-        settings: dg.ResourceParam[Settings],
-        progress: dg.ResourceParam[Progress],
     ) -> Iterator[dg.MaterializeResult[None]]:
+        warehouse: Warehouse = context.resources.warehouse
+        api: Api = getattr(context.resources, api_key(source))
         try:
-            for other in set(SOURCES).difference(settings.require_source()):
+            for other in set(SOURCES).difference(warehouse.settings.require_source()):
                 key = REGISTRY[other].key_setting
                 context.log.info("%s is not loaded: %s is not set", other, key)
-            url = open_warehouse(settings)
+            url = warehouse.open()
             everyone = FanOut(DagsterLogProgress(context.log), progress)
-            reports = in_thread(lambda: load_source(settings, source, url, everyone)).result()
+            reports = in_thread(lambda: api.load(url, everyone)).result()
             yield from _materializations(source, tables, url, reports)
         except TestrunsError as error:
-            raise failure(error, retry, context.retry_number) from None
-        failed = [report for report in reports if report.error is not None]
-        if retry.is_left(context.retry_number) and is_worth_a_retry(failed):
-            raise retry.of(dg.Failure(told(failed)), context.retry_number)
+            raise step_failure(error, retry, context.retry_number) from None
+        failure = scopes_failure(reports, retry, context.retry_number)
+        if isinstance(failure, dg.RetryRequested) and retry.has_more(context.retry_number):
+            raise failure
 
     return load
 
@@ -131,7 +143,7 @@ def _materializations(
     of_load = load_metadata(reports)
     with connect(url, role="testruns dagster") as connection:
         of_tables = table_metadata(connection, tables)
-        page = raw_page(connection, source, reports)
+        of_runs = runs_metadata(connection, source, reports)
         versions = data_versions(connection, source)
     for table in tables:
         rows = sum(report.rows.get(table, 0) for report in reports)
@@ -141,7 +153,7 @@ def _materializations(
                 "rows_written": rows,
                 **of_tables[table],
                 **of_load,
-                **(page if table == REGISTRY[source].runs_table else {}),
+                **(of_runs if table == REGISTRY[source].runs_table else {}),
             },
             # A night without news leaves the models up to date, and so does one that failed.
             data_version=dg.DataVersion(str(versions.get(table, 0))),

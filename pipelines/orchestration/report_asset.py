@@ -1,4 +1,8 @@
-"""The HTML report as an asset behind the marts: materialize it to have the page of now."""
+"""The HTML report as an asset behind the marts.
+
+It is no step of a night, which pandas and matplotlib would make half as long again: the daemon
+materializes it when marts have been built, in a run of its own.
+"""
 
 from collections.abc import Sequence
 
@@ -6,27 +10,30 @@ import dagster as dg
 
 from pipelines.errors import TestrunsError
 from pipelines.orchestration.raw_assets import OWNERS
-from pipelines.settings import Settings
+from pipelines.orchestration.resources import Warehouse
 
-REPORT_GROUP = "reports"
+GROUP = "reports"
 
 
 def report_asset(marts: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
-    """`testruns report` behind these marts; no part of a night, which it would make longer."""
+    """`testruns report` behind these marts."""
 
     @dg.asset(
         key=["report"],
         deps=list(marts),
-        group_name=REPORT_GROUP,
+        group_name=GROUP,
         kinds={"html", "pandas"},
         owners=OWNERS,
-        description="One self-contained HTML page from the marts, as `testruns report` writes it.",
+        tags={"layer": "report"},
+        automation_condition=dg.AutomationCondition.eager(),
+        description="One self-contained HTML page from the marts, as `testruns report` writes it; "
+        "anew by Dagster's daemon when a night has built marts.",
     )
-    def report(settings: dg.ResourceParam[Settings]) -> dg.MaterializeResult[None]:
+    def report(warehouse: Warehouse) -> dg.MaterializeResult[None]:
         from pipelines.report.write import write_report  # noqa: PLC0415 - pandas and matplotlib
 
         try:
-            path = write_report(settings)
+            path = write_report(warehouse.settings)
         except TestrunsError as error:
             raise dg.Failure(str(error), allow_retries=False) from None
         return dg.MaterializeResult(

@@ -1,42 +1,47 @@
-"""Who hears how a load goes on, besides the terminal: the run's log in Dagster."""
+"""Who listens to a load besides the terminal: the run's log in Dagster."""
 
 import dagster as dg
 
 from pipelines.ingest.progress import NullProgress, Progress, ScopeReport
 from pipelines.settings import Source
-from pipelines.terminal.progress import scope_line
+from pipelines.terminal.load_lines import scope_line, size_line
 
 
 class FanOut:
-    """A progress that several are told of."""
+    """A progress that several listen to."""
 
-    def __init__(self, *told: Progress) -> None:
-        self._told = told
+    def __init__(self, *listeners: Progress) -> None:
+        self._listeners = listeners
 
     def scope_begins(self, source: Source, scope: str) -> None:
-        """Tell everyone."""
-        for one in self._told:
-            one.scope_begins(source, scope)
+        """To each of them."""
+        for listener in self._listeners:
+            listener.scope_begins(source, scope)
+
+    def scope_sized(self, source: Source, scope: str, runs: int, minutes: float) -> None:
+        """To each of them."""
+        for listener in self._listeners:
+            listener.scope_sized(source, scope, runs, minutes)
 
     def runs_fetched(self, source: Source, scope: str, runs: int) -> None:
-        """Tell everyone."""
-        for one in self._told:
-            one.runs_fetched(source, scope, runs)
+        """To each of them."""
+        for listener in self._listeners:
+            listener.runs_fetched(source, scope, runs)
 
     def waits(self, source: Source, seconds: float) -> None:
-        """Tell everyone."""
-        for one in self._told:
-            one.waits(source, seconds)
+        """To each of them."""
+        for listener in self._listeners:
+            listener.waits(source, seconds)
 
     def waits_for_lock(self, source: Source, scope: str, holder: str) -> None:
-        """Tell everyone."""
-        for one in self._told:
-            one.waits_for_lock(source, scope, holder)
+        """To each of them."""
+        for listener in self._listeners:
+            listener.waits_for_lock(source, scope, holder)
 
     def scope_ends(self, report: ScopeReport) -> None:
-        """Tell everyone."""
-        for one in self._told:
-            one.scope_ends(report)
+        """To each of them."""
+        for listener in self._listeners:
+            listener.scope_ends(report)
 
 
 class DagsterLogProgress(NullProgress):
@@ -49,6 +54,10 @@ class DagsterLogProgress(NullProgress):
         """Say so."""
         self._log.info(f"{source} {scope}: begins")
 
+    def scope_sized(self, source: Source, scope: str, runs: int, minutes: float) -> None:
+        """Say what a first load has before it."""
+        self._log.info(size_line(source, scope, runs, minutes))
+
     def waits(self, source: Source, seconds: float) -> None:
         """Say why nothing happens."""
         self._log.info(f"{source}: waiting {seconds:.0f} s for the rate limit")
@@ -59,5 +68,5 @@ class DagsterLogProgress(NullProgress):
 
     def scope_ends(self, report: ScopeReport) -> None:
         """Say what came of it; a failure as an error."""
-        tell = self._log.info if report.error is None else self._log.error
-        tell(scope_line(report))
+        log = self._log.info if report.error is None else self._log.error
+        log(scope_line(report))

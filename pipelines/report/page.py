@@ -1,43 +1,63 @@
-"""The page: a template filled in, everything in it escaped, nothing in it loaded."""
+"""The page: its templates filled in, everything in them escaped, nothing in it loaded."""
 
 from datetime import datetime
 from functools import partial
-from typing import Any
+from importlib.metadata import version
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipelines.report import formats
-from pipelines.report.period import Period
-from pipelines.report.scopes import Scopes
+from pipelines.report.data import ReportData
+from pipelines.report.sections import SECTIONS, night
 
 
-def render(period: Period, scopes: Scopes, parts: dict[str, Any]) -> str:
-    """The HTML of templates/report.html.j2; `parts` are what its sections show, by name."""
+def render(data: ReportData, written_at: datetime) -> str:
+    """The HTML of page.html.j2 around the sections; `written_at` is UTC."""
     templates = Environment(
-        loader=PackageLoader("pipelines.report"),
+        loader=PackageLoader("pipelines.report", ""),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     templates.filters |= {
-        "clock": partial(_clock, period.zone),
-        "ago": lambda moment: f"{formats.lasted((period.as_of - moment).total_seconds())} ago",
-        "seen": formats.seen,
+        "time": partial(_time, data.period.zone),
+        "ago": lambda time: f"{formats.format_duration(_seconds(time, data.period.as_of))} ago",
+        "visible": formats.visible,
         "short_id": formats.short_id,
-        "named_test": formats.named_test,
-        "lasted": formats.lasted,
-        "share": formats.share,
-        "ms": formats.milliseconds,
-        "counted": formats.counted,
+        "full_name": formats.full_name,
+        "duration": formats.format_duration,
+        "percent": formats.format_percent,
+        "number": formats.format_number,
+        "ms": formats.format_milliseconds,
+        "pluralize": formats.pluralize,
     }
-    page = templates.get_template("report.html.j2")
-    return page.render(period=period, scope_name=scopes.name, **parts)
+    templates.globals |= {
+        "period": data.period,
+        "thresholds": data.thresholds,
+        "scope_name": data.scope_name,
+    }
+    sections = []
+    for section in SECTIONS:
+        name = section.__name__.rpartition(".")[2]
+        html = templates.get_template(f"sections/{name}.html.j2").render(section.view(data))
+        # Of a template that has escaped what it shows.
+        sections.append((name.replace("_", "-"), section.TITLE, Markup(html)))  # noqa: S704
+    return templates.get_template("page.html.j2").render(
+        headline=night.last_night(data).headline,
+        sections=sections,
+        written_at=written_at,
+        version=version("testruns"),
+    )
 
 
-def _clock(zone: str, moment: datetime | None) -> str | Markup:
-    told = formats.clock(moment, zone)
-    if moment is None:
-        return told
-    return Markup('<time datetime="{}">{}</time>').format(moment.isoformat(), told)
+def _seconds(since: datetime, until: datetime) -> float:
+    return (until - since).total_seconds()
+
+
+def _time(zone: str, time: datetime | None) -> str | Markup:
+    text = formats.format_time(time, zone)
+    if time is None:
+        return text
+    return Markup('<time datetime="{}">{}</time>').format(time.isoformat(), text)

@@ -40,7 +40,9 @@ class Period:
         return (self.last_day - self.first_day).days + 1
 
 
-def period(since: datetime | None, until: datetime | None, now: datetime, zone: str) -> Period:
+def choose_period(
+    since: datetime | None, until: datetime | None, now: datetime, zone: str
+) -> Period:
     """The period that the options ask for: by default the 56 business days up to now.
 
     At most ten years, of an earlier `since` the last ten. Raises SettingsError where no moment of

@@ -2,20 +2,12 @@
 
 import os
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 from pipelines.errors import TestrunsError
-from pipelines.report.flakiness import flaky_tests
-from pipelines.report.health import health_cards
-from pipelines.report.latency import latency
-from pipelines.report.night import last_night
+from pipelines.report.data import read_data
 from pipelines.report.page import render
-from pipelines.report.period import period
-from pipelines.report.reading import read_rows
-from pipelines.report.scopes import scopes
-from pipelines.report.streaks import streaks
-from pipelines.report.thresholds import read_thresholds
+from pipelines.report.period import choose_period
 from pipelines.settings import Settings
 from pipelines.warehouse.engine import open_warehouse
 
@@ -39,38 +31,12 @@ def write_report(
     read, ReportError when the file cannot be written.
     """
     now = datetime.now(UTC)
-    asked = period(since, until, now, settings.testruns_timezone)
-    thresholds = read_thresholds()
-    rows = read_rows(open_warehouse(settings), asked, thresholds)
-    names = scopes(rows["scopes"])
-    page = render(
-        asked,
-        names,
-        {
-            "night": last_night(rows, names, asked),
-            "failures": rows["night_failures"],
-            "totals": rows["totals"][0],
-            "cards": health_cards(rows["health"], names, asked),
-            "all_scopes": rows["health"][0]["scopes"] if rows["health"] else 0,
-            "flaky": flaky_tests(rows["flaky"], names),
-            "latency": latency(rows, names, asked, thresholds),
-            "open_streaks": streaks(rows["streaks"], names, asked, is_open=True),
-            "past_streaks": streaks(rows["streaks"], names, asked, is_open=False),
-            "clusters": rows["clusters"],
-            "not_whole": rows["not_whole"],
-            "freshness": rows["freshness"],
-            "behind": rows["behind"],
-            "rejected": rows["rejected"],
-            "reconciliation": rows["reconciliation"],
-            "thresholds": thresholds,
-            "written_at": now,
-            "version": version("testruns"),
-        },
-    )
-    return _written(page, out, settings.testruns_home / "reports")
+    period = choose_period(since, until, now, settings.testruns_timezone)
+    page = render(read_data(open_warehouse(settings), period), written_at=now)
+    return _write(page, out, settings.testruns_home / "reports")
 
 
-def _written(page: str, out: Path | None, reports: Path) -> Path:
+def _write(page: str, out: Path | None, reports: Path) -> Path:
     target = reports / "report.html" if out is None else out.absolute()
     try:
         if out is None:

@@ -81,6 +81,7 @@ class Sandbox:
             limit=Quota(self.requests_per_minute, minute_end, self.clock),
             list_is_bare=self.testmo_list_is_bare,
             forbidden_projects=self.forbidden_projects,
+            tests=self.data.testmo_tests,
         )
 
     def __enter__(self) -> Self:

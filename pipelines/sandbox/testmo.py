@@ -1,4 +1,4 @@
-"""Testmo's two endpoints of automation runs: a project's list, and one run by ID.
+"""Testmo's endpoints of automation runs: a project's list, one run by ID, and its test results.
 
 Bodies are encoded and references gathered when a run is put, so that a page is a join of bytes.
 `expands` holds only what the page refers to; where that is nothing it is `[]`, not `{}`, and an
@@ -8,13 +8,14 @@ empty page has no number: quirks that clients of the real API have met.
 import math
 import threading
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from pipelines.sandbox.books import Books, References, references_of
 from pipelines.sandbox.limits import Quota
 from pipelines.sandbox.testmo_query import RunQuery, read_expands, read_run_query
+from pipelines.sandbox.testmo_tests import tests_page
 from pipelines.sandbox.wire import (
     Answer,
     Json,
@@ -59,12 +60,14 @@ class TestmoApi:
         limit: Quota,
         list_is_bare: bool,
         forbidden_projects: frozenset[int],
+        tests: Callable[[Json], list[Json]] | None = None,
     ) -> None:
-        """Take runs as the API answers them in detail, and books as SandboxData has them."""
+        """Take runs as the API answers them in detail, and the rest as SandboxData has it."""
         self._token = token
         self._limit = limit
         self._unlisted = NOT_LISTED_WHEN_BARE if list_is_bare else ()
         self._forbidden = forbidden_projects
+        self._tests = tests
         self._lock = threading.Lock()
         self._books = Books(books)
         self._runs: dict[int, _Run] = {}
@@ -163,15 +166,22 @@ class TestmoApi:
                     return self._list(_number(project_id), query, order)
                 case ["automation", "runs", run_id]:
                     return self._detail(_number(run_id), query)
+                case ["automation", "runs", run_id, "tests"] if self._tests is not None:
+                    tests = self._tests(self._known(_number(run_id)).fields)
+                    return Answer(200, encode(tests_page(tests, query)))
         raise _error(404, "Not found.")
 
     def _detail(self, run_id: int, query: Mapping[str, str]) -> Answer:
+        run = self._known(run_id)
+        expands = self._books.expands(read_expands(query), [run.detail_references])
+        return Answer(200, b'{"result":' + run.detail + b',"expands":' + encode(expands) + b"}")
+
+    def _known(self, run_id: int) -> _Run:
         run = self._runs.get(run_id)
         if run is None:
             raise _error(404, "The automation run does not exist or was deleted.")
         self._permit(run.project_id)
-        expands = self._books.expands(read_expands(query), [run.detail_references])
-        return Answer(200, b'{"result":' + run.detail + b',"expands":' + encode(expands) + b"}")
+        return run
 
     def _list(self, project_id: int, query: Mapping[str, str], order: ListOrder | None) -> Answer:
         if project_id not in self._projects:

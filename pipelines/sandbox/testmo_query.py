@@ -40,13 +40,14 @@ class RunQuery:
 
 
 @dataclass
-class _Reader:
+class Reader:
     """Reads parameters one at a time and gathers the complaints, as one 422 names them all."""
 
     given: Mapping[str, str]
     errors: dict[str, list[str]] = field(default_factory=dict)
 
     def choice(self, name: str, allowed: Mapping[str, Any], default: str) -> Any:
+        """The value behind a name, or the default."""
         value = self.given.get(name, default)
         if value not in allowed:
             self.complain(name, f"must be one of {', '.join(allowed)}")
@@ -54,12 +55,14 @@ class _Reader:
         return allowed[value]
 
     def page(self) -> int:
+        """The page asked for, from 1 up."""
         page = whole_number(self.given.get("page", "1"))
         if not page:
             self.complain("page", "must be a whole number from 1 up")
         return page or 1
 
     def time(self, name: str) -> datetime | None:
+        """A time in UTC; None: not asked for."""
         text = self.given.get(name)
         time = moment(text)
         if text is not None and (time is None or time.utcoffset() != timedelta()):
@@ -67,27 +70,32 @@ class _Reader:
         return time
 
     def items(self, name: str) -> list[str]:
+        """A comma-separated list."""
         listed = self.given[name].split(",") if name in self.given else []
         if "" in listed:
             self.complain(name, "must be a comma-separated list without gaps")
         return listed
 
     def numbers(self, name: str) -> list[int]:
+        """A comma-separated list of whole numbers."""
         numbers = [whole_number(item) for item in self.items(name)]
         if None in numbers:
             self.complain(name, "must be a comma-separated list of whole numbers")
         return [number for number in numbers if number is not None]
 
     def expands(self) -> list[str]:
+        """The expands asked for."""
         listed = self.items("expands")
         if not set(listed) <= set(EXPANDS):
             self.complain("expands", f"may name only {', '.join(EXPANDS)}")
         return listed
 
     def complain(self, name: str, complaint: str) -> None:
+        """Note what is wrong with a parameter."""
         self.errors.setdefault(name, []).append(f"The {name} {complaint}.")
 
     def refuse_if_wrong(self) -> None:
+        """Raise RequestError (422) with all complaints."""
         if self.errors:
             body = {"message": "The given data was invalid.", "errors": self.errors}
             raise RequestError(422, body)
@@ -95,7 +103,7 @@ class _Reader:
 
 def read_run_query(given: Mapping[str, str]) -> RunQuery:
     """Give the query of a run list; raises RequestError (422) that names every bad parameter."""
-    reader = _Reader(given)
+    reader = Reader(given)
     reader.choice("sort", {_SORT: _SORT}, _SORT)
     numbers = {name: reader.numbers(name) for name in (*_ID_FILTERS, "status") if name in given}
     if not set(numbers.get("status", ())) <= _STATUSES:
@@ -116,7 +124,7 @@ def read_run_query(given: Mapping[str, str]) -> RunQuery:
 
 def read_expands(given: Mapping[str, str]) -> list[str]:
     """Give the expands that a single run is asked with; raises RequestError (422) if unknown."""
-    reader = _Reader(given)
+    reader = Reader(given)
     expands = reader.expands()
     reader.refuse_if_wrong()
     return expands

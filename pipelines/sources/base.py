@@ -78,23 +78,11 @@ class Page:
 
 @dataclass(frozen=True)
 class Difference:
-    """A total that a run announces, and what its rows come to; `total` is the column's name.
-
-    `repeated` is how many of the rows repeat others of the run.
-    """
+    """A total that a run announces, and what its rows come to; `total` is the column's name."""
 
     total: str
     announced: int
     loaded: int
-    repeated: int = 0
-
-    def reason(self, *, is_open: bool) -> str:
-        """Why they differ, as `ingest.reconciliations` has it."""
-        if 0 < self.loaded - self.announced <= self.repeated:
-            return "repeated"
-        if is_open:
-            return "open"
-        return "missing" if self.loaded < self.announced else "surplus"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The nightly job end to end without an account: sandbox APIs, a warehouse of its own, a summary.
+"""The demo: sandbox APIs, a warehouse of its own, and when a command looks at it.
 
 The demo has a home of its own inside TESTRUNS_HOME, so that invented runs never meet real ones,
 and it starts from nothing each time.
@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pipelines.errors import SettingsError
 from pipelines.settings import Settings, load_settings
+from pipelines.terminal import output
 from pipelines.warehouse.embedded.server import EmbeddedPostgres
 
 # The sandbox counts requests as Postman does; the demo is not there to wait for a minute's end.
@@ -23,28 +25,31 @@ def demo_home(settings: Settings) -> Path:
 
 
 @contextmanager
-def demo_settings(settings: Settings, *, anew: bool) -> Iterator[dict[str, str]]:
+def demo_environment(settings: Settings, *, empty: bool) -> Iterator[dict[str, str]]:
     """Variables of a demo whose sandbox is served for as long as the context lasts.
 
-    `anew` empties the demo's home first. Zone and schedule are the user's.
+    `empty` empties the demo's home first. Zone and schedule are the user's.
     """
     # `status` looks into this module too, and has no use for a server.
     from pipelines.sandbox.history import seeded_history  # noqa: PLC0415
     from pipelines.sandbox.server import Sandbox  # noqa: PLC0415
 
     home = demo_home(settings)
-    if anew and home.exists():
+    if empty and home.exists():
         EmbeddedPostgres(home).stop()
         shutil.rmtree(home)
     home.mkdir(parents=True, exist_ok=True)
     history = seeded_history(datetime.now(UTC))
     with Sandbox(history, requests_per_minute=_REQUESTS_PER_MINUTE) as sandbox:
-        yield {
-            **sandbox.settings,
-            "TESTRUNS_HOME": str(home),
-            "TESTRUNS_TIMEZONE": settings.testruns_timezone,
-            "TESTRUNS_NIGHTLY_CRON": settings.testruns_nightly_cron,
-        }
+        yield {**sandbox.settings, **_own_variables(settings)}
+
+
+def _own_variables(settings: Settings) -> dict[str, str]:
+    return {
+        "TESTRUNS_HOME": str(demo_home(settings)),
+        "TESTRUNS_TIMEZONE": settings.testruns_timezone,
+        "TESTRUNS_NIGHTLY_CRON": settings.testruns_nightly_cron,
+    }
 
 
 def is_unconfigured(settings: Settings) -> bool:
@@ -56,14 +61,20 @@ def is_unconfigured(settings: Settings) -> bool:
     )
 
 
-def shown_settings(settings: Settings) -> Settings:
-    """The settings to look at: the demo's, as long as there is nothing else to look at."""
+def settings_to_show(settings: Settings, *, may_be_new: bool = False) -> Settings:
+    """The settings of the warehouse to look at: the demo's, where nothing else is set up.
+
+    Raises SettingsError where there is no demo either, unless the warehouse `may_be_new`: to look
+    must not make an empty one, which would hide the demo.
+    """
+    if not is_unconfigured(settings):
+        return settings
     home = demo_home(settings)
-    if is_unconfigured(settings) and EmbeddedPostgres(home).exists():
-        ours = {
-            "TESTRUNS_HOME": str(home),
-            "TESTRUNS_TIMEZONE": settings.testruns_timezone,
-            "TESTRUNS_NIGHTLY_CRON": settings.testruns_nightly_cron,
-        }
-        return load_settings(ours, home)
-    return settings
+    if not EmbeddedPostgres(home).exists():
+        if may_be_new:
+            return settings
+        raise SettingsError(
+            "nothing is set up yet: try `testruns demo`, or fill in .env for your own runs"
+        )
+    output.note("no API is configured: this is the demo's warehouse")
+    return load_settings(_own_variables(settings), home)

@@ -1,7 +1,7 @@
 """`testruns dev`: Dagster's page, its daemon and our assets, on this command's settings.
 
 The warehouse is opened and the dbt project parsed before Dagster starts, once, so that none of its
-processes has to; they are told through their environment. Dagster's own `dagster dev` does the rest
+processes has to; their environment says where they are. Dagster's own `dagster dev` does the rest
 as a child process, which is stopped by the signal that stops us.
 """
 
@@ -18,12 +18,13 @@ from pathlib import Path
 from types import FrameType
 from urllib.request import urlopen
 
-import click
 from pydantic import SecretStr
 
 from pipelines.errors import TestrunsError
-from pipelines.orchestration.instance import PAGE_VARIABLE, dagster_home
-from pipelines.settings import Settings
+from pipelines.orchestration.instance import dagster_environment, dagster_home
+from pipelines.settings import DagsterSettings, Settings, load_settings
+from pipelines.terminal import output
+from pipelines.terminal.demo import demo_environment, demo_home, is_unconfigured
 from pipelines.transform.manifest import read_manifest
 from pipelines.warehouse.engine import open_warehouse
 
@@ -34,43 +35,52 @@ _LONGEST_STOP_SECONDS = 30.0
 _NO_NOISE = "ignore:Function `dev_command` is superseded"
 
 
-def run_dev(
-    settings: Settings,
-    *,
-    port: int = 3000,
-    host: str = "127.0.0.1",
-    extra_environment: Mapping[str, str] | None = None,
-) -> int:
+def run_dev(settings: Settings, *, host: str = "127.0.0.1", port: int = 3000) -> int:
     """Serve until SIGINT, SIGTERM or SIGHUP; Dagster's exit status.
 
-    `extra_environment` are settings that this process's environment and .env do not hold; with
-    any, .env is not read at all. For the main thread, which alone receives signals. Raises
-    TestrunsError when the port is taken or this home is served already, and what opening the
-    warehouse and parsing the dbt project raise.
+    Where nothing is configured, on the demo's sandbox and warehouse. For the main thread, which
+    alone receives signals. Raises TestrunsError when the port is taken or this home is served
+    already, and what opening the warehouse and parsing the dbt project raise.
     """
+    if not is_unconfigured(settings):
+        return _run(settings, host, port, {}, Path.cwd())
+    output.note("no API is configured: Dagster runs on the demo's sandbox and warehouse")
+    with demo_environment(settings, empty=False) as variables:
+        home = demo_home(settings)
+        # In the demo's home, where no .env is read.
+        return _run(load_settings(variables, home), host, port, variables, home)
+
+
+def _run(
+    settings: Settings, host: str, port: int, variables: Mapping[str, str], folder: Path
+) -> int:
     home = dagster_home(settings)
-    with _alone(home):
+    with _only_one(home):
         _check_port(host, port)
         url = open_warehouse(settings)
         read_manifest(settings.model_copy(update={"testruns_warehouse_url": SecretStr(url)}))
+        page = _page(host, port)
         environment = {
             **os.environ,
-            **(extra_environment or {}),
+            **variables,
             "TESTRUNS_HOME": str(settings.testruns_home),
             "TESTRUNS_WAREHOUSE_URL": url,
             "DAGSTER_HOME": str(home),
-            PAGE_VARIABLE: f"http://{host}:{port}",
+            **dagster_environment(settings.dagster),
+            DagsterSettings.variable("url"): page,
             "PYTHONWARNINGS": ",".join(filter(None, (os.environ.get("PYTHONWARNINGS"), _NO_NOISE))),
         }
-        return _serve(
-            [
-                *(sys.executable, "-m", "dagster", "dev", "--module-name", "pipelines.definitions"),
-                *("--host", host, "--port", str(port), "--log-level", "warning"),
-            ],
-            environment,
-            folder=settings.testruns_home if extra_environment else Path.cwd(),
-            page=f"http://{host}:{port}",
-        )
+        command = [
+            *(sys.executable, "-m", "dagster", "dev", "--module-name", "pipelines.definitions"),
+            *("--host", host, "--port", str(port), "--log-level", "warning"),
+        ]
+        return _serve(command, environment, folder, page)
+
+
+def _page(host: str, port: int) -> str:
+    """The URL of the UI; one that is served on every address is reached by loopback."""
+    name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
 
 
 def _serve(command: list[str], environment: dict[str, str], folder: Path, page: str) -> int:
@@ -90,20 +100,20 @@ def _serve(command: list[str], environment: dict[str, str], folder: Path, page: 
         command, env=environment, cwd=folder, start_new_session=True
     )
     try:
-        is_told, is_stopping = False, False
+        is_announced, is_stopping = False, False
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 status = child.wait(timeout=0.2)
-                # However it ended, that is what was asked for.
+                # However it ended, it was to end.
                 return 0 if stopped_at is not None else status
             if stopped_at is not None and not is_stopping:
                 is_stopping = True
                 child.terminate()
             elif stopped_at is not None and time.monotonic() > stopped_at + _LONGEST_STOP_SECONDS:
                 child.kill()
-            elif not is_told and not is_stopping and _answers(page):
-                is_told = True
-                click.echo(f"Dagster: {page} (Ctrl-C stops it)")
+            elif not is_announced and not is_stopping and _answers(page):
+                is_announced = True
+                output.line(f"Dagster: {page} (Ctrl-C stops it)")
     finally:
         _end_group(child.pid)
         for number, handler in before.items():
@@ -130,7 +140,7 @@ def _answers(page: str) -> bool:
 
 
 @contextlib.contextmanager
-def _alone(home: Path) -> Iterator[None]:
+def _only_one(home: Path) -> Iterator[None]:
     """Two daemons on one home would start every schedule twice."""
     with (home / "dev.lock").open("w") as lock:
         try:
@@ -142,7 +152,8 @@ def _alone(home: Path) -> Iterator[None]:
 
 def _check_port(host: str, port: int) -> None:
     try:
-        socket.create_server((host, port)).close()
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        socket.create_server((host, port), family=family).close()
     except (OSError, OverflowError) as error:
         reason = error.strerror if isinstance(error, OSError) else "ports go from 1 to 65535"
-        raise TestrunsError(f"--port: cannot serve on {host}:{port}: {reason}") from None
+        raise TestrunsError(f"--host, --port: cannot serve on {host}:{port}: {reason}") from None

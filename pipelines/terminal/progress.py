@@ -5,130 +5,115 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from pipelines.ingest.progress import Progress, ScopeReport
+from pipelines.ingest.progress import NullProgress, Progress, ScopeReport
 from pipelines.settings import Source
+from pipelines.terminal import output
+from pipelines.terminal.load_lines import detail_lines, format_minutes, scope_line, size_line
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
-    from pipelines.ingest.backfill import Estimate
-    from pipelines.orchestration.nightly import NightlyReport
-
 
 @contextmanager
-def load_progress() -> Iterator[Progress]:
-    """A progress on stderr that fits what stderr is; each scope's last line goes to stdout."""
+def load_progress(*, verbose: bool = False) -> Iterator[Progress]:
+    """A bar on stderr where that is a terminal; each scope's lines go to stdout.
+
+    `verbose` adds what each scope cost and wrote.
+    """
     if not sys.stderr.isatty():
-        yield Lines()
+        yield _Lines(verbose=verbose)
         return
-    from rich.progress import (  # noqa: PLC0415 - only for people
+    from rich.console import Console  # noqa: PLC0415 - only for people
+    from rich.progress import (  # noqa: PLC0415
+        BarColumn,
         Progress,
         SpinnerColumn,
         TextColumn,
         TimeElapsedColumn,
     )
+    from rich.table import Column  # noqa: PLC0415
 
+    # With all that stands beside it, 80 columns.
+    name = Column(max_width=20, no_wrap=True)
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        TextColumn("{task.completed:,.0f} runs"),
+        TextColumn("{task.description}", markup=False, table_column=name),
+        BarColumn(bar_width=8),
+        TextColumn("{task.completed:,.0f}{task.fields[of]} runs", markup=False),
         TimeElapsedColumn(),
         TextColumn("{task.fields[note]}", markup=False),
     )
-    from rich.console import Console  # noqa: PLC0415
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+    # A stdout that is a terminal too has its lines above the bar; another keeps them.
+    redirect = sys.stdout.isatty()
+    with Progress(*columns, console=console, transient=True, redirect_stdout=redirect) as bars:
+        yield _Bars(bars, verbose=verbose)
 
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-        yield _Bars(bars)
 
+class _Lines(NullProgress):
+    """A line when a scope is done, and one when there is long to wait."""
 
-class Lines:
-    """A line when a scope is done, and one when the rate limit stops it for long."""
+    def __init__(self, *, verbose: bool = False) -> None:
+        self._verbose = verbose
 
-    def scope_begins(self, source: Source, scope: str) -> None:
-        """Nothing yet."""
-
-    def runs_fetched(self, source: Source, scope: str, runs: int) -> None:
-        """Nothing: the scope's last line has the sum."""
+    def scope_sized(self, source: Source, scope: str, runs: int, minutes: float) -> None:
+        if minutes > 1:
+            output.note(size_line(source, scope, runs, minutes))
 
     def waits(self, source: Source, seconds: float) -> None:
-        """Say why nothing happens."""
-        print(f"{source}: waiting {seconds:.0f} s for the rate limit", file=sys.stderr, flush=True)
+        output.note(f"{source}: waiting {seconds:.0f} s for the rate limit")
 
     def waits_for_lock(self, source: Source, scope: str, holder: str) -> None:
-        """Say for whom."""
-        print(f"{source} {scope}: waiting for {holder}", file=sys.stderr, flush=True)
+        output.note(f"{source} {scope}: waiting for {holder}")
 
     def scope_ends(self, report: ScopeReport) -> None:
-        """Say what came of it."""
-        print(scope_line(report), flush=True)
+        output.line(scope_line(report))
+        if self._verbose:
+            for detail in detail_lines(report):
+                output.line(detail)
 
 
-class _Bars:
-    """A line that moves for each scope under way."""
+class _Bars(_Lines):
+    """A line that moves for the scope under way, above it those that are done."""
 
-    def __init__(self, bars: "Bars") -> None:
+    def __init__(self, bars: "Bars", *, verbose: bool) -> None:
+        super().__init__(verbose=verbose)
         self._bars = bars
         self._task: TaskID | None = None
+        self._runs = 0
+        self._minutes = 0.0
 
     def scope_begins(self, source: Source, scope: str) -> None:
-        self._task = self._bars.add_task(f"{source} {scope}", total=None, note="")
+        name = output.visible(f"{source} {scope}")
+        self._runs = 0
+        self._task = self._bars.add_task(name, total=None, of="", note="")
+
+    def scope_sized(self, source: Source, scope: str, runs: int, minutes: float) -> None:
+        super().scope_sized(source, scope, runs, minutes)
+        self._runs, self._minutes = runs, minutes
+        if self._task is not None:
+            self._bars.update(self._task, total=runs, of=f" of {runs:,}")
 
     def runs_fetched(self, source: Source, scope: str, runs: int) -> None:  # noqa: ARG002
-        if self._task is not None:
-            self._bars.update(self._task, advance=runs, note="")
+        if self._task is None:
+            return
+        self._bars.update(self._task, advance=runs, note="")
+        if self._runs and self._minutes > 1:
+            left = 1 - self._bars.tasks[0].completed / self._runs
+            note = f"{format_minutes(self._minutes * left).removeprefix('about ')} left"
+            self._bars.update(self._task, note=note)
 
     def waits(self, source: Source, seconds: float) -> None:  # noqa: ARG002
         if self._task is not None:
-            self._bars.update(self._task, note=f"waiting {seconds:.0f} s for the rate limit")
+            self._bars.update(self._task, note=f"waiting {seconds:.0f} s")
 
     def waits_for_lock(self, source: Source, scope: str, holder: str) -> None:  # noqa: ARG002
         if self._task is not None:
-            self._bars.update(self._task, note=f"waiting for {holder}")
+            self._bars.update(self._task, note=output.visible(f"waiting for {holder}"))
 
     def scope_ends(self, report: ScopeReport) -> None:
         if self._task is not None:
             self._bars.remove_task(self._task)
             self._task = None
-        self._bars.console.file.flush()
-        self._bars.print(scope_line(report), markup=False, highlight=False, soft_wrap=True)
-
-
-def scope_line(report: ScopeReport) -> str:
-    """One line for a scope: what was written and at what cost, or why it failed."""
-    requests = f"{sum(report.requests.values()):,} requests"
-    runs = sum(rows for table, rows in report.rows.items() if table.endswith("_runs"))
-    rows = sum(report.rows.values())
-    done = f"{runs:,} runs, {rows:,} rows" if rows else "nothing new"
-    parts = [done, requests]
-    if report.deleted:
-        parts.append(f"{report.deleted:,} runs gone at the source")
-    if report.rejected:
-        parts.append(f"{report.rejected:,} records rejected (see testruns status)")
-    if report.high_water_after is not None:
-        parts.append(f"up to {report.high_water_after:%F %T} UTC")
-    line = f"{report.source} {report.scope}: {', '.join(parts)}"
-    return line if report.error is None else f"{line}\n  FAILED: {report.error}"
-
-
-def estimate_line(estimate: "Estimate") -> str:
-    """One line for a scope: what a backfill of it would take."""
-    where = f"{estimate.source} {estimate.scope}"
-    if estimate.error is not None:
-        return f"{where}: cannot tell: {estimate.error}"
-    return (
-        f"{where}: {estimate.runs:,} runs, {estimate.requests:,} requests, "
-        f"about {max(1, round(estimate.minutes)):,} min at the allowed rate"
-    )
-
-
-def nightly_lines(report: "NightlyReport") -> list[str]:
-    """What dbt did, and where the run stands in Dagster; failures are told elsewhere."""
-    outcome = "succeeded" if report.succeeded else "FAILED"
-    return [
-        f"dbt: {report.models} models built, {report.checks} tests run"
-        if report.models or not report.succeeded
-        else "dbt: nothing has changed since the models were built today; they stand",
-        *(f"  warns: {check}" for check in report.warned_checks),
-        f"Dagster run {report.run_id}: {outcome} in {report.seconds:.1f} s",
-    ]
+        super().scope_ends(report)

@@ -9,28 +9,35 @@ from datetime import datetime
 from psycopg import Connection
 from psycopg.rows import scalar_row
 
-from pipelines.settings import Settings
 from pipelines.transform.manifest import project_digest
 from pipelines.warehouse.queries import queries
 
 
-def built_at(session: Connection, settings: Settings) -> datetime | None:
-    """When what stands now was built, UTC; None: a build may change something."""
+def build_inputs(session: Connection, timezone: str) -> str:
+    """What a build that begins now is built of; `timezone` is that of the business day."""
+    params = {"project": f"{project_digest()} {timezone}", "timezone": timezone}
+    return _scalar(session, "build_inputs", params)
+
+
+def built_at(session: Connection, inputs: str) -> datetime | None:
+    """When what stands now was built of these inputs, UTC; None: a build may change something."""
     last = session.execute(queries("assets")["last_build"]).fetchone()
-    if last is None or last[0] != _fingerprint(session, settings):
+    if last is None or last[0] != _fingerprint(session, inputs):
         return None
     moment: datetime = last[1]
     return moment
 
 
-def save_build(session: Connection, settings: Settings) -> None:
-    """A complete build has ended well."""
-    told = {"fingerprint": _fingerprint(session, settings)}
-    session.execute(queries("assets")["save_build"], told)
+def save_build(session: Connection, inputs: str) -> None:
+    """A complete build has ended well; `inputs` are from before it: a load may have gone on."""
+    params = {"fingerprint": _fingerprint(session, inputs)}
+    session.execute(queries("assets")["save_build"], params)
 
 
-def _fingerprint(session: Connection, settings: Settings) -> str:
-    asked = {"project": project_digest(settings), "timezone": settings.testruns_timezone}
+def _fingerprint(session: Connection, inputs: str) -> str:
+    return f"{inputs} {_scalar(session, 'built_tables')}"
+
+
+def _scalar(session: Connection, name: str, params: dict[str, str] | None = None) -> str:
     scalar = session.cursor(row_factory=scalar_row)
-    found: str | None = scalar.execute(queries("assets")["build_fingerprint"], asked).fetchone()
-    return found or ""
+    return scalar.execute(queries("assets")[name], params).fetchone() or ""

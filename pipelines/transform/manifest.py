@@ -1,22 +1,33 @@
-"""The dbt project as dbt parses it, which tells Dagster what is in it before anything runs.
+"""The dbt project as dbt parses it, kept like Python's own bytecode: beside the code if possible.
 
-Parsing takes seconds and every process of a code location asks for it, so that it is kept under
-TESTRUNS_HOME and done anew only when the project's files, dbt or the database's name have changed.
+Parsing costs more than two seconds, and every process of a code location needs the result. It
+depends on the project's files and on dbt, and on the warehouse only by the name of its database,
+which is filled in here. So `make install` parses once, a wheel carries the result, and a changed
+project is parsed again by whoever needs it first: into this package, or where that is read-only,
+under TESTRUNS_HOME.
 """
 
 import fcntl
 import hashlib
 import json
-from collections.abc import Mapping
+import os
+import shutil
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from pipelines.errors import TransformError
 from pipelines.resources import bundled
 from pipelines.settings import Settings
-from pipelines.transform.build import TransformError, dbt_environment, environment
+from pipelines.transform.environment import database_name
+from pipelines.transform.runner import invoke
 
 Manifest = dict[str, Any]
+
+_SHIPPED = Path(__file__).parent / "parsed"
+_DATABASE = "testruns"
+_PACKAGES = ("dbt-core", "dbt-adapters", "dbt-postgres")
+_FOLDERS = ("models", "macros", "tests")
 
 
 def dbt_folder(settings: Settings) -> Path:
@@ -24,61 +35,87 @@ def dbt_folder(settings: Settings) -> Path:
     return settings.testruns_home / "dbt"
 
 
-def dbt_arguments(settings: Settings, command: str, *arguments: str) -> list[str]:
-    """A dbt command on the bundled project that writes nothing but its own parsing and SQL."""
-    project, folder = str(bundled("dbt_project")), str(dbt_folder(settings))
-    return [
-        *("--no-version-check", "--no-use-colors", "--log-level-file", "none"),
-        *(command, "--project-dir", project, "--profiles-dir", project, "--target", "warehouse"),
-        *("--target-path", folder, "--log-path", folder),
-        *arguments,
-    ]
-
-
 def read_manifest(settings: Settings) -> Manifest:
-    """The parsed project; needs no warehouse. Raises TransformError with dbt's complaint."""
-    variables = {"TESTRUNS_TIMEZONE": settings.testruns_timezone}
-    if settings.testruns_warehouse_url is not None:
-        # A build reuses what is parsed here only if it was parsed for the same connection.
-        url = settings.testruns_warehouse_url.get_secret_value()
-        variables = dbt_environment(url, settings.testruns_timezone)
-    folder = dbt_folder(settings)
-    folder.mkdir(parents=True, exist_ok=True)
-    kept = folder / f"manifest-{_digest(variables)}.json"
-    with (folder / "manifest.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not kept.exists():
-            for outdated in folder.glob("manifest-*.json"):
-                outdated.unlink()
-            with environment(variables):
-                _parse(settings)
-            (folder / "manifest.json").replace(kept)
-        manifest: Manifest = json.loads(kept.read_bytes())
+    """manifest.json of the parsed project; needs no warehouse.
+
+    Raises TransformError with dbt's complaint about the project.
+    """
+    url = settings.testruns_warehouse_url
+    database = database_name(url.get_secret_value()) if url else _DATABASE
+    path = _parsed(dbt_folder(settings)) / "manifest.json"
+    manifest: Manifest = json.loads(path.read_bytes())
+    for node in (*manifest["nodes"].values(), *manifest["sources"].values()):
+        node["database"] = database
     return manifest
 
 
-def project_digest(settings: Settings) -> str:
-    """Changes with all that a build depends on besides the data."""
-    return f"{_digest({})} {settings.testruns_timezone}"
+def load_manifest(folder: Path, database: str) -> Any:
+    """The manifest that dbt builds from, in the warehouse's `database`.
+
+    dbt would compare it with the project and the connection, and parse anew for every other host
+    or port; that it fits the project is known here. `folder` is that of `dbt_folder`.
+    """
+    from dbt.contracts.graph.manifest import Manifest as DbtManifest  # noqa: PLC0415 - a second
+    from dbt.parser.manifest import extended_mashumuro_decoder  # noqa: PLC0415
+
+    content = (_parsed(folder) / "partial_parse.msgpack").read_bytes()
+    manifest: Any = DbtManifest.from_msgpack(content, decoder=extended_mashumuro_decoder)
+    for node in (*manifest.nodes.values(), *manifest.sources.values()):
+        node.database = database
+        if node.relation_name:
+            node.relation_name = node.relation_name.replace(f'"{_DATABASE}"', f'"{database}"', 1)
+    return manifest
 
 
-def _digest(environment: Mapping[str, str]) -> str:
-    """Changes with all that a manifest depends on: dbt, the database's name, the files."""
+def project_digest() -> str:
+    """Changes with the files of the dbt project and with dbt."""
     digest = hashlib.blake2b(digest_size=8)
-    digest.update(version("dbt-core").encode())
-    digest.update(environment.get("TESTRUNS_DBT_DBNAME", "testruns").encode())
+    for package in _PACKAGES:
+        digest.update(f"{package} {version(package)}\0".encode())
     project = bundled("dbt_project")
-    for path in sorted(project.rglob("*")):
-        if path.suffix in {".sql", ".yml"}:
-            digest.update(f"\0{path.relative_to(project)}\0".encode())
-            digest.update(path.read_bytes())
+    files = [project / "dbt_project.yml", project / "profiles.yml"]
+    for folder in _FOLDERS:
+        files += (path for path in (project / folder).rglob("*") if path.is_file())
+    for path in sorted(files):
+        digest.update(f"{path.relative_to(project)}\0".encode())
+        digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
-def _parse(settings: Settings) -> None:
-    from dbt.cli.main import dbtRunner  # noqa: PLC0415 - a second, for what is seldom needed
+def _parsed(folder: Path) -> Path:
+    """A folder with manifest.json and partial_parse.msgpack of the project as it is now."""
+    digest = project_digest()
+    for kept in (_SHIPPED, folder / "parsed"):
+        if _digest_of(kept) == digest:
+            return kept
+    kept = _SHIPPED if os.access(_SHIPPED.parent, os.W_OK) else folder / "parsed"
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with kept.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if _digest_of(kept) != digest:
+            _parse(kept, digest)
+    return kept
 
-    answer = dbtRunner().invoke(dbt_arguments(settings, "parse", "--log-level", "none"))
-    if not answer.success:
-        reason = " ".join(str(answer.exception).split())
+
+def _digest_of(kept: Path) -> str | None:
+    try:
+        return (kept / "digest").read_text()
+    except OSError:
+        return None
+
+
+def _parse(kept: Path, digest: str) -> None:
+    shutil.rmtree(kept, ignore_errors=True)
+    result = invoke("parse", folder=kept, variables={"TESTRUNS_DBT_DBNAME": _DATABASE})
+    if not result.success:
+        reason = " ".join(str(result.exception).split())
         raise TransformError(f"dbt cannot parse its project: {reason}")
+    for path in kept.iterdir():
+        if path.name not in {"manifest.json", "partial_parse.msgpack"}:
+            path.unlink()
+    # Last: without it the folder counts as empty.
+    (kept / "digest").write_text(digest)
+
+
+if __name__ == "__main__":
+    _parsed(_SHIPPED.parent)

@@ -13,7 +13,7 @@ from pipelines.warehouse.queries import queries
 
 # Of an unknown field's name, which is part of a key; `extra` holds all of it.
 _NAME_LENGTH = 200
-_DIFFERENCES = ("run_ids", "totals", "announced", "loaded", "repeated", "reasons")
+_DIFFERENCES = ("run_ids", "totals", "announced", "loaded", "are_open")
 
 
 def save_outcomes(
@@ -108,10 +108,7 @@ def _states(results: Sequence[FetchResult]) -> dict[str, list[Any]]:
 def _differences(runs: list[FlatRun]) -> dict[str, list[Any]]:
     """Parameters of `save_reconciliations`."""
     rows = [
-        (
-            *(run.run_id, difference.total, difference.announced, difference.loaded),
-            *(difference.repeated, difference.reason(is_open=run.is_open)),
-        )
+        (run.run_id, difference.total, difference.announced, difference.loaded, run.is_open)
         for run in runs
         for difference in run.differences
     ]

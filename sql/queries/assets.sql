@@ -27,31 +27,13 @@ cross join lateral jsonb_each_text(loads.rows_written) as written (table_name, r
 where loads.source = %(source)s and written.rows_written <> '0' -- noqa: RF02
 group by written.table_name;
 
--- name: runs_by_day
--- Runs of each of the last 30 days (UTC) by when they were opened.
-with opened as (
-    select
-        opened_at::date as day,
-        count(*) as runs
-    from ingest.run_states
-    where source = %(source)s and opened_at >= current_date - 29
-    group by opened_at::date
-)
-
-select
-    days.day::date as day,
-    coalesce(opened.runs, 0) as runs
-from generate_series(current_date - 29, current_date, interval '1 day') as days (day)
-left join opened on days.day::date = opened.day
-order by days.day;
-
 -- name: windows_read_again
 -- Windows that backfills have read, each with its scopes; those not settled for a minute are left
--- for later, since Dagster tells of its own ones within seconds.
+-- for later, since Dagster marks its own ones within seconds.
 select
     loads.source,
-    loads.window_from,
-    coalesce(loads.window_to, min(loads.started_at)) as window_until,
+    loads.window_from as since,
+    coalesce(loads.window_to, min(loads.started_at)) as until,
     array_agg(distinct loads.scope) as scopes,
     max(loads.finished_at) as read_at
 from ingest.loads as loads
@@ -63,10 +45,34 @@ group by loads.source, loads.window_from, loads.window_to
 having max(loads.finished_at) > %(after)s::timestamptz
 order by read_at;
 
--- name: build_fingerprint
--- What the models are built of, and the tables that stand: the same again, and a build would change
--- nothing. `loaded_at` of a run changes with anything that belongs to it. A view holds nothing, so
--- that it may have been made anew, as by a build of that model alone.
+-- name: loaded_until
+-- Until when the runs of all these scopes are loaded; null: one of them never was.
+with loaded as (
+    select
+        scope,
+        max(started_at) as started_at
+    from ingest.loads
+    where source = %(source)s and kind = 'incremental' and outcome = 'succeeded'
+    group by scope
+)
+
+select case when count(*) = count(loaded.scope) then min(loaded.started_at) end as loaded_until
+from unnest(%(scopes)s::text[]) as scopes (scope) -- noqa: RF02
+left join loaded on scopes.scope = loaded.scope;
+
+-- name: last_backfill
+-- When the last backfill, or repeated parsing of rejected records, ended after a time (null: none
+-- has), and whether another is under way; one that was killed is not waited for longer than a day.
+select
+    max(finished_at) filter (where finished_at > %(after)s::timestamptz) as finished_at,
+    coalesce(
+        bool_or(outcome = 'running' and started_at > now() - interval '1 day'), false
+    ) as is_running
+from ingest.loads
+where kind <> 'incremental';
+
+-- name: build_inputs
+-- What the models are built of. `loaded_at` of a run changes with anything that belongs to it.
 select
     concat_ws(
         ' ',
@@ -79,19 +85,21 @@ select
         (select max(loaded_at) from raw_testmo.milestones),
         (select max(loaded_at) from raw_testmo.statuses),
         (select max(loaded_at) from raw_testmo.users),
-        (select concat(count(*), ' ', max(checked_at)) from ingest.reconciliations),
-        (
-            select
-                md5(
-                    string_agg(
-                        case when relkind = 'v' then '' else oid::text end || relname,
-                        ' ' order by relname
-                    )
-                )
-            from pg_class
-            where relnamespace in ('marts'::regnamespace, 'staging'::regnamespace)
+        (select concat(count(*), ' ', max(checked_at)) from ingest.reconciliations)
+    ) as inputs;
+
+-- name: built_tables
+-- The tables that stand. A view holds nothing, so that it may have been made anew, as by a build of
+-- that model alone.
+select
+    md5(
+        string_agg(
+            case when relkind = 'v' then '' else oid::text end || relname,
+            ' ' order by relname
         )
-    ) as fingerprint;
+    ) as built_tables
+from pg_class
+where relnamespace in ('marts'::regnamespace, 'staging'::regnamespace);
 
 -- name: last_build
 -- What the last complete build was built of.

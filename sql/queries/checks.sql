@@ -1,14 +1,55 @@
 -- What the checks on the raw tables look at. One block a query, found by its name.
 
--- name: loaded_since
--- Scopes with a load that succeeded after a time.
-select distinct scope
-from ingest.loads
-where
-    source = %(source)s
-    and kind = 'incremental'
-    and outcome = 'succeeded'
-    and finished_at > %(since)s;
+-- name: last_loads
+-- How each of these scopes was last loaded; `error` null: well. They are loaded in this order, and
+-- what stops a whole source, as a wrong key, leaves no load of those that come after it.
+with scopes as (
+    select
+        configured.scope,
+        configured.place
+    from unnest(%(scopes)s::text[]) with ordinality as configured (scope, place) -- noqa: RF02
+),
+
+last_loads as (
+    select distinct on (loads.scope)
+        loads.scope,
+        scopes.place,
+        loads.load_id,
+        loads.started_at,
+        loads.finished_at,
+        loads.outcome,
+        loads.error
+    from ingest.loads as loads
+    inner join scopes on loads.scope = scopes.scope
+    where loads.source = %(source)s and loads.kind = 'incremental' -- noqa: RF02
+    order by loads.scope asc, loads.load_id desc
+)
+
+select
+    scopes.scope,
+    last_loads.started_at,
+    last_loads.finished_at,
+    last_loads.outcome,
+    case
+        when stopped.error is not null then 'not tried: ' || stopped.error
+        when last_loads.load_id is null then 'never loaded'
+        when last_loads.outcome = 'running' then 'its load has not ended'
+        when last_loads.outcome <> 'succeeded'
+            then coalesce(last_loads.error, last_loads.outcome)
+    end as error
+from scopes
+left join last_loads on scopes.scope = last_loads.scope
+left join lateral (
+    select before.error
+    from last_loads as before
+    where
+        before.place < scopes.place
+        and before.outcome = 'failed'
+        and before.load_id > coalesce(last_loads.load_id, 0)
+    order by before.load_id desc
+    limit 1
+) as stopped on true
+order by scopes.place;
 
 -- name: last_successes
 -- When each of these scopes was last loaded; null: never.

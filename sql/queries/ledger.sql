@@ -250,7 +250,7 @@ on conflict (source, run_id) do update
 
 -- name: save_reconciliations
 -- Where the totals that runs announce are not what their rows come to; what agrees now is settled.
-with differing as (
+with announcing as (
     select *
     from
         unnest(
@@ -258,9 +258,51 @@ with differing as (
             %(totals)s::text[],
             %(announced)s::bigint[],
             %(loaded)s::bigint[],
-            %(repeated)s::bigint[],
-            %(reasons)s::text[]
-        ) as compared (run_id, total, announced, loaded, repeated, reason)
+            %(are_open)s::boolean[]
+        ) as announcing (run_id, total, announced, loaded, is_open)
+),
+
+repeats as (
+    select
+        runs.run_id,
+        count(distinct repeated.execution_index) as requests,
+        count(assertions.run_id) as assertions,
+        count(assertions.run_id) filter (where not assertions.passed) as failures
+    from (select distinct announcing.run_id from announcing) as runs
+    cross join lateral ingest.repeated_executions(runs.run_id) as repeated
+    left join raw_postman.assertions as assertions
+        on
+            runs.run_id = assertions.run_id
+            and repeated.execution_index = assertions.execution_index
+    where %(source)s = 'postman' -- noqa: RF02
+    group by runs.run_id
+),
+
+counted as (
+    select
+        announcing.*,
+        coalesce(
+            case announcing.total
+                when 'requests_total' then repeats.requests
+                when 'assertions_total' then repeats.assertions
+                when 'assertions_failed' then repeats.failures
+            end,
+            0
+        ) as repeated
+    from announcing
+    left join repeats on announcing.run_id = repeats.run_id
+),
+
+differing as (
+    select
+        *,
+        case
+            when loaded - announced between 1 and repeated then 'repeated'
+            when is_open then 'open'
+            when loaded < announced then 'missing'
+            else 'surplus'
+        end as reason
+    from counted
 ),
 
 settled as (

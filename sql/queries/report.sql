@@ -198,8 +198,8 @@ from marts.fct_daily_run_health
 where business_date between %(first_day)s and %(last_day)s;
 
 -- name: flaky
--- Tests in their environments that change their mind most, as of the last day, and their last
--- results as letters, oldest first: p passed, f failed.
+-- Tests in their environments that fail now and then, as of the last day, and their last results,
+-- one a run, as letters, oldest first: p passed, f failed. Those that are gone are left out.
 with period as (
     select
         %(first_day)s::date as first_day,
@@ -215,14 +215,16 @@ latest as (
 ),
 
 flakiest as (
-    select *
+    select latest.*
     from latest
-    where is_flaky or long_transitions >= %(flaky_transitions)s
+    inner join marts.dim_tests as tests
+        on latest.test_key = tests.test_key
+    where tests.is_live and latest.episodes > 0
     order by
-        coalesce(is_flaky, false) desc,
-        long_flip_rate_low desc nulls last,
-        long_transitions desc,
-        test_environment_key asc
+        coalesce(latest.is_flaky, false) desc,
+        latest.episodes desc,
+        latest.long_flip_rate_low desc nulls last,
+        latest.test_environment_key asc
     limit 15
 ),
 
@@ -242,6 +244,7 @@ last_results as (
             from staging.int_test_results as results
             where
                 results.test_environment_key = flakiest.test_environment_key
+                and results.is_outcome
                 and results.is_decided
                 and results.business_date <= period.last_day
                 and results.run_started_at is not null
@@ -270,13 +273,11 @@ select
     flakiest.environment_id,
     left(coalesce(tests.item_name, tests.test_folder), 1000) as parent_name,
     left(coalesce(tests.assertion_name, tests.test_name), 1000) as test_name,
-    greatest(tests.item_occurrence, tests.assertion_occurrence) as occurrence,
+    tests.item_occurrence as occurrence,
     health.health,
-    flakiest.recent_transitions,
-    flakiest.recent_results,
-    flakiest.long_transitions,
+    flakiest.episodes,
+    flakiest.results_since_episode,
     flakiest.long_results,
-    flakiest.long_flip_rate,
     flakiest.long_passed,
     strips.letters
 from flakiest
@@ -290,13 +291,13 @@ left join strips
     on flakiest.test_environment_key = strips.test_environment_key
 order by
     coalesce(flakiest.is_flaky, false) desc,
+    flakiest.episodes desc,
     flakiest.long_flip_rate_low desc nulls last,
-    flakiest.long_transitions desc,
     flakiest.test_environment_key asc;
 
 -- name: latency
--- Requests answered in the last days of the period: those that take longest, and those that have
--- become slower.
+-- Requests answered in the last days of the period, each in its environment: those that take
+-- longest, and those that have become slower. `request_key` names request and environment.
 with period as (
     select
         %(last_day)s::date as last_day,
@@ -305,33 +306,38 @@ with period as (
 ),
 
 latest as (
-    select distinct on (latency.request_key) latency.*
+    select distinct on (latency.request_environment_key) latency.*
     from marts.fct_request_latency_daily as latency
     cross join period
     where latency.business_date between period.first_day and period.last_day
-    order by latency.request_key asc, latency.business_date desc
+    order by latency.request_environment_key asc, latency.business_date desc
 ),
 
 ranked as (
     select
         *,
-        row_number() over (order by recent_median_ms desc nulls last, request_key asc)
-            as slowest_rank,
         row_number() over (
-            order by is_regression desc, slowdown_ratio desc nulls last, request_key asc
+            order by recent_median_ms desc nulls last, request_environment_key asc
+        ) as slowest_rank,
+        row_number() over (
+            order by is_regression desc, slowdown_ratio desc nulls last, request_environment_key asc
         ) as slowing_rank
     from latest
 )
 
 select
-    request_key,
+    request_environment_key as request_key,
     collection_id,
+    environment_id,
     left(item_name, 1000) as item_name,
     item_occurrence,
     p95_ms,
+    recent_requests,
     recent_median_ms,
+    baseline_requests,
     baseline_median_ms,
     slowdown_ratio,
+    recent_tail_share,
     is_regression,
     slowest_rank,
     slowing_rank
@@ -339,15 +345,15 @@ from ranked
 where slowest_rank <= 10 or (is_regression and slowing_rank <= 10);
 
 -- name: latency_days
--- Each day of these requests.
+-- Each day of these requests in their environments.
 select
-    request_key,
+    request_environment_key as request_key,
     business_date,
     p50_ms,
     p95_ms
 from marts.fct_request_latency_daily
 where
-    request_key = any(%(request_keys)s)
+    request_environment_key = any(%(request_keys)s)
     and business_date between %(first_day)s and %(last_day)s;
 
 -- name: streaks
@@ -366,9 +372,13 @@ streaks as (
         coalesce(all_streaks.recovered_at > period.as_of, true) as was_open,
         period.as_of
     from marts.fct_failure_streaks as all_streaks
+    inner join marts.dim_tests as seen
+        on all_streaks.test_key = seen.test_key
     cross join period
     where
-        all_streaks.first_failed_at <= period.as_of
+        -- nobody mends what is gone
+        (seen.is_live or not all_streaks.is_open)
+        and all_streaks.first_failed_at <= period.as_of
         and (all_streaks.recovered_at is null or all_streaks.recovered_at >= period.since)
 ),
 
@@ -418,7 +428,7 @@ select
     ranked.*,
     left(coalesce(tests.item_name, tests.test_folder), 1000) as parent_name,
     left(coalesce(tests.assertion_name, tests.test_name), 1000) as test_name,
-    greatest(tests.item_occurrence, tests.assertion_occurrence) as occurrence
+    tests.item_occurrence as occurrence
 from ranked
 inner join marts.dim_tests as tests
     on ranked.test_key = tests.test_key
@@ -444,7 +454,7 @@ select
     clusters.first_seen_at > period.as_of - interval '7 days' as is_new,
     left(coalesce(tests.item_name, tests.test_folder), 1000) as parent_name,
     left(coalesce(tests.assertion_name, tests.test_name), 1000) as test_name,
-    greatest(tests.item_occurrence, tests.assertion_occurrence) as occurrence,
+    tests.item_occurrence as occurrence,
     count(*) over () as clusters
 from marts.fct_failure_clusters as clusters
 cross join period
@@ -608,3 +618,20 @@ where business_date between %(first_day)s and %(last_day)s
 group by system, total_name, reason, is_explained
 order by is_explained asc, runs desc, system asc, total_name asc
 limit 20;
+
+-- name: audits
+-- The last audit of the whole history of each scope.
+select distinct on (source, scope)
+    source as system,
+    scope,
+    audited_at,
+    listed,
+    loaded,
+    missing,
+    changed,
+    gone,
+    is_complete,
+    error
+from ingest.audits
+where since is null
+order by source asc, scope asc, audit_id desc;

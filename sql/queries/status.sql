@@ -61,7 +61,7 @@ where is_open
 order by opened_at asc nulls last, run_id asc
 limit 100;
 
--- name: rejected
+-- name: rejected_records
 -- Records set aside and not loaded since, the latest first.
 select
     rejected_id,
@@ -100,3 +100,21 @@ select
 from ingest.reconciliations
 group by source, scope, reason
 order by source, scope, reason;
+
+-- name: audits
+-- The last audit of the whole history of each scope.
+select distinct on (source, scope)
+    source,
+    scope,
+    audited_at,
+    listed,
+    loaded,
+    missing,
+    changed,
+    gone,
+    fixed,
+    is_complete,
+    error
+from ingest.audits
+where since is null
+order by source asc, scope asc, audit_id desc;

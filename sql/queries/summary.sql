@@ -33,98 +33,104 @@ select
     sum(health.tests_passed) / nullif(sum(health.tests_decided), 0) as pass_rate
 from marts.fct_daily_run_health as health
 left join names on health.collection_or_project_id = names.id
-where
-    health.business_date
-    > (select max(latest.business_date) from marts.fct_daily_run_health as latest) - 14
+inner join marts.dim_dates as dates
+    on health.business_date = dates.date_day
+where dates.days_ago between 0 and 13
 group by health.system, health.collection_or_project_id, names.name
 order by health.system, names.name nulls last, health.collection_or_project_id;
 
 -- name: flaky
--- Assertions that change their mind most often from one run to the next.
-with decided as (
-    select
-        item_name,
-        assertion_name,
-        outcome,
-        lag(outcome) over (
-            partition by collection_id, item_name, assertion_name
-            order by run_started_at, test_run_key, execution_index, assertion_index
-        ) as outcome_before
-    from marts.fct_assertion_results
-    where outcome in ('passed', 'failed')
+-- Tests that are flaky now, by how often they failed for a run or two and passed again.
+with latest as (
+    select distinct on (test_environment_key) *
+    from marts.fct_test_flakiness
+    order by test_environment_key asc, business_date desc
 )
 
 select
-    item_name,
-    assertion_name,
-    count(*) as results,
-    count(*) filter (where outcome = 'failed') as failed,
-    count(*) filter (where outcome <> outcome_before) as flips
-from decided
-group by item_name, assertion_name
-having count(*) filter (where outcome <> outcome_before) >= 3
-order by flips desc, item_name asc, assertion_name asc
+    coalesce(tests.item_name, tests.test_folder) as item_name,
+    coalesce(tests.assertion_name, tests.test_name) as assertion_name,
+    latest.long_results as results,
+    latest.long_results - latest.long_passed as failed,
+    latest.episodes
+from latest
+inner join marts.dim_tests as tests
+    on latest.test_key = tests.test_key
+where latest.is_flaky and tests.is_live
+order by latest.episodes desc, item_name asc, assertion_name asc
 limit 5;
 
 -- name: slow
--- Requests by their 95th percentile of the last 7 days, and their median against the 28 before.
+-- Requests by their 95th percentile of the last 7 days, each where it is slowest, and their median
+-- against the 28 days before.
 with latest as (
-    select max(business_date) as day
-    from marts.fct_request_executions
+    select date_day as day
+    from marts.dim_dates
+    where days_ago = 0
 ),
 
 answered as (
     select
+        executions.request_key,
+        executions.environment_id,
         executions.item_name,
-        executions.response_time_ms,
+        executions.latency_ms,
         executions.business_date > latest.day - 7 as is_recent
     from marts.fct_request_executions as executions
     cross join latest
     where
-        executions.response_time_ms is not null
+        executions.latency_ms is not null
         and executions.business_date > latest.day - 35
+        and executions.business_date <= latest.day
+),
+
+measured as (
+    select
+        request_key,
+        max(item_name) as item_name,
+        count(*) filter (where is_recent) as requests,
+        percentile_cont(0.5) within group (order by latency_ms)
+        filter (where is_recent) as median_ms,
+        percentile_cont(0.95) within group (order by latency_ms)
+        filter (where is_recent) as p95_ms,
+        percentile_cont(0.5) within group (order by latency_ms)
+        filter (where not is_recent) as median_before_ms
+    from answered
+    group by request_key, environment_id
+    having count(*) filter (where is_recent) > 0
+),
+
+slowest as (
+    select distinct on (request_key) *
+    from measured
+    order by request_key asc, p95_ms desc
 )
 
 select
     item_name,
-    count(*) filter (where is_recent) as requests,
-    percentile_cont(0.5) within group (order by response_time_ms)
-    filter (where is_recent) as median_ms,
-    percentile_cont(0.95) within group (order by response_time_ms)
-    filter (where is_recent) as p95_ms,
-    percentile_cont(0.5) within group (order by response_time_ms)
-    filter (where not is_recent) as median_before_ms
-from answered
-group by item_name
-having count(*) filter (where is_recent) > 0
-order by p95_ms desc
+    requests,
+    median_ms,
+    p95_ms,
+    median_before_ms
+from slowest
+order by p95_ms desc, request_key asc
 limit 5;
 
 -- name: unfinished
--- Runs that are still open, and green ones that sent less than half of the usual requests.
-with usual as (
-    select
-        collection_or_project_id,
-        percentile_cont(0.5) within group (order by requests_total) as requests
-    from marts.fct_test_runs
-    where system = 'postman' and not is_open
-    group by collection_or_project_id
-)
-
+-- Runs that are still open, and green ones that sent less than usual.
 select
-    runs.system,
-    runs.run_id,
-    runs.started_at,
+    system,
+    run_id,
+    started_at,
     case
-        when runs.is_open then 'still open'
-        else
-            'green, but only ' || runs.requests_total || ' of the usual '
-            || round(usual.requests)::text || ' requests'
+        when is_open then 'still open'
+        when system = 'postman'
+            then
+                'green, but only ' || requests_total || ' of the usual '
+                || round(requests_usual)::text || ' requests'
+        else 'green, but ' || tests_untested || ' of ' || tests_total || ' tests did not run'
     end as remark
-from marts.fct_test_runs as runs
-left join usual using (collection_or_project_id)
-where
-    runs.is_open
-    or (runs.status = 'passed' and runs.requests_total < usual.requests / 2)
-order by runs.started_at desc
+from marts.fct_test_runs
+where is_open or is_truncated
+order by started_at desc nulls last, test_run_key asc
 limit 5;

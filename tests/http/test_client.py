@@ -1,4 +1,4 @@
-"""The client against a server on loopback that does as it is told, misbehaviour included."""
+"""The client against answers of all kinds, and a server on loopback for what only a wire can do."""
 
 import asyncio
 import contextlib
@@ -7,13 +7,15 @@ import json
 import socket
 import ssl
 import traceback
+import tracemalloc
+import zlib
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-import aiohttp
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,29 +33,46 @@ from pipelines.errors import (
     UnparsableError,
     UnreachableError,
 )
-from pipelines.http.client import Answer, Client, decode
+from pipelines.http.client import Answer, Client
+from pipelines.http.json_decode import decode
 from pipelines.http.rate_limiter import RateLimiter
-from pipelines.http.transport import MOST_IN_FLIGHT
+from pipelines.http.retry import NO_RETRY
+from pipelines.http.transport import MOST_IN_FLIGHT, Bounds
 from pipelines.ingest.concurrency import map_ordered
 
 KEY = "PMAK-not-to-be-told"
 CURSOR = "opaque-cursor"
 ENDPOINT = "GET collections/{id}/runs"
 PATH = "collections/c/runs"
+SMALL = Bounds(body_bytes=2**20)
 
 Reply = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 
-def answer(status: int = 200, body: bytes = b'{"runs": []}', **headers: str) -> Reply:
-    """A whole answer; `Retry_After="1"` is the header Retry-After."""
+@dataclass(frozen=True)
+class Whole:
+    """A whole answer, over a wire or without one."""
 
-    async def reply(writer: asyncio.StreamWriter) -> None:
-        head = [f"HTTP/1.1 {status} Told", f"Content-Length: {len(body)}"]
-        head += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
-        writer.write("\r\n".join([*head, "", ""]).encode() + body)
+    status: int
+    body: bytes
+    headers: dict[str, str]
+
+    async def __call__(self, writer: asyncio.StreamWriter) -> None:
+        head = [f"HTTP/1.1 {self.status} Whole", f"Content-Length: {len(self.body)}"]
+        head += [f"{name}: {value}" for name, value in self.headers.items()]
+        writer.write("\r\n".join([*head, "", ""]).encode() + self.body)
         await writer.drain()
 
-    return reply
+    def response(self) -> httpx.Response:
+        async def body() -> AsyncIterator[bytes]:
+            yield self.body
+
+        return httpx.Response(self.status, headers=self.headers, content=body())
+
+
+def answer(status: int = 200, body: bytes = b'{"runs": []}', **headers: str) -> Whole:
+    """A whole answer; `Retry_After="1"` is the header Retry-After."""
+    return Whole(status, body, {name.replace("_", "-"): text for name, text in headers.items()})
 
 
 def sends_and_closes(wire: bytes) -> Reply:
@@ -93,9 +112,10 @@ class Asked:
 class Server:
     """Plays its script, the last reply for ever, and notes what it was asked."""
 
-    script: deque[Reply]
+    script: deque[Any]
     tls: ssl.SSLContext | None = None
     asked: list[Asked] = field(default_factory=list)
+    connections: int = 0
     _handlers: set[asyncio.Task[Any] | None] = field(default_factory=set)
 
     async def __aenter__(self) -> Self:
@@ -113,6 +133,7 @@ class Server:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._handlers.add(asyncio.current_task())
+        self.connections += 1
         try:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode().splitlines()
@@ -125,6 +146,18 @@ class Server:
             pass
         finally:
             writer.close()
+
+
+def plays(script: deque[Reply], requests: list[Asked]) -> httpx.MockTransport:
+    """Answers by a script, the last one for ever; no wire."""
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        requests.append(Asked(request.url.raw_path.decode(), dict(request.headers)))
+        reply = script.popleft() if len(script) > 1 else script[0]
+        assert isinstance(reply, Whole)
+        return reply.response()
+
+    return httpx.MockTransport(handle)
 
 
 @dataclass
@@ -149,8 +182,13 @@ class Story:
 
     outcome: Answer | ApiError
     asked: list[Asked]
-    backoffs: list[float]
+    slept: list[float]
     client: Client
+
+    @property
+    def backoffs(self) -> list[float]:
+        """Waits before another attempt; those for the rate limit are longer."""
+        return [seconds for seconds in self.slept if seconds < 5]
 
     @property
     def error(self) -> ApiError:
@@ -163,8 +201,8 @@ class Story:
         return self.outcome.body
 
 
-def client_of(root: str, backoffs: ToldTime | None = None, **options: Any) -> Client:
-    time = ToldTime()
+def client_of(root: str, time: ToldTime | None = None, **options: Any) -> Client:
+    time = time or ToldTime()
     return Client(
         "postman",
         root,
@@ -172,7 +210,6 @@ def client_of(root: str, backoffs: ToldTime | None = None, **options: Any) -> Cl
         key_setting="POSTMAN_API_KEY",
         url_setting="POSTMAN_API_URL",
         rate_limiter=RateLimiter(1000, clock=time, sleep=time.sleep),
-        sleep=(backoffs or ToldTime()).sleep,
         **options,
     )
 
@@ -185,14 +222,19 @@ async def ask(client: Client, member: str = "runs") -> Answer | ApiError:
 
 
 def story_of(*script: Reply, member: str = "runs", root: str = "", **options: Any) -> Story:
-    """One `get` of a server that plays `script`."""
+    """One `get` of what plays `script`: a server where the script needs a wire."""
 
     async def story() -> Story:
-        backoffs = ToldTime()
-        async with Server(deque(script)) as server:
-            async with client_of(root or server.root, backoffs, **options) as client:
+        time, requests = ToldTime(), list[Asked]()
+        if not root and all(isinstance(reply, Whole) for reply in script):
+            base = plays(deque(script), requests)
+            async with client_of("http://api.invalid", time, base=base, **options) as client:
                 outcome = await ask(client, member)
-            return Story(outcome, server.asked, backoffs.slept, client)
+            return Story(outcome, requests, time.slept, client)
+        async with Server(deque(script)) as server:
+            async with client_of(root or server.root, time, **options) as client:
+                outcome = await ask(client, member)
+            return Story(outcome, server.asked, time.slept, client)
 
     return asyncio.run(story())
 
@@ -313,6 +355,60 @@ def test_a_proxy_is_not_asked_for_what_is_near(
     assert asked_through_proxy(monkeypatch, root, NO_PROXY=no_proxy) == []
 
 
+def no_answer_through(monkeypatch: pytest.MonkeyPatch, root: str, proxy: str) -> str:
+    """What is said of a root behind this proxy."""
+
+    async def story() -> str:
+        for name in ("http_proxy", "https_proxy"):
+            monkeypatch.setenv(name, proxy)
+        monkeypatch.setenv("no_proxy", "")
+        async with client_of(root, retry=NO_RETRY) as client:
+            return str(await ask(client))
+
+    return asyncio.run(story())
+
+
+@pytest.mark.parametrize("root", ["http://api.invalid", "https://api.invalid"])
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:1", "http://proxy.invalid:3128"])
+def test_a_proxy_that_is_not_there_is_told_apart_from_the_api(
+    monkeypatch: pytest.MonkeyPatch, root: str, proxy: str
+) -> None:
+    assert "(the proxy of the environment cannot be reached)" in no_answer_through(
+        monkeypatch, root, proxy
+    )
+
+
+def test_a_proxy_that_does_not_let_us_through_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> tuple[Answer | ApiError, list[Asked]]:
+        async with Server(deque([answer(407)])) as proxy:
+            monkeypatch.setenv("https_proxy", proxy.root)
+            monkeypatch.setenv("no_proxy", "")
+            async with client_of("https://api.invalid", retry=NO_RETRY) as client:
+                return await ask(client), proxy.asked
+
+    outcome, (asked,) = asyncio.run(story())
+    assert "the proxy of the environment does not connect us" in str(outcome)
+    assert asked.target == "api.invalid:443"
+    assert KEY not in str(asked.headers)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_is_given_its_user_and_password(
+    monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    async def story() -> list[Asked]:
+        async with Server(deque([answer(403)])) as proxy:
+            host = proxy.root.removeprefix("http://")
+            monkeypatch.setenv("all_proxy", f"http://us%40er:p%3Ass@{host}")
+            monkeypatch.setenv("no_proxy", "")
+            async with client_of(f"{scheme}://api.invalid", retry=NO_RETRY) as client:
+                await ask(client)
+            return proxy.asked
+
+    (asked,) = asyncio.run(story())
+    assert asked.headers["proxy-authorization"] == "Basic dXNAZXI6cDpzcw=="
+
+
 # --- what is tried again --------------------------------------------------------------------
 
 TRANSIENT: dict[str, tuple[Reply, str]] = {
@@ -374,7 +470,7 @@ def test_waits_differ_so_that_requests_that_failed_together_do_not_return_togeth
 
 
 def test_a_server_that_never_answers_is_given_up() -> None:
-    story = story_of(never_answers, timeout=aiohttp.ClientTimeout(sock_read=0.02))
+    story = story_of(never_answers, bounds=Bounds(read_seconds=0.02))
     assert type(story.error) is TransientError
     assert "timed out" in str(story.error)
     assert_tells_no_secret(story.error)
@@ -382,7 +478,7 @@ def test_a_server_that_never_answers_is_given_up() -> None:
 
 
 def test_an_answer_that_drips_is_given_up_though_each_byte_is_in_time() -> None:
-    story = story_of(drips, timeout=aiohttp.ClientTimeout(total=0.05))
+    story = story_of(drips, bounds=Bounds(total_seconds=0.05))
     assert type(story.error) is TransientError
     assert "timed out" in str(story.error)
     assert_tells_no_secret(story.error)
@@ -468,8 +564,8 @@ ITS_KEY = (
 )
 
 
-@pytest.mark.parametrize("scheme", ["https", "HTTPS"])
-def test_a_certificate_that_is_not_trusted_never_sees_the_key(scheme: str, tmp_path: Path) -> None:
+@pytest.fixture
+def server_pem(tmp_path: Path) -> Path:
     pem = tmp_path / "server.pem"
     pem.write_text(
         "".join(
@@ -477,12 +573,22 @@ def test_a_certificate_that_is_not_trusted_never_sees_the_key(scheme: str, tmp_p
             for kind, text in (("PRIVATE KEY", ITS_KEY), ("CERTIFICATE", SELF_SIGNED))
         )
     )
+    return pem
+
+
+def tls_of(pem: Path) -> ssl.SSLContext:
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(pem)
+    return tls
 
+
+@pytest.mark.parametrize("scheme", ["https", "HTTPS"])
+def test_a_certificate_that_is_not_trusted_never_sees_the_key(
+    scheme: str, server_pem: Path
+) -> None:
     async def story() -> tuple[Answer | ApiError, list[Asked]]:
         async with (
-            Server(deque([answer()]), tls) as server,
+            Server(deque([answer()]), tls_of(server_pem)) as server,
             client_of(server.root.replace("http", scheme)) as client,
         ):
             return await ask(client), server.asked
@@ -491,6 +597,28 @@ def test_a_certificate_that_is_not_trusted_never_sees_the_key(scheme: str, tmp_p
     assert type(outcome) is UnreachableError
     assert "its certificate is not trusted" in str(outcome)
     assert asked == []
+
+
+def test_a_name_that_is_not_known_is_told_apart() -> None:
+    error = story_of(answer(), root="http://api.invalid", retry=NO_RETRY).error
+    assert type(error) is UnreachableError
+    assert "(its name is not known)" in str(error)
+    assert_tells_no_secret(error)
+
+
+def test_an_authority_of_our_own_is_trusted_where_ssl_cert_file_names_it(
+    monkeypatch: pytest.MonkeyPatch, server_pem: Path
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(server_pem))
+
+    async def story() -> Answer | ApiError:
+        async with (
+            Server(deque([answer()]), tls_of(server_pem)) as server,
+            client_of(server.root.replace("http", "https")) as client,
+        ):
+            return await ask(client)
+
+    assert asyncio.run(story()) == Answer({"runs": []}, 12)
 
 
 def test_a_server_that_goes_away_later_is_a_passing_trouble() -> None:
@@ -515,8 +643,9 @@ def test_a_refusal_is_waited_out_as_told_and_counted_as_waiting() -> None:
     story = story_of(answer(429, Retry_After="20"), answer(429, RetryAfter="30"), answer())
     assert story.body == {"runs": []}
     assert story.client.rate_limiter.refusals == 2
-    # A second more than told, each time, since some servers round down.
-    assert story.client.traffic.waited_seconds == pytest.approx(21 + 31)
+    # A second more than announced, each time, since some servers round down.
+    waited = story.client.traffic.waited_seconds + sum(story.backoffs)
+    assert waited == pytest.approx(21 + 31, abs=0.01)
 
 
 def test_a_wait_that_is_too_long_is_not_waited_for() -> None:
@@ -564,6 +693,32 @@ def test_never_more_than_sixteen_requests_are_under_way() -> None:
     assert most == MOST_IN_FLIGHT
 
 
+def test_a_request_that_is_given_up_closes_its_connection() -> None:
+    async def story() -> None:
+        closed = asyncio.Event()
+        begun = asyncio.Event()
+
+        async def stalls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n{")
+            begun.set()
+            await reader.read()
+            closed.set()
+            writer.close()
+
+        async with await asyncio.start_server(stalls, "127.0.0.1", 0) as server:
+            root = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            async with client_of(root) as client:
+                asking = asyncio.create_task(ask(client))
+                await begun.wait()
+                asking.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await asking
+                await asyncio.wait_for(closed.wait(), 30)
+
+    asyncio.run(story())
+
+
 # --- counting -------------------------------------------------------------------------------
 
 
@@ -584,6 +739,18 @@ def test_requests_are_counted_by_endpoint_retries_included_and_bodies_by_their_b
     client.count_anew()
     assert client.traffic.requests == {}
     assert client.traffic.bytes_received == client.traffic.waited_seconds == 0
+
+
+def test_a_connection_is_used_again_and_no_cookie_is_kept() -> None:
+    async def story() -> list[Asked]:
+        async with Server(deque([answer(Set_Cookie="a=b; Path=/")])) as server:
+            async with client_of(server.root) as client:
+                await ask(client)
+                await ask(client)
+            assert server.connections == 1
+            return server.asked
+
+    assert ["cookie" in asked.headers for asked in asyncio.run(story())] == [False, False]
 
 
 # --- bodies ---------------------------------------------------------------------------------
@@ -626,6 +793,41 @@ def test_json_that_nothing_here_can_hold_is_kept_as_it_was_sent(body: bytes, rea
     assert reason in str(error)
     assert_tells_no_secret(error)
     assert len(story.asked) == 1
+
+
+def test_a_body_beyond_its_bound_is_dropped_with_a_line_that_names_the_setting() -> None:
+    story = story_of(answer(body=b'{"runs": "' + b"x" * 2**21 + b'"}'), bounds=SMALL)
+    assert type(story.error) is PermanentError
+    assert "the body is larger than 1 MB; see TESTRUNS_MAX_BODY_MB" in str(story.error)
+    assert_tells_no_secret(story.error)
+    assert len(story.asked) == 1
+
+
+def test_a_body_of_just_its_bound_is_read() -> None:
+    filling = 2**20 - len('{"runs": ""}')
+    body = b'{"runs": "' + b"x" * filling + b'"}'
+    assert story_of(answer(body=body), bounds=SMALL).body == {"runs": "x" * filling}
+
+
+@pytest.mark.parametrize(
+    ("encoding", "compress"), [("gzip", gzip.compress), ("deflate", zlib.compress)]
+)
+def test_of_a_bomb_no_more_is_inflated_than_one_piece_of_it(
+    encoding: str, compress: Callable[[bytes], bytes]
+) -> None:
+    bomb = compress(b"\0" * 2**27)
+    wire = sends_and_closes(
+        f"HTTP/1.1 200 OK\r\nContent-Encoding: {encoding}\r\n\r\n".encode() + bomb
+    )
+    tracemalloc.start()
+    try:
+        story = story_of(wire, bounds=SMALL)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert "larger than 1 MB" in str(story.error)
+    # Of what arrives, 16 KiB are inflated at a time, a thousandfold at most.
+    assert most < 2**26
 
 
 JSON = st.recursive(

@@ -124,12 +124,11 @@ class Broken(PostmanRuns):
 
 @pytest.fixture
 def broken(sandbox: Tampered, make_settings: Callable[[dict[str, str]], Settings]) -> Broken:
-    variables = {**sandbox.settings, "POSTMAN_REQUESTS_PER_MINUTE": "1000000"}
-    settings = make_settings(variables)
-    client = run_source(settings, "postman", NullProgress()).client
+    settings = make_settings(sandbox.settings)
     own = settings.sources["postman"]
     assert isinstance(own, PostmanSettings)
-    return Broken(client, own, Redactor([]), timedelta(hours=72))
+    client = run_source(settings, "postman", NullProgress(), None).client
+    return Broken(client, own, Redactor(()), timedelta(hours=72))
 
 
 def load_broken(broken: Broken, url: str, logs: Path) -> list[ScopeReport]:

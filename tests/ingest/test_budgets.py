@@ -29,6 +29,8 @@ _PAGES = 3
 # that it is over.
 _LOOKBACK_PAGES = 2
 _BATCH_RUNS = 40
+# Once a second or so, and at either end, what is known of the API's limits is shared.
+_LIMITS = 10
 
 
 @pytest.fixture(scope="module")
@@ -142,13 +144,13 @@ def test_statements_are_a_dozen_a_batch_and_none_a_row(
     # Testmo's list tells all: a page is a batch. Of details, a page's last batch is what is left.
     pages_alone = api == "TESTMO"
     assert 0 < batches <= _PAGES + (0 if pages_alone else -(-_RUNS // _BATCH_RUNS) - 1)
-    assert len(first) <= 14 * batches + 25
+    assert len(first) <= 14 * batches + 25 + _LIMITS
     assert not [one for one in first if one.lower().startswith('insert into "raw_postman')]
 
     load(variables)
     statements.since_last()
     load(variables)
-    assert 0 < len(statements.since_last()) <= 25
+    assert 0 < len(statements.since_last()) <= 25 + _LIMITS
 
 
 def imported(folder: Path, variables: dict[str, str], *arguments: str) -> set[str]:
@@ -192,7 +194,7 @@ def test_a_load_imports_what_it_needs_and_nothing_for_people(
 
     looking = imported(tmp_path, variables, "status")
     assert "pipelines.terminal.status" in looking
-    assert not packages(looking) & (_HEAVY | {"aiohttp", "rich", "uvloop"})
+    assert not packages(looking) & (_HEAVY | {"aiohttp", "httpx", "uvloop"})
     assert len(looking) <= 480
 
 

@@ -14,6 +14,7 @@ from pipelines.sandbox.faults import CATALOGUE, FAMILIES
 from pipelines.sandbox.server import Sandbox
 from tests.support.cli import Done, command
 from tests.support.contract import POSTMAN, TESTMO
+from tests.support.db import query
 from tests.support.factories import BOOKS, postman_run, testmo_run
 from tests.support.fast_clock import FastClock, in_haste
 from tests.support.oracle import (
@@ -26,7 +27,9 @@ from tests.support.oracle import (
 
 Json = dict[str, Any]
 
-TIME_OUTS = {"no-answer", "half-a-header", "stalled-body", "slow-drip"}
+TIME_OUTS = {
+    "no-answer", "half-a-header", "stalled-body", "slow-drip", "endless-drip", "endless-continue",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,22 @@ ENDS = {
     "unauthorized": fails("HTTP 401, the key is not accepted", helps=False, stops=True),
     "forbidden": fails("HTTP 403", helps=False),
     **{f"status-{status}": fails(f"HTTP {status}") for status in (500, 502, 503, 504)},
+    "endless-body": fails("MB; see TESTRUNS_MAX_BODY_MB", helps=False),
+    "gzip-bomb": fails("MB; see TESTRUNS_MAX_BODY_MB", helps=False),
+    "huge-headers": fails("the answer is not HTTP"),
+    "not-utf8": LATER,
+    "listed-is-unknown": Ends("deferred to the next load", None, at_once=False),
+    **{
+        f"cursor-{status}": Ends(f"HTTP {status}", None, helps=status == 500, at_once=False)
+        for status in (404, 410, 414, 422, 500)
+    },
+    "cursor-half-a-character": Ends("cursor cannot be sent", None, helps=False, at_once=False),
+    "cursor-of-a-megabyte": Ends("cursor cannot be sent", None, helps=False, at_once=False),
+    "empty-page": Ends("led to an empty page", None, at_once=False),
+    "empty-page-with-total": Ends("led to an empty page", None, at_once=False),
+    "total-untold": LOADED,
+    "limit-of-a-year": fails("the rate limit is used up; resumes", stops=True),
+    "reset-in-2055": Ends("the rate limit is used up; resumes", None, stops=True, at_once=False),
     "limit-in-seconds": fails("HTTP 429"),
     "limit-as-date": fails("HTTP 429"),
     "limit-in-retryafter": fails("HTTP 429"),
@@ -95,6 +114,9 @@ ENDS = {
 STOPPING = [name for name, ends in ENDS.items() if ends.stops]
 # What the loader meets in the same way as another, or for seconds: only on its own, and slowly.
 KINDRED = {
+    "endless-drip", "endless-continue", "endless-body", "gzip-bomb", "huge-headers", "not-utf8",
+    "cursor-410", "cursor-414", "cursor-422", "cursor-500", "cursor-half-a-character",
+    "empty-page-with-total", "limit-of-a-year", "long-names", "counts-at-the-limit",
     "half-a-header", "reset", "reset-in-body", "empty-body", "status-500", "status-502",
     "status-504", "limit-as-date", "limit-in-retryafter", "limit-untold", "newest-first",
     "meta-without-cursor", "meta-null", "cursor-leads-nowhere", "runs-queue",
@@ -231,9 +253,10 @@ def met(names: list[str], url: str, home: Path, timeout_seconds: float) -> Itera
         paths = [(request.api, request.path) for request in sandbox.requests]
         loaded = snapshot(url)
         sandbox.faults.clear()
-        # A wait that was told is kept in that home; it is over as well.
+        # A wait that was announced is kept in the warehouse; it is over as well.
+        query(url, "delete from ingest.rate_limits returning 1")
         with in_haste(clock):
-            later = command(home, variables_of(sandbox, url, home / "later"), "load")
+            later = command(home, variables, "load")
         yield Met(faulty, done, paths, loaded, later, snapshot(url))
 
 

@@ -54,8 +54,8 @@ def test_rows_that_the_api_repeats_are_told_apart_from_rows_that_are_missing(
     load: Load, sandbox: Sandbox, warehouse_url: str
 ) -> None:
     again = postman_run(1)
-    # A script that sends a request of its own makes Postman tell its item again.
-    again["executions"].insert(1, {**again["executions"][0], "response": {"statusCode": 404}})
+    # A script that sends a request of its own makes Postman repeat the execution.
+    again["executions"].insert(1, again["executions"][0])
     sandbox.put_postman_run(announcing(again, requests=3, assertions=3, failed=1))
     sandbox.put_postman_run(announcing(postman_run(3), requests=4, assertions=3, failed=1))
     sandbox.put_postman_run(announcing(postman_run(4), requests=2, assertions=2))
@@ -70,6 +70,77 @@ def test_rows_that_the_api_repeats_are_told_apart_from_rows_that_are_missing(
         ("run-4", "assertions_total", 2, 3, 0, "surplus"),
         ("run-5", "requests_total", 9, 2, 0, "open"),
     ]
+
+
+LOOPED = {
+    "id": "item-1",
+    "itemName": "Ping",
+    "request": {"method": "GET", "url": "https://shop.example.com/ping"},
+    "response": {"statusCode": 200, "responseTime": 5, "responseSize": 2},
+    "assertions": [{"name": "is up", "passed": True}],
+}
+EMPTY = {**LOOPED, "assertions": []}
+
+
+def sent(*numbers: int | None, of: Json = LOOPED) -> list[Json]:
+    """Executions of one item, with httpRequestIds or without."""
+    return [of if number is None else {**of, "httpRequestId": f"{number}"} for number in numbers]
+
+
+@pytest.mark.parametrize(
+    ("executions", "announced", "repeats"),
+    [
+        pytest.param(sent(None, None, None), 3, [], id="a loop that is announced"),
+        pytest.param(sent(None, None, None), 1, [1, 2], id="what is announced once"),
+        pytest.param(sent(None, None, None), 2, [1], id="no more than the surplus"),
+        pytest.param(sent(None, None, None), None, [], id="nothing is announced"),
+        pytest.param(sent(1, 2, 3), 1, [], id="requests of their own"),
+        pytest.param(sent(1, 1, 2), 2, [1], id="the same request"),
+        pytest.param(sent(1, None), 1, [], id="one request without its ID"),
+        pytest.param([*sent(1), *sent(2, of=EMPTY), *sent(1)], 1, [], id="not directly behind"),
+        pytest.param(
+            [*sent(1), {**LOOPED, "httpRequestId": "1", "response": {"statusCode": 404}}],
+            *(1, []),
+            id="another response",
+        ),
+        pytest.param(
+            [*sent(1), {**LOOPED, "httpRequestId": "1", "assertions": [{"name": "is up"}]}],
+            *(1, []),
+            id="another assertion",
+        ),
+        pytest.param(
+            [{**one, "id": None} for one in sent(1, 1)], 1, [], id="an item without an ID"
+        ),
+        pytest.param(
+            [{**one, "iteration": number} for number, one in enumerate(sent(None, None))],
+            *(1, []),
+            id="iterations",
+        ),
+        pytest.param([*sent(1, 1), *sent(2, 2, of=EMPTY)], 1, [1], id="nothing left to explain"),
+        pytest.param([*sent(2, 2, of=EMPTY), *sent(1, 1)], 1, [1, 3], id="an empty row before it"),
+    ],
+)
+def test_a_row_repeats_the_one_directly_before_it_while_there_is_a_surplus(
+    load: Load,
+    sandbox: Sandbox,
+    warehouse_url: str,
+    executions: list[Json],
+    announced: int | None,
+    repeats: list[int],
+) -> None:
+    stats = {"assertions": {"total": announced}}
+    run = {**postman_run(1), "executions": executions, "stats": stats}
+    sandbox.put_postman_run(run)
+    load(sandbox.settings)
+    assert [
+        index
+        for (index,) in query(
+            warehouse_url, "select execution_index from ingest.repeated_executions('run-1')"
+        )
+    ] == repeats
+    rows = sum(len(executions[index]["assertions"]) for index in repeats)
+    if rows:
+        assert reconciliations(warehouse_url)[0][4] == rows
 
 
 def test_iterations_of_the_same_item_are_no_repetition(

@@ -7,8 +7,9 @@ import pytest
 from pydantic import SecretStr
 
 from pipelines.ingest.progress import ScopeReport
-from pipelines.orchestration.alerts import alert_on_failure, failure_text, freshness, post
-from pipelines.orchestration.instance import PAGE_VARIABLE
+from pipelines.orchestration.alerts import failure_text, post
+from pipelines.orchestration.failures import StepFailure
+from pipelines.orchestration.sensors import alert_on_failure_sensor, freshness_sensor
 from pipelines.sandbox.data import SandboxData
 from pipelines.sandbox.server import Sandbox
 from pipelines.settings import Settings
@@ -25,26 +26,27 @@ def receiver() -> Iterator[Receiver]:
         yield server
 
 
-def test_a_message_says_what_why_what_to_do_and_where(
-    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(PAGE_VARIABLE, "http://dagster:3000")
-    lines = [f"check_testmo: testmo {number}: <!channel> HTTP 404" for number in range(20)]
-    text = failure_text("the scheduled run of nightly failed", lines, "abc")
+def test_a_message_says_what_why_what_to_do_and_where(receiver: Receiver) -> None:
+    failures = [
+        StepFailure("check_testmo", f"testmo {number}: <!channel> HTTP 404") for number in range(20)
+    ]
+    text = failure_text(
+        "the scheduled run of nightly failed", failures, "abc", "http://dagster:3000"
+    )
     assert post(SecretStr(receiver.url), text) is None
     (posted,) = receiver.texts
-    first, *told, what_to_do, where = posted.splitlines()
+    first, *listed, what_to_do, where = posted.splitlines()
     assert first == "testruns: the scheduled run of nightly failed"
-    assert told[0] == "• check_testmo: testmo 0: &lt;!channel&gt; HTTP 404"
-    assert told[-1] == "• … and 5 more"
+    assert listed[0] == "• check_testmo: testmo 0: &lt;!channel&gt; HTTP 404"
+    assert listed[-1] == "• … and 5 more"
     assert "`testruns nightly`" in what_to_do
     assert where == "http://dagster:3000/runs/abc"
 
 
-def test_a_webhook_that_fails_is_told_without_its_address(receiver: Receiver) -> None:
+def test_a_webhook_that_fails_is_reported_without_its_address(receiver: Receiver) -> None:
     receiver.status = 500
-    told = post(SecretStr(receiver.url), "text")
-    assert told == "TESTRUNS_ALERT_WEBHOOK: not delivered: HTTP 500"
+    complaint = post(SecretStr(receiver.url), "text")
+    assert complaint == "TESTRUNS_ALERT_WEBHOOK: not delivered: HTTP 500"
     assert post(SecretStr("http://127.0.0.1:1/s3cret"), "text") == (
         "TESTRUNS_ALERT_WEBHOOK: not delivered: URLError"
     )
@@ -72,7 +74,7 @@ def test_a_scheduled_run_that_failed_for_good_is_posted_and_one_by_hand_is_not(
     make_settings: MakeSettings, receiver: Receiver, tags: dict[str, str], *, is_posted: bool
 ) -> None:
     settings = make_settings({"TESTRUNS_ALERT_WEBHOOK": receiver.url})
-    sensor = alert_on_failure(settings, dg.define_asset_job("nightly"))
+    sensor = alert_on_failure_sensor(settings)
     with dg.instance_for_test() as instance:
         failed = nightly.execute_in_process(instance=instance, raise_on_error=False, tags=tags)
         context = dg.build_run_status_sensor_context(
@@ -82,9 +84,9 @@ def test_a_scheduled_run_that_failed_for_good_is_posted_and_one_by_hand_is_not(
             dagster_event=failed.get_run_failure_event(),
         ).for_run_failure()
         sensor(context)
-    told = [line for text in receiver.texts for line in text.splitlines() if line[0] == "•"]
+    lines = [line for text in receiver.texts for line in text.splitlines() if line[0] == "•"]
     assert (
-        told
+        lines
         == [
             "• check_testmo: testmo 99: HTTP 404",
             "• check_testmo: testmo 100: HTTP 403",
@@ -100,17 +102,17 @@ def test_a_scope_that_goes_stale_is_posted_once_and_its_check_fails_until_it_is_
         variables = {**sandbox.settings, "POSTMAN_API_KEY": ""}
         load(variables)
     settings = make_settings({**variables, "TESTRUNS_ALERT_WEBHOOK": receiver.url})
-    sensor = freshness(settings)
+    sensor = freshness_sensor(settings)
     assert settings.testruns_warehouse_url is not None
     url = settings.testruns_warehouse_url.get_secret_value()
     cursor: str | None = None
 
     def look() -> list[bool]:
         nonlocal cursor
-        told = sensor(dg.build_sensor_context(cursor=cursor))
-        assert isinstance(told, dg.SensorResult)
-        cursor = told.cursor
-        evaluations = told.asset_events
+        result = sensor(dg.build_sensor_context(cursor=cursor))
+        assert isinstance(result, dg.SensorResult)
+        cursor = result.cursor
+        evaluations = result.asset_events
         return [one.passed for one in evaluations if isinstance(one, dg.AssetCheckEvaluation)]
 
     assert look() == []

@@ -9,15 +9,11 @@ import pytest
 
 from pipelines.ingest.backfill import Window, backfill_source
 from pipelines.ingest.progress import NullProgress, ScopeReport
-from pipelines.orchestration.backfill_assets import (
-    backfill_asset,
-    backfill_sync_sensor,
-    days_key,
-    days_of,
-    models_after_failed_days,
-)
+from pipelines.orchestration.backfill_assets import backfill_job, days_asset, days_key, days_of
 from pipelines.orchestration.raw_assets import runs_key
-from pipelines.orchestration.step_retry import Retry
+from pipelines.orchestration.resources import resources
+from pipelines.orchestration.sensors import backfill_sync_sensor, models_after_backfill_sensor
+from pipelines.orchestration.step_retry import STEP_RETRY
 from pipelines.sandbox.data import SandboxData
 from pipelines.sandbox.server import Sandbox
 from pipelines.settings import Settings
@@ -61,9 +57,9 @@ def test_a_range_of_days_is_one_reading_that_moves_no_watermark_and_passes_for_n
     first, last = (f"{midnight(days):%F}" for days in (4, 2))
     with dg.instance_for_test() as instance:
         done = dg.materialize(
-            [backfill_asset(settings, "postman", Retry())],
+            [days_asset(settings, "postman", STEP_RETRY, NullProgress())],
             instance=instance,
-            resources={"settings": settings, "progress": NullProgress()},
+            resources=resources(settings),
             tags={
                 "dagster/asset_partition_range_start": first,
                 "dagster/asset_partition_range_end": last,
@@ -87,9 +83,9 @@ def test_a_day_that_a_scope_could_not_be_read_for_is_not_marked(settings: Settin
     two = with_unknown_collection(settings)
     with dg.instance_for_test() as instance:
         done = dg.materialize(
-            [backfill_asset(two, "postman", Retry())],
+            [days_asset(two, "postman", STEP_RETRY, NullProgress())],
             instance=instance,
-            resources={"settings": two, "progress": NullProgress()},
+            resources=resources(two),
             partition_key=f"{midnight(2):%F}",
             raise_on_error=False,
         )
@@ -99,46 +95,77 @@ def test_a_day_that_a_scope_could_not_be_read_for_is_not_marked(settings: Settin
     assert "postman nobody: " in str(event.step_failure_data.user_failure_data.description)
 
 
-def test_models_that_failed_days_kept_from_being_built_are_built_by_a_run_of_their_own(
+def test_the_models_are_built_once_after_a_backfill_of_any_command(settings: Settings) -> None:
+    sensor = models_after_backfill_sensor(settings)
+    cursor: str | None = None
+
+    def evaluate() -> list[dg.RunRequest]:
+        nonlocal cursor
+        result = sensor(dg.build_sensor_context(cursor=cursor))
+        if isinstance(result, dg.SkipReason):
+            return []
+        assert isinstance(result, dg.SensorResult)
+        cursor = result.cursor
+        return list(result.run_requests or [])
+
+    assert evaluate() == []
+    wrong = with_unknown_collection(settings)
+    scopes = wrong.scopes("postman")
+    reports = backfill_source(wrong, "postman", scopes, Window(midnight(5)), url(settings))
+    assert [report.error is None for report in reports] == [True, False]
+    assert len(evaluate()) == 1
+    assert evaluate() == []
+    query(
+        url(settings),
+        "insert into ingest.loads (source, scope, kind) values ('postman', 'x', 'backfill')"
+        " returning 1",
+    )
+    assert evaluate() == []
+
+
+def run_backfill(settings: Settings, **config: Any) -> tuple[dg.ExecuteInProcessResult, list[str]]:
+    job = backfill_job(settings, STEP_RETRY, NullProgress())
+    with dg.instance_for_test() as instance:
+        done = job.execute_in_process(
+            run_config=config,
+            resources=resources(settings),
+            instance=instance,
+            raise_on_error=False,
+        )
+        return done, [entry.user_message for entry in instance.all_logs(done.run_id)]
+
+
+def test_a_window_is_read_again_by_its_config_and_a_dry_run_only_says_what_it_costs(
     settings: Settings,
 ) -> None:
-    wrong = with_unknown_collection(settings)
+    backfills = "select count(*) from ingest.loads where kind = 'backfill'"
+    dry, messages = run_backfill(settings, since=f"{midnight(5):%F}", dry_run=True)
+    assert dry.success
+    assert any(
+        message.startswith(f"postman {COLLECTION}: ") and message.endswith(" minutes")
+        for message in messages
+    )
+    assert query(url(settings), backfills) == [(0,)]
 
-    @dg.asset
-    def unconcerned() -> None:
-        raise dg.Failure("not for the sake of days", allow_retries=False)
+    done, _ = run_backfill(settings, since=f"{midnight(5):%F}", scopes=[COLLECTION])
+    assert done.success
+    assert query(url(settings), backfills) == [(1,)]
 
-    @dg.asset(deps=[DAYS, unconcerned])
-    def model() -> None: ...
 
-    days = backfill_asset(settings, "postman", Retry())
-    nightly = dg.define_asset_job("nightly", dg.AssetSelection.assets(model))
-    sensor = models_after_failed_days(nightly)
-    with dg.instance_for_test() as instance:
-
-        def asked(*assets: Any, **given: Any) -> Any:
-            done = dg.materialize(
-                assets,
-                instance=instance,
-                resources={"settings": wrong, "progress": NullProgress()},
-                raise_on_error=False,
-                **given,
-            )
-            context = dg.build_run_status_sensor_context(
-                sensor_name=sensor.name,
-                dagster_instance=instance,
-                dagster_run=done.dagster_run,
-                dagster_event=done.get_run_failure_event(),
-            )
-            return done.run_id, sensor(context.for_run_failure())
-
-        day = {"partition_key": f"{midnight(2):%F}"}
-        run_id, request = asked(days, model, **day)
-        assert isinstance(request, dg.RunRequest)
-        assert request.asset_selection == [model.key]
-        assert request.run_key == run_id
-        for _, told in (asked(days, **day), asked(unconcerned, model)):
-            assert isinstance(told, dg.SkipReason)
+@pytest.mark.parametrize(
+    ("config", "complaint"),
+    [
+        ({"since": "yesterday"}, "since: 'yesterday' is no date or time"),
+        ({"since": "2026-01-01", "scopes": ["nobody"]}, "scopes: nobody: not among those of the"),
+    ],
+)
+def test_a_bad_window_is_one_line(
+    settings: Settings, config: dict[str, Any], complaint: str
+) -> None:
+    done, _ = run_backfill(settings, **config)
+    (event,) = done.get_step_failure_events()
+    assert event.step_failure_data.user_failure_data is not None
+    assert str(event.step_failure_data.user_failure_data.description).startswith(complaint)
 
 
 def test_whole_days_of_a_backfill_from_the_command_line_are_marked_once(
@@ -151,20 +178,28 @@ def test_whole_days_of_a_backfill_from_the_command_line_are_marked_once(
         url(settings),
         "update ingest.loads set finished_at = finished_at - interval '2 minutes' returning 1",
     )
+    # A load of everything has marked all past days before.
+    loaded = "update ingest.loads set started_at = now() - interval '3 days' where kind ="
+    query(url(settings), f"{loaded} 'incremental' returning 1")
     sensor = backfill_sync_sensor(settings)
     with dg.instance_for_test() as instance:
 
         def marked(cursor: str | None) -> tuple[list[Any], str | None]:
             context = dg.build_sensor_context(instance=instance, cursor=cursor)
-            told = sensor(context)
-            assert isinstance(told, dg.SensorResult)
-            return [event.partition for event in told.asset_events], told.cursor
+            result = sensor(context)
+            assert isinstance(result, dg.SensorResult)
+            for event in result.asset_events:
+                assert isinstance(event, dg.AssetMaterialization)
+                instance.report_runless_asset_event(event)
+            return [event.partition for event in result.asset_events], result.cursor
 
         days, cursor = marked(None)
-        assert days == [f"{midnight(4):%F}", f"{midnight(3):%F}"]
+        # What the window holds as a whole, and what the load has read: up to three days ago.
+        assert days[:2] == [f"{midnight(4):%F}", f"{midnight(3):%F}"]
+        assert f"{midnight(2):%F}" not in days
+        assert instance.get_materialized_partitions(DAYS) == set(days)
+        assert len(set(days)) == len(days_of(settings).get_partition_keys()) - 3
         assert marked(cursor)[0] == []
-        for day in days:
-            instance.report_runless_asset_event(dg.AssetMaterialization(DAYS, partition=day))
         assert marked(None)[0] == []
 
 

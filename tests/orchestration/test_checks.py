@@ -8,13 +8,16 @@ import dagster as dg
 import pytest
 
 from pipelines.errors import PermanentError, TransientError
+from pipelines.http.retry import RetryPolicy
 from pipelines.ingest.progress import ScopeReport
-from pipelines.orchestration.checks import CHECKS, raw_checks
+from pipelines.orchestration.checks import CHECKS, Evidence, raw_checks
 from pipelines.orchestration.raw_assets import runs_key
-from pipelines.orchestration.step_retry import Retry, failure, is_worth_a_retry
+from pipelines.orchestration.resources import resources
+from pipelines.orchestration.step_retry import scopes_failure, step_failure
 from pipelines.sandbox.data import SandboxData
 from pipelines.sandbox.server import Sandbox
 from pipelines.settings import Settings
+from pipelines.warehouse.engine import engine
 from tests.support.db import query
 from tests.support.factories import BOOKS, COLLECTION, PROJECT, postman_run, testmo_run
 
@@ -45,7 +48,7 @@ def check(settings: Settings) -> Check:
         definitions = dg.Definitions(
             assets=[runs],
             asset_checks=[checks],
-            resources={"settings": settings},
+            resources=resources(settings),
             jobs=[dg.define_asset_job("check", dg.AssetSelection.all_asset_checks())],
             executor=dg.in_process_executor,
         )
@@ -67,7 +70,7 @@ def unseen(found: dict[str, dg.AssetCheckEvaluation]) -> dict[str, tuple[Any, st
     return {
         name: (one.severity, one.description or "")
         for name, one in found.items()
-        if not one.passed and name not in ("every_scope_is_loaded", "watermarks_move")
+        if not one.passed and name != "watermarks_move"
     }
 
 
@@ -79,10 +82,10 @@ def test_all_checks_are_evaluated_and_a_quiet_ledger_passes(check: Check) -> Non
 
 def test_a_scope_that_nobody_loads_any_more_is_an_error(settings: Settings, check: Check) -> None:
     execute(settings, "update ingest.loads set finished_at = now() - interval '37 hours'")
-    severity, told = unseen(check())["is_fresh"]
+    severity, problem = unseen(check())["is_fresh"]
     assert severity is ERROR
-    assert told.startswith(f"testmo {PROJECT}: last loaded ")
-    assert told.endswith(" 37 h ago")
+    assert problem.startswith(f"testmo {PROJECT}: last loaded ")
+    assert problem.endswith(" 37 h ago")
 
 
 def test_a_new_field_is_told_once(settings: Settings, check: Check) -> None:
@@ -94,7 +97,7 @@ def test_a_new_field_is_told_once(settings: Settings, check: Check) -> None:
     assert unseen(check()) == {
         "no_field_is_new": (
             WARN,
-            "kept in extra, and told this once: raw_testmo.automation_runs: shade",
+            "kept in extra, and reported this once: raw_testmo.automation_runs: shade",
         )
     }
     execute(
@@ -113,10 +116,10 @@ def test_a_rejected_record_warns_until_it_is_settled(settings: Settings, check: 
         " 'id: missing', 1, 1)",
     )
     found = check()
-    severity, told = unseen(found)["no_record_is_rejected"]
+    severity, problem = unseen(found)["no_record_is_rejected"]
     assert severity is WARN
     assert found["no_record_is_rejected"].metadata["found"].value == 1
-    assert told.splitlines() == [
+    assert problem.splitlines() == [
         f"1 of {PROJECT}: id: missing",
         "after an upgrade: testruns retry-rejected",
     ]
@@ -142,19 +145,19 @@ def test_rows_that_differ_from_what_a_run_announces_warn_and_many_are_an_error(
         f" 0, '{reason}', (select max(load_id) from ingest.loads) from generate_series(1, {runs})"
         " as n",
     )
-    told = unseen(check()).get("announced_rows_are_loaded")
-    assert (told and told[0]) == severity
-    if told:
-        assert told[1].startswith(f"{runs} run(s) announce {2 * runs} thread_count, {runs} are")
+    warning = unseen(check()).get("announced_rows_are_loaded")
+    assert (warning and warning[0]) == severity
+    if warning:
+        assert warning[1].startswith(f"{runs} run(s) announce {2 * runs} thread_count, {runs} are")
 
 
 def test_an_open_run_past_its_age_warns_for_a_week(settings: Settings, check: Check) -> None:
     opened = "update ingest.run_states set is_open = run_id = (select min(run_id) from"
     opened += " ingest.run_states), opened_at = now() - interval '{} days'"
     execute(settings, opened.format(8))
-    severity, told = unseen(check())["open_runs_end"]
+    severity, problem = unseen(check())["open_runs_end"]
     assert severity is WARN
-    assert "open since" in told
+    assert "open since" in problem
     execute(settings, opened.format(15))
     assert unseen(check()) == {}
 
@@ -173,22 +176,63 @@ def test_a_months_budget_that_will_not_last_warns(settings: Settings, check: Che
             f" greatest(now() - interval '{ago}', date_trunc('month', now()) + interval '1 s'),"
             f" {quota.format(left)})",
         )
-    severity, told = unseen(check())["quota_lasts_the_month"]
+    severity, problem = unseen(check())["quota_lasts_the_month"]
     assert severity is WARN
-    assert told.startswith("1 of the month's 1,000 calls are left; at 999 a day they last 0 of the")
+    assert problem.startswith(
+        "1 of the month's 1,000 calls are left; at 999 a day they last 0 of the"
+    )
 
 
 def test_a_step_is_repeated_only_where_that_can_help() -> None:
-    retry = Retry(times=2, seconds=60)
-    request = failure(TransientError("HTTP 503"), retry, 1)
+    policy = RetryPolicy(attempts=3, first_wait_seconds=60, jitter=0)
+    request = step_failure(TransientError("HTTP 503"), policy, 1)
     assert isinstance(request, dg.RetryRequested)
     assert (request.max_retries, request.seconds_to_wait) == (2, 120)
-    assert isinstance(failure(PermanentError("HTTP 403"), retry, 0), dg.Failure)
-    assert [retry.is_left(attempt) for attempt in (0, 1, 2)] == [True, True, False]
+    assert isinstance(step_failure(PermanentError("HTTP 403"), policy, 0), dg.Failure)
 
-    def worth(**report: Any) -> bool:
-        return is_worth_a_retry([ScopeReport("postman", COLLECTION, **report)])
+    def of_scope(**report: Any) -> Any:
+        return scopes_failure([ScopeReport("postman", COLLECTION, **report)], policy, 0)
 
-    assert worth(error="HTTP 503", is_transient=True)
-    assert not worth(error="HTTP 403")
-    assert not worth(error="HTTP 429", is_transient=True, is_quota_spent=True)
+    assert of_scope() is None
+    assert isinstance(of_scope(error="HTTP 503", is_transient=True), dg.RetryRequested)
+    failure = of_scope(error="HTTP 403")
+    assert isinstance(failure, dg.Failure)
+    assert failure.description == f"postman {COLLECTION}: HTTP 403"
+    spent = of_scope(error="HTTP 429", is_transient=True, is_quota_spent=True)
+    assert isinstance(spent, dg.Failure)
+
+
+def test_a_scope_that_failed_is_an_error_until_any_command_has_loaded_it(
+    settings: Settings, check: Check
+) -> None:
+    load = (
+        "insert into ingest.loads (source, scope, kind, outcome, error, finished_at)"
+        f" values ('testmo', '{PROJECT}', 'incremental', '{{}}', {{}}, now())"
+    )
+    execute(settings, load.format("failed", "'HTTP 503'"))
+    assert unseen(check()) == {"every_scope_is_loaded": (ERROR, f"testmo {PROJECT}: HTTP 503")}
+    execute(settings, load.format("interrupted", "null"))
+    assert unseen(check()) == {"every_scope_is_loaded": (ERROR, f"testmo {PROJECT}: interrupted")}
+    execute(settings, load.format("succeeded", "null"))
+    assert unseen(check()) == {}
+
+
+def test_scopes_after_one_that_stopped_the_source_were_not_tried(settings: Settings) -> None:
+    scopes = [str(PROJECT), "2", "3"]
+    testmo = settings.sources["testmo"].model_copy(update={"scopes": tuple(scopes)})
+    three = settings.model_copy(update={"sources": {**settings.sources, "testmo": testmo}})
+    for scope, outcome in ((scopes[2], "succeeded"), (scopes[1], "failed")):
+        execute(
+            settings,
+            "insert into ingest.loads (source, scope, kind, outcome, error, finished_at)"
+            f" values ('testmo', '{scope}', 'incremental', '{outcome}',"
+            f" nullif('{outcome}', 'succeeded'), now())",
+        )
+    assert three.testruns_warehouse_url is not None
+    with engine(three.testruns_warehouse_url.get_secret_value()).connect() as connection:
+        rows = Evidence(connection, "testmo", three).read("last_loads")
+    assert [(row["scope"], row["error"]) for row in rows] == [
+        (scopes[0], None),
+        (scopes[1], "failed"),
+        (scopes[2], "not tried: failed"),
+    ]

@@ -1,8 +1,10 @@
-"""Executor, launcher and storage by variables: what each starts, and how a bad one is told."""
+"""Executor, launcher and storage by variables: what each starts, and how a bad one is refused."""
 
+import os
 import shutil
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,9 +18,14 @@ from dagster._core.instance.config import dagster_instance_config_schema
 from pipelines import definitions
 from pipelines.cli import cli
 from pipelines.errors import SettingsError
-from pipelines.orchestration import instance as deployment
-from pipelines.orchestration.instance import dagster_home, executor
-from pipelines.settings import Settings, load_settings
+from pipelines.orchestration.instance import (
+    dagster_home,
+    dagster_yaml,
+    executor,
+    main,
+    open_instance,
+)
+from pipelines.settings import STORAGE_SCHEME, DagsterSettings, Settings, load_settings
 from tests.support.db import query
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,7 +44,7 @@ def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Set:
     def given(**variables: str) -> Settings:
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
-        return load_settings({"TESTRUNS_HOME": str(tmp_path / "home")}, tmp_path)
+        return load_settings({"TESTRUNS_HOME": str(tmp_path / "home"), **variables}, tmp_path)
 
     return given
 
@@ -79,23 +86,24 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("variables", "told"), BAD)
+@pytest.mark.parametrize(("variables", "complaint"), BAD)
 def test_a_bad_variable_is_one_line_that_names_it_and_quotes_no_url(
     settings: Set,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
     variables: dict[str, str],
-    told: str,
+    complaint: str,
 ) -> None:
-    home = settings(**variables).testruns_home
+    home = tmp_path / "home"
     monkeypatch.setenv("TESTRUNS_HOME", str(home))
     with pytest.raises(SettingsError) as raised:
-        executor()
-    assert str(raised.value) == told
+        settings(**variables)
+    assert str(raised.value) == complaint
     with pytest.raises(SystemExit) as ended:
-        deployment.main()
+        main()
     assert ended.value.code == 2
-    assert capsys.readouterr().err == f"testruns: {told}\n"
+    assert capsys.readouterr().err == f"testruns: {complaint}\n"
     assert not home.exists()
 
 
@@ -105,18 +113,17 @@ def test_a_bad_variable_is_one_line_that_names_it_and_quotes_no_url(
 def test_an_executor_whose_package_is_missing_says_what_to_install(
     settings: Set, monkeypatch: pytest.MonkeyPatch, name: str, package: str
 ) -> None:
-    settings(**REDIS, TESTRUNS_DAGSTER_EXECUTOR=name)
+    chosen = settings(**REDIS, TESTRUNS_DAGSTER_EXECUTOR=name).dagster
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(SettingsError, match=rf"{package}: pip install 'testruns\[{name}\]'$"):
-        executor()
+        executor(chosen)
 
 
 @pytest.mark.parametrize(("given", "name"), [("", "in_process"), ("multiprocess", "multiprocess")])
-def test_the_code_location_takes_the_executor_that_is_asked_for(
+def test_the_code_location_takes_the_executor_that_is_chosen(
     settings: Set, given: str, name: str
 ) -> None:
-    settings(TESTRUNS_DAGSTER_EXECUTOR=given)
-    assert executor().name == name
+    assert executor(settings(TESTRUNS_DAGSTER_EXECUTOR=given).dagster).name == name
 
 
 def test_dagsters_settings_follow_the_variables_until_somebody_changes_them(settings: Set) -> None:
@@ -186,6 +193,18 @@ def test_on_a_server_runs_are_kept_in_postgres_and_nothing_in_files(
     assert not (home / "history").exists()
 
 
+def test_a_server_that_only_the_settings_name_is_used_by_a_run_in_this_process(
+    empty_database_url: str, tmp_path: Path
+) -> None:
+    driven = empty_database_url.replace("postgresql://", "postgresql+psycopg2://")
+    home = {"TESTRUNS_HOME": str(tmp_path / "home")}
+    from_file = load_settings({**home, "TESTRUNS_DAGSTER_STORAGE_URL": driven}, tmp_path)
+    with open_instance(from_file, str(uuid.uuid4())) as instance:
+        done = kept.execute_in_process(instance=instance)
+    assert query(empty_database_url, "select run_id from runs") == [(done.run_id,)]
+    assert "TESTRUNS_DAGSTER_STORAGE_URL" not in os.environ
+
+
 def values() -> dict[str, Any]:
     found: dict[str, Any] = yaml.safe_load(
         (DEPLOY / "kubernetes" / "values.yaml").read_text("utf-8")
@@ -199,9 +218,9 @@ def test_the_values_for_kubernetes_name_our_module_our_version_and_the_driver() 
     project = (ROOT / "pyproject.toml").read_text("utf-8")
     assert f'version = "{ours["image"]["tag"]}"' in project
     assert ours["includeConfigInLaunchedRuns"] == {"enabled": True}
-    known = {value for name, value in vars(deployment).items() if name.endswith("_VARIABLE")}
+    known = set(DagsterSettings.variables())
     assert {one["name"] for one in ours["env"]} <= known
-    assert values()["postgresql"]["postgresqlScheme"] == deployment.STORAGE_SCHEME
+    assert values()["postgresql"]["postgresqlScheme"] == STORAGE_SCHEME
 
 
 def test_what_the_values_add_to_dagsters_settings_is_what_dagster_takes() -> None:
@@ -210,7 +229,8 @@ def test_what_the_values_add_to_dagsters_settings_is_what_dagster_takes() -> Non
     checked = validate_config(schema, added)
     assert checked.success, checked.errors
     assert (
-        added["concurrency"] == yaml.safe_load(deployment.Deployment().dagster_yaml)["concurrency"]
+        added["concurrency"]
+        == yaml.safe_load(dagster_yaml("local", has_server=False))["concurrency"]
     )
 
 

@@ -47,7 +47,7 @@ def running(log: Path, *command: str, environment: dict[str, str], folder: Path)
 STEPS_BY_WORKER = """
 select
     step_key,
-    event::jsonb #>> '{dagster_event,event_specific_data,metadata_entries}' as told
+    event::jsonb #>> '{dagster_event,event_specific_data,metadata_entries}' as entries
 from event_logs
 where event like '%in celery worker%'
 """
@@ -115,10 +115,13 @@ def test_two_workers_of_celery_share_a_night_that_neither_loses_nor_doubles_a_ro
         run(*night)
 
     assert query(empty_database_url, "select status from runs") == [("SUCCESS",)] * 2
-    told = query(empty_database_url, STEPS_BY_WORKER)
+    steps_by_worker = query(empty_database_url, STEPS_BY_WORKER)
     steps = ["check_postman", "check_testmo", "dbt_build", "load_postman", "load_testmo"]
-    assert sorted(step for step, _ in told) == sorted(steps * 2)
-    by = {name: [step for step, who in told if f"{name}@" in who] for name in ("one", "two")}
+    assert sorted(step for step, _ in steps_by_worker) == sorted(steps * 2)
+    by = {
+        name: [step for step, who in steps_by_worker if f"{name}@" in who]
+        for name in ("one", "two")
+    }
     assert all(by.values()), by
     assert len(first["raw_postman.collection_runs"]) == len(data.postman_runs)
     assert len(first["raw_testmo.automation_runs"]) == len(data.testmo_runs)
@@ -135,15 +138,15 @@ def test_the_pod_of_a_run_gets_the_image_the_secret_and_the_variables_of_the_val
     context = pytest.importorskip("dagster_k8s.container_context").K8sContainerContext
     job = pytest.importorskip("dagster_k8s.job")
     launcher = pytest.importorskip("dagster_k8s.launcher").K8sRunLauncher
-    told = values["runLauncher"]["config"]["k8sRunLauncher"]
+    launcher_config = values["runLauncher"]["config"]["k8sRunLauncher"]
     of_instance = {
         "dagster_home": "/opt/dagster/dagster_home",
         "instance_config_map": "dagster-instance",
         "service_account_name": "dagster",
         "job_namespace": "testruns",
         "postgres_password_secret": values["global"]["postgresqlSecretName"],
-        "image_pull_policy": told["imagePullPolicy"],
-        "run_k8s_config": {"job_spec_config": told["runK8sConfig"]["jobSpecConfig"]},
+        "image_pull_policy": launcher_config["imagePullPolicy"],
+        "run_k8s_config": {"job_spec_config": launcher_config["runK8sConfig"]["jobSpecConfig"]},
     }
     checked = validate_config(dg.Field(launcher.config_type()).config_type, of_instance)
     assert checked.success, checked.errors

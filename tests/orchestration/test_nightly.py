@@ -1,7 +1,6 @@
 """The nightly job through Dagster, on the sandbox's history, into a real warehouse."""
 
 import os
-import shutil
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,21 +11,18 @@ from typing import Any
 import dagster as dg
 import psycopg
 import pytest
-from dagster._core.execution.stats import StepEventStatus
 from psycopg.conninfo import conninfo_to_dict
 
 from pipelines.definitions import build_definitions
 from pipelines.errors import SettingsError
+from pipelines.http.retry import RetryPolicy
 from pipelines.ingest.progress import NullProgress
-from pipelines.orchestration.column_lineage import column_lineage
 from pipelines.orchestration.nightly import NightlyReport, run_nightly
-from pipelines.orchestration.step_retry import Retry
 from pipelines.sandbox.data import SandboxData
 from pipelines.sandbox.history import seeded_history
 from pipelines.sandbox.server import Sandbox
 from pipelines.settings import Settings, Source, load_settings
-from pipelines.transform.build_record import built_at
-from pipelines.transform.manifest import read_manifest
+from pipelines.transform.build_record import build_inputs, built_at
 from tests.support.webhook import receiving
 
 LIST_ENDPOINTS = {"GET collections/{id}/runs", "GET projects/{id}/automation/runs"}
@@ -61,7 +57,7 @@ class Nights:
 
     def models_stand_since(self) -> datetime | None:
         with psycopg.connect(self.variables["TESTRUNS_WAREHOUSE_URL"]) as connection:
-            return built_at(connection, self.settings())
+            return built_at(connection, build_inputs(connection, "UTC"))
 
     def count(self, table: str) -> int:
         ((rows,),) = self.execute(f"select count(*) from {table}")
@@ -73,7 +69,7 @@ class Nights:
             events = instance.all_logs(
                 self.first.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION
             )
-        (shown,) = (
+        (metadata,) = (
             event.asset_materialization.metadata
             for event in events
             if event.asset_materialization
@@ -81,12 +77,12 @@ class Nights:
         )
         return {
             name: records(value) if isinstance(value, dg.TableMetadataValue) else value.value
-            for name, value in shown.items()
+            for name, value in metadata.items()
         }
 
 
-def records(shown: dg.TableMetadataValue) -> list[dict[str, Any]]:
-    return [dict(record.data) for record in shown.records]
+def records(value: dg.TableMetadataValue) -> list[dict[str, Any]]:
+    return [dict(record.data) for record in value.records]
 
 
 @pytest.fixture(scope="module")
@@ -170,73 +166,6 @@ def test_the_page_of_a_model_tells_its_rows_and_columns(nights: Nights) -> None:
     assert types["business_date"] == "date"
 
 
-@pytest.fixture(scope="module")
-def shown(nights: Nights) -> dict[str, Any]:
-    """What the asset of each table shows without a run, once the models have been built."""
-    graph = build_definitions(nights.settings()).resolve_asset_graph()
-    return {".".join(key.path): graph.get(key).metadata for key in graph.get_all_asset_keys()}
-
-
-def made_of(shown: dict[str, Any], column: str) -> set[str]:
-    table, _, name = column.rpartition(".")
-    deps = shown[table]["dagster/column_lineage"].deps_by_column[name]
-    return {f"{'.'.join(dep.asset_key.path)}.{dep.column_name}" for dep in deps}
-
-
-def test_a_column_of_a_staging_model_is_led_back_to_its_raw_table(shown: dict[str, Any]) -> None:
-    assert made_of(shown, "staging.stg_postman__collection_runs.run_source") == {
-        "raw_postman.collection_runs.source"
-    }
-
-
-def test_a_column_of_a_mart_is_led_back_step_by_step(shown: dict[str, Any]) -> None:
-    assert made_of(shown, "marts.fct_test_runs.milestone_id") == {
-        "staging.int_test_runs.milestone_id"
-    }
-    assert made_of(shown, "staging.int_test_runs.milestone_id") == {
-        "staging.stg_testmo__automation_runs.milestone_id"
-    }
-    assert made_of(shown, "staging.stg_testmo__automation_runs.milestone_id") == {
-        "raw_testmo.automation_runs.milestone_id"
-    }
-    told = {row["column"]: row for row in records(shown["marts.fct_test_runs"]["made_of"])}
-    assert told["milestone_id"] == {
-        "column": "milestone_id",
-        "made_of": "staging.int_test_runs.milestone_id",
-    }
-
-
-def test_every_model_has_a_lineage_which_names_columns_that_there_are(
-    shown: dict[str, Any],
-) -> None:
-    columns = {
-        f"{table}.{column.name}"
-        for table, metadata in shown.items()
-        if "dagster/column_schema" in metadata
-        for column in metadata["dagster/column_schema"].columns
-    }
-    models = [table for table in shown if table.startswith(("staging.", "marts."))]
-    for table in models:
-        for column in shown[table]["dagster/column_lineage"].deps_by_column:
-            assert f"{table}.{column}" in columns
-            assert made_of(shown, f"{table}.{column}") <= columns
-
-
-def test_a_lineage_is_read_once_and_left_out_where_the_sql_cannot_be_read(
-    nights: Nights, tmp_path: Path
-) -> None:
-    manifest = read_manifest(nights.settings())
-    shutil.copytree(nights.home / "dbt", tmp_path, dirs_exist_ok=True)
-    first = column_lineage(manifest, tmp_path)
-    (kept,) = tmp_path.glob("column_lineage.*")
-    read_at = kept.stat().st_mtime_ns
-    assert column_lineage(manifest, tmp_path) == first
-    assert kept.stat().st_mtime_ns == read_at
-    (broken,) = tmp_path.glob("compiled/**/dim_dates.sql")
-    broken.write_text("select from where", encoding="utf-8")
-    assert first.keys() - column_lineage(manifest, tmp_path).keys() == {"model.testruns.dim_dates"}
-
-
 def test_no_file_that_dagster_or_dbt_leaves_holds_a_secret(nights: Nights) -> None:
     password = conninfo_to_dict(nights.variables["TESTRUNS_WAREHOUSE_URL"])["password"]
     secrets = [
@@ -245,7 +174,7 @@ def test_no_file_that_dagster_or_dbt_leaves_holds_a_secret(nights: Nights) -> No
         str(password),
     ]
     files = [path for path in nights.home.rglob("*") if path.is_file()]
-    assert {"index.db", "partial_parse.msgpack"} <= {path.name for path in files}
+    assert {"index.db", "fct_test_runs.sql"} <= {path.name for path in files}
     for path in files:
         content = path.read_bytes()
         assert [secret for secret in secrets if secret.encode() in content] == [], path
@@ -265,7 +194,11 @@ def test_a_second_night_asks_for_lists_and_open_runs_and_moves_no_loaded_at(nigh
     )
     ((open_runs,),) = nights.execute("select count(*) from ingest.run_states where is_open")
     assert asked_by_id <= open_runs
-    assert second.models == 0
+    # The models stand, and so do their tests: with what they said of the build that stands.
+    assert (second.models, second.checks) == (0, nights.first.checks)
+    with nights.instance() as instance:
+        events = instance.all_logs(second.run_id)
+    assert [entry.user_message for entry in events if "did not yield" in entry.user_message] == []
 
 
 def test_a_scope_that_fails_is_named_and_keeps_neither_the_rest_nor_the_models_from_the_run(
@@ -285,28 +218,30 @@ def test_a_scope_that_fails_is_named_and_keeps_neither_the_rest_nor_the_models_f
     assert report.run_id in alert
     assert not report.succeeded
     *postman, testmo = report.failures
-    assert [line.split(": ")[:2] for line in postman] == [
-        ["check_postman", f"postman {scope}"] for scope in nights.settings().scopes("postman")
-    ]
-    assert "HTTP 401, the key is not accepted; see POSTMAN_API_KEY" in postman[0]
-    assert testmo.startswith("check_testmo: testmo 99: ")
-    assert "HTTP 404" in testmo
+    first, *others = nights.settings().scopes("postman")
+    assert {failure.step for failure in postman} == {"check_postman"}
+    assert postman[0].message.startswith(f"postman {first}: ")
+    assert "HTTP 401, the key is not accepted; see POSTMAN_API_KEY" in postman[0].message
+    for failure, scope in zip(postman[1:], others, strict=True):
+        assert failure.message.startswith(f"postman {scope}: not tried: ")
+    assert testmo.step == "check_testmo"
+    assert testmo.message.startswith("testmo 99: ")
+    assert "HTTP 404" in testmo.message
     assert (report.models, report.checks) == (nights.first.models, nights.first.checks)
     assert report.failed_checks == []
     with nights.instance() as instance:
         run = instance.get_run_by_id(report.run_id)
-        stats = {one.step_key: one.status for one in instance.get_run_step_stats(report.run_id)}
+        steps = instance.get_run_step_stats(report.run_id)
         events = instance.all_logs(report.run_id)
     assert run is not None
     assert run.is_failure
     assert run.tags["dagster/retry_on_asset_or_op_failure"] == "false"
-    failed, green = StepEventStatus.FAILURE, StepEventStatus.SUCCESS
-    assert stats == {
-        "load_postman": green,
-        "load_testmo": green,
-        "check_postman": failed,
-        "check_testmo": failed,
-        "dbt_build": green,
+    assert {step.step_key: step.status and step.status.value for step in steps} == {
+        "load_postman": "SUCCESS",
+        "load_testmo": "SUCCESS",
+        "check_postman": "FAILURE",
+        "check_testmo": "FAILURE",
+        "dbt_build": "SUCCESS",
     }
     assert any(event.user_message.startswith("testmo 1: nothing new") for event in events)
 
@@ -316,14 +251,16 @@ def test_a_server_that_is_away_is_tried_again_and_then_left_to_the_next_night(
     nights: Nights,
 ) -> None:
     nowhere = nights.settings(POSTMAN_API_KEY="", TESTMO_API_URL="http://127.0.0.1:9/api/v1")
-    definitions = build_definitions(nowhere, is_quiet=True, retry=Retry(times=1, seconds=0))
+    definitions = build_definitions(
+        nowhere, is_quiet=True, retry=RetryPolicy(attempts=2, first_wait_seconds=0)
+    )
     with nights.instance() as instance:
         result = definitions.resolve_job_def("nightly").execute_in_process(
             instance=instance, raise_on_error=False
         )
-    told = [event.event_type for event in result.all_events if event.step_key == "load_testmo"]
-    assert told.count(dg.DagsterEventType.STEP_UP_FOR_RETRY) == 1
-    assert told[-1] is dg.DagsterEventType.STEP_SUCCESS
+    types = [event.event_type for event in result.all_events if event.step_key == "load_testmo"]
+    assert types.count(dg.DagsterEventType.STEP_UP_FOR_RETRY) == 1
+    assert types[-1] is dg.DagsterEventType.STEP_SUCCESS
     assert [event.step_key for event in result.get_step_failure_events()] == ["check_testmo"]
 
 
@@ -365,5 +302,7 @@ def test_a_model_picked_on_the_page_is_built_alone_and_its_failure_is_told(night
         nights.execute("alter table raw_testmo.users rename column nom to name")
     (event,) = failed.get_step_failure_events()
     assert event.step_failure_data.user_failure_data is not None
-    told = event.step_failure_data.user_failure_data.description
-    assert told == 'stg_testmo__users: column "name" does not exist'
+    assert (
+        event.step_failure_data.user_failure_data.description
+        == 'stg_testmo__users: column "name" does not exist'
+    )

@@ -4,15 +4,26 @@ import re
 from pathlib import Path
 
 import click
-import dagster as dg
 import pytest
 
 from pipelines.cli import cli
 from pipelines.orchestration import alerts
-from pipelines.orchestration import instance as deployment
-from pipelines.orchestration.backfill_assets import backfill_sync_sensor, models_after_failed_days
 from pipelines.orchestration.checks import CHECKS, FRESH_HOURS
-from pipelines.settings import SOURCES, Settings, load_settings
+from pipelines.orchestration.sensors import (
+    alert_on_failure_sensor,
+    backfill_sync_sensor,
+    freshness_sensor,
+    models_after_backfill_sensor,
+)
+from pipelines.settings import (
+    EXECUTORS,
+    LAUNCHERS,
+    SOURCES,
+    STORAGE_SCHEME,
+    DagsterSettings,
+    Settings,
+    load_settings,
+)
 from pipelines.sources.registry import REGISTRY
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,32 +55,32 @@ def rows(name: str) -> dict[str, list[str]]:
 
 
 def test_every_check_of_the_raw_tables_is_told_with_its_severity_and_what_to_do() -> None:
-    told = rows("check")
-    assert told.keys() == CHECKS.keys()
-    for name, (severity, means, remedy) in told.items():
+    documented = rows("check")
+    assert documented.keys() == CHECKS.keys()
+    for name, (severity, means, remedy) in documented.items():
         asks = CHECKS[name][1].lower()
         assert means
         assert remedy
         assert ("error" in severity) == ("error" in asks), name
         assert ("warning" in severity) == ("warns" in asks), name
-    assert f"{FRESH_HOURS} hours" in told["is_fresh"][1]
+    assert f"{FRESH_HOURS} hours" in documented["is_fresh"][1]
 
 
 def test_every_alert_is_told_as_it_begins_and_by_its_sensor(settings: Settings) -> None:
-    told = rows("alert begins")
-    nightly = dg.define_asset_job("nightly")
+    documented = rows("alert begins")
     failed = [
-        alerts.failure_text(title, [], "run").splitlines()[0]
+        alerts.failure_text(title, [], "run", None).splitlines()[0]
         for title in ("the scheduled run of nightly failed", "testruns nightly failed")
     ]
-    (stale, *_) = alerts._stale_text([]).splitlines()  # noqa: SLF001 - its first line is what people see
-    assert set(told) == {*failed, stale}
-    for sensor in (
-        alerts.alert_on_failure(settings, nightly),
-        alerts.freshness(settings),
-        backfill_sync_sensor(settings),
-        models_after_failed_days(nightly),
+    (stale, *_) = alerts.stale_text([], None).splitlines()
+    assert set(documented) == {*failed, stale}
+    for make_sensor in (
+        alert_on_failure_sensor,
+        backfill_sync_sensor,
+        freshness_sensor,
+        models_after_backfill_sensor,
     ):
+        sensor = make_sensor(settings)
         assert f"`{sensor.name}`" in PAGE
 
 
@@ -89,18 +100,13 @@ def test_the_page_has_commands() -> None:
 
 
 def test_every_variable_of_the_deployment_is_told_with_its_choices_and_its_default() -> None:
-    told = rows("variable")
-    assert told.keys() == {
-        value for name, value in vars(deployment).items() if name.endswith("_VARIABLE")
-    }
-    for variable, choices in (
-        (deployment.EXECUTOR_VARIABLE, deployment.EXECUTORS),
-        (deployment.LAUNCHER_VARIABLE, deployment.LAUNCHERS),
-    ):
-        told_choices, default = told[variable]
-        assert default == f"`{next(iter(choices))}`"
-        assert all(f"`{choice}`" in told_choices for choice in choices)
-    assert deployment.STORAGE_SCHEME in told[deployment.STORAGE_VARIABLE][0]
+    documented = rows("variable")
+    assert documented.keys() == DagsterSettings.variables().keys()
+    for field, choices in (("executor", EXECUTORS), ("launcher", LAUNCHERS)):
+        documented_choices, default = documented[DagsterSettings.variable(field)]
+        assert default == f"`{choices[0]}`"
+        assert all(f"`{choice}`" in documented_choices for choice in choices)
+    assert STORAGE_SCHEME in documented[DagsterSettings.variable("storage_url")][0]
 
 
 @pytest.mark.parametrize(

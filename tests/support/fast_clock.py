@@ -5,10 +5,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import aiohttp
-
 from pipelines.http.client import Client
 from pipelines.http.rate_limiter import RateLimiter
+from pipelines.http.transport import Bounds
 
 _SPEED = 1000
 
@@ -33,8 +32,7 @@ def in_haste(clock: FastClock, *, timeout_seconds: float = 10.0) -> Iterator[Non
     rate_limiter = RateLimiter.__init__.__kwdefaults__ or {}
     before = dict(client), dict(rate_limiter)
     client |= {
-        "sleep": clock.sleep,
-        "timeout": aiohttp.ClientTimeout(total=2 * timeout_seconds, sock_read=timeout_seconds),
+        "bounds": Bounds(total_seconds=2 * timeout_seconds, read_seconds=timeout_seconds),
     }
     rate_limiter |= {"sleep": clock.sleep, "clock": clock}
     try:

@@ -1,6 +1,8 @@
-"""What the marts of tests must say, computed in plain Python from lists of results."""
+"""What the marts of tests must say, computed in plain Python from lists of outcomes."""
 
 import math
+import statistics
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -11,21 +13,105 @@ Figures = tuple[float | None, ...]
 
 
 @dataclass(frozen=True)
-class Result:
-    """One result of one test in one environment; `order` settles its place within a moment."""
+class Outcome:
+    """How a test ended in one run; `order` settles the run's place within a moment.
+
+    `item` is the request or Testmo test that failed once with it, `component` its host or folder.
+    """
 
     outcome: str
     started_at: datetime
-    order: tuple[str, int]
+    order: str
     run_key: str
+    item: str = ""
+    component: str | None = None
 
     @property
     def is_decided(self) -> bool:
         return self.outcome in {"passed", "failed"}
 
 
-def in_order(results: Iterable[Result]) -> list[Result]:
-    return sorted(results, key=lambda result: (result.started_at, result.order))
+@dataclass
+class Streak:
+    """Failures in a row, and the pass that ended them."""
+
+    failed: list[Outcome]
+    last_passed: Outcome | None
+    recovered: Outcome | None = None
+
+
+@dataclass(frozen=True)
+class SuiteRun:
+    """A run of a suite that has started, in order; `failed_share` of its decided results."""
+
+    run_key: str
+    failed_share: float
+
+
+def worst(outcomes: Iterable[str]) -> str:
+    """What several results of one test in one run come to."""
+    listed = list(outcomes)
+    return next((one for one in ("failed", "passed") if one in listed), listed[0])
+
+
+def in_order(outcomes: Iterable[Outcome]) -> list[Outcome]:
+    return sorted(outcomes, key=lambda outcome: (outcome.started_at, outcome.order))
+
+
+def streaks(outcomes: Sequence[Outcome]) -> list[Streak]:
+    found: list[Streak] = []
+    last_passed: Outcome | None = None
+    for outcome in in_order(outcomes):
+        is_failing = bool(found) and found[-1].recovered is None
+        if outcome.outcome == "failed":
+            if is_failing:
+                found[-1].failed.append(outcome)
+            else:
+                found.append(Streak([outcome], last_passed))
+        elif outcome.outcome == "passed":
+            if is_failing:
+                found[-1].recovered = outcome
+            last_passed = outcome
+    return found
+
+
+def outages(runs: Sequence[SuiteRun], streaks_of_suite: Sequence[Streak]) -> list[list[Streak]]:
+    """The streaks of each outage of a suite."""
+    begun: dict[str, list[Streak]] = defaultdict(list)
+    for streak in streaks_of_suite:
+        begun[streak.failed[0].run_key].append(streak)
+
+    def items(run: SuiteRun, component: str | None) -> int:
+        return len(
+            {
+                streak.failed[0].item
+                for streak in begun[run.run_key]
+                if streak.last_passed and component in (None, streak.failed[0].component)
+            }
+        )
+
+    def is_unusual(place: int, component: str | None, least: int) -> bool:
+        counts = sorted(items(run, component) for run in runs[max(place - 50, 0) : place])
+        usual = counts[math.ceil(len(counts) / 4) - 1]
+        number = items(runs[place], component)
+        return number >= least and number > 3 * usual
+
+    def is_short(of_outage: list[Streak]) -> bool:
+        return statistics.median(len(streak.failed) for streak in of_outage) <= 10
+
+    found = []
+    for place, run in enumerate(runs[3:], 3):
+        all_of_run = begun[run.run_key]
+        turned = sum(streak.last_passed is not None for streak in all_of_run)
+        is_nearly_all = turned >= 5 and run.failed_share >= 0.8
+        if (is_nearly_all or is_unusual(place, None, 5)) and is_short(all_of_run):
+            found.append(all_of_run)
+            continue
+        for component in {streak.failed[0].component for streak in all_of_run} - {None}:
+            hit = [streak for streak in all_of_run if streak.failed[0].component == component]
+            if is_unusual(place, component, 4) and is_short(hit):
+                found.append(hit)
+    return found
 
 
 def wilson(hits: int, trials: int) -> tuple[float | None, float | None]:
@@ -50,69 +136,79 @@ def window_figures(passes: Sequence[bool]) -> Figures:
     return n, flips, flip_rate, *wilson(flips, n - 1), passed, rate, *wilson(passed, n), entropy
 
 
-def is_flaky(passes: Sequence[bool]) -> bool | None:
-    flips = window_figures(passes[-10:])[1]
-    return None if len(passes) < 10 or flips is None else flips >= 3
+def episodes(passes: Sequence[bool]) -> tuple[int, int | None]:
+    """Short ones that ended in the last 150 results, and the results since the last of them."""
+    ends = []
+    failures = 0
+    for place, passed in enumerate(passes):
+        if passed and 1 <= failures <= 2:
+            ends.append(place)
+        failures = 0 if passed else failures + 1
+    ends = [end for end in ends if end >= len(passes) - 150]
+    return len(ends), len(passes) - 1 - ends[-1] if ends else None
 
 
-def health(passes: Sequence[bool]) -> str:
+def is_flaky(passes: Sequence[bool], undecided: int) -> bool | None:
+    """Of the results outside of outages, and how many undecided ones came last."""
+    if len(passes[-50:]) < 10 or undecided >= 50:
+        return None
+    number, since = episodes(passes)
+    if number < 2 or since is None:
+        return False
+    distance = (min(len(passes), 150) - since) / number
+    return since <= max(50, 4 * distance)
+
+
+def health(passes: Sequence[bool], failing: int, undecided: int, *, in_outage: bool) -> str:
+    """`failing` results in a row, outages included; `passes` leave them out."""
     recent, before = passes[-10:], passes[-50:-10]
 
     def broken(until: int) -> bool:
         return until >= 3 and not any(passes[until - 3 : until])
 
-    if broken(len(passes)):
+    if undecided >= 50:
+        return "skipped"
+    if failing >= 3:
         return "broken"
     if len(passes) < 10:
         return "new"
-    if is_flaky(passes):
+    if is_flaky(passes, undecided):
         return "flaky"
     was_broken = any(broken(until) for until in range(len(passes) - 9, len(passes) + 1))
     lost = sum(before) * len(recent) - sum(recent) * len(before)
     has_dropped = len(before) >= 10 and 100 * lost > 15 * len(before) * len(recent)
-    if not passes[-1] or (has_dropped and not was_broken):
+    if (failing and not in_outage) or (has_dropped and not was_broken):
         return "regressing"
     return "recovering" if was_broken else "healthy"
 
 
-def days(results: Sequence[Result]) -> dict[date, tuple[object, ...]]:
-    """Each day (UTC) of a test: its counts, its windows as of its end, and the verdicts."""
-    told: dict[date, tuple[object, ...]] = {}
-    for day in {result.started_at.date() for result in results}:
-        outcomes = [result.outcome for result in results if result.started_at.date() == day]
-        passes = [
-            result.outcome == "passed"
-            for result in in_order(results)
-            if result.is_decided and result.started_at.date() <= day
-        ]
-        told[day] = (
-            *(len(outcomes), outcomes.count("passed"), outcomes.count("failed")),
+def days(outcomes: Sequence[Outcome], out: Sequence[Streak]) -> dict[date, tuple[object, ...]]:
+    """Each day (UTC) of a test: its counts, its windows as of its end, and the verdicts.
+
+    `out` are its streaks that began in an outage.
+    """
+    left_out = {outcome.run_key for streak in out for outcome in streak.failed}
+    figures: dict[date, tuple[object, ...]] = {}
+    for day in {outcome.started_at.date() for outcome in outcomes}:
+        known = [outcome for outcome in in_order(outcomes) if outcome.started_at.date() <= day]
+        today = [outcome for outcome in known if outcome.started_at.date() == day]
+        decided = [outcome for outcome in known if outcome.is_decided]
+        passes = [one.outcome == "passed" for one in decided if one.run_key not in left_out]
+        failing = undecided = 0
+        for outcome in decided:
+            failing = failing + 1 if outcome.outcome == "failed" else 0
+        for outcome in known:
+            undecided = 0 if outcome.is_decided else undecided + 1
+        in_outage = bool(decided) and decided[-1].run_key in left_out
+        words = [outcome.outcome for outcome in today]
+        figures[day] = (
+            *(len(words), words.count("passed"), words.count("failed")),
+            sum(outcome.run_key in left_out for outcome in today),
             *window_figures(passes[-10:]),
             *window_figures(passes[-50:]),
-            *(is_flaky(passes), health(passes)),
+            *episodes(passes),
+            *(min(failing, 50), in_outage, min(undecided, 50), today[-1].run_key),
+            is_flaky(passes, undecided),
+            health(passes, failing, undecided, in_outage=in_outage),
         )
-    return told
-
-
-def streaks(results: Sequence[Result]) -> list[tuple[object, ...]]:
-    """Run and time of the first failure, number, end, seconds, seconds since the last recovery."""
-    found: list[tuple[object, ...]] = []
-    failed: list[Result] = []
-    recovered: datetime | None = None
-
-    def close(end: datetime | None) -> None:
-        first = failed[0].started_at
-        since = (first - recovered).total_seconds() if recovered else None
-        lasted = (end - first).total_seconds() if end else None
-        found.append((failed[0].run_key, first, len(failed), end, lasted, since))
-        failed.clear()
-
-    for result in filter(lambda result: result.is_decided, in_order(results)):
-        if result.outcome == "failed":
-            failed.append(result)
-        elif failed:
-            close(result.started_at)
-            recovered = result.started_at
-    if failed:
-        close(None)
-    return found
+    return figures

@@ -228,6 +228,8 @@ def masked(url: str) -> str:
 def _masked_texts(value: Any) -> Any:
     """The same JSON with every URL in its texts as it may be stored."""
     if isinstance(value, str):
+        if "://" not in value:
+            return value
         return re.sub(r"\w+://\S+", lambda url: masked(url[0]), value)
     if isinstance(value, list):
         return [_masked_texts(inner) for inner in value]

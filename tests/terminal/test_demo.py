@@ -59,7 +59,7 @@ def test_the_readme_shows_what_the_demo_prints(demo: Demo) -> None:
 
 
 def test_the_summary_finds_what_the_history_hides(demo: Demo) -> None:
-    _, flaky = demo.output.split("Flakiest assertions")
+    _, flaky = demo.output.split("Flaky tests")
     assert "Filter by price: Results are sorted by price" in flaky.splitlines()[2]
     _, slow = demo.output.split("Slowest requests")
     assert "List transactions" in slow.splitlines()[2]

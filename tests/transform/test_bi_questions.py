@@ -67,9 +67,21 @@ def test_what_was_planted_is_found_first_and_steady_ones_are_not_accused(
     ask: Callable[[str], Rows],
 ) -> None:
     slower = ask("3.")
-    assert [row["item_name"] for row in slower] == ["List transactions"]
+    assert {row["item_name"] for row in slower} == {"List transactions"}
     assert slower[0]["slowdown_ratio"] > 1.5
+    assert min(row["recent_requests"] for row in slower) >= 5
 
-    assert [(row["requests_total"], row["requests_usual"]) for row in ask("2.")] == [(6, 15)]
+    assert [(row["requests_total"], row["requests_usual"]) for row in ask("2.")][:1] == [(6, 15)]
 
     assert "Results are sorted by price" in {row["test"] for row in ask("7.")}
+
+
+def test_answers_are_of_what_their_titles_name(ask: Callable[[str], Rows]) -> None:
+    newest = [
+        (row["system"], row["scope"], row["environment"], row["run_source"]) for row in ask("1.")
+    ]
+    assert len(newest) == len(set(newest))
+    labels = [(row["business_date"], row["label"]) for row in ask("4.")]
+    assert len(labels) == len(set(labels))
+    reasons = [row["reasons"] for row in ask("10.")]
+    assert len(reasons) == len(set(reasons))

@@ -8,8 +8,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from pipelines.errors import TransformError
 from pipelines.resources import bundled
-from pipelines.transform.build import TransformError, dbt_environment, transform
+from pipelines.transform.build import transform
+from pipelines.transform.environment import dbt_environment
 
 HOST, PORT, USER = "TESTRUNS_DBT_HOST", "TESTRUNS_DBT_PORT", "TESTRUNS_DBT_USER"
 PASSWORD, DBNAME = "DBT_ENV_SECRET_TESTRUNS_PASSWORD", "TESTRUNS_DBT_DBNAME"
@@ -40,7 +42,7 @@ def address(url: str) -> tuple[str, ...]:
         ("postgresql://u:p@%2Fvar%2Frun%2Fpg/wh", ("/var/run/pg", "5432", "u", "p", "wh")),
         ("postgresql://u@[::1]:5433/wh", ("::1", "5433", "u", "", "wh")),
         ("postgresql://u@db", ("db", "5432", "u", "", "u")),
-        ("host=db user=u password='p q' dbname=wh", ("db", "5432", "u", "p q", "wh")),
+        ("postgresql://u@a,b/wh", ("a,b", "5432", "u", "", "wh")),
     ],
 )
 def test_dbt_goes_where_every_other_connection_goes(url: str, expected: tuple[str, ...]) -> None:

@@ -1,12 +1,16 @@
 """The dbt project on a real Postgres: what the marts say of rows whose answers are known."""
 
+import datetime as dt
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+import yaml
 
+from pipelines.resources import bundled
 from pipelines.transform.build import transform
 from tests.support.dbt import Connection, at, day, dbt, insert, load_postman, marts, rows
 
@@ -211,7 +215,7 @@ def test_builds_touch_changed_runs_alone_and_end_as_a_full_refresh_would(
     ) == [
         (day("2026-06-30"), 1, 500, None, False),
         (day("2026-07-01"), 4, 200, None, False),
-        (day("2026-07-11"), 1, 901, 300, True),
+        (day("2026-07-11"), 1, 901, 300, False),
     ]
     # in the order of start and key: before 9, fewer 1, late 1 (again without its repeat)
     assert rows(
@@ -245,6 +249,35 @@ def test_an_empty_warehouse_builds_without_a_complaint_and_every_column_is_descr
 
     assert {str(result.status) for result in results} == {"success", "pass", "no-op"}  # exposures
     assert complaints == []
+    uncommented = """
+        select relations.oid::regclass::text, attributes.attname
+        from pg_class as relations
+        inner join pg_attribute as attributes
+            on relations.oid = attributes.attrelid and attributes.attnum >= 0
+        where
+            relations.relnamespace::regnamespace::text in ('staging', 'marts')
+            and relations.relkind in ('r', 'v')
+            and not attributes.attisdropped
+            and col_description(relations.oid, attributes.attnum) is null
+        union all
+        select oid::regclass::text, null
+        from pg_class
+        where
+            relnamespace::regnamespace::text in ('staging', 'marts')
+            and relkind in ('r', 'v')
+            and obj_description(oid, 'pg_class') is null
+    """
+    assert rows(warehouse, uncommented) == []
+    # what is built anew has lost its comments, what was changed by hand has another
+    warehouse.execute("comment on column marts.fct_test_runs.pass_rate is 'what it is not'")
+    dbt(dbt_warehouse_url, dbt_target, "run", "--select", "stg_postman__assertions", "dim_dates")
+    assert rows(warehouse, uncommented) == []
+    ((description,),) = rows(
+        warehouse,
+        "select col_description(attrelid, attnum) from pg_attribute"
+        " where attrelid = 'marts.fct_test_runs'::regclass and attname = 'pass_rate'",
+    )
+    assert description.startswith("tests_passed / (tests_passed + tests_failed), from 0 to 1")
     manifest = dbt(dbt_warehouse_url, dbt_target, "parse")
     columns: dict[tuple[str, str], set[str]] = {}
     for schema, table, column in rows(
@@ -266,3 +299,41 @@ def test_an_empty_warehouse_builds_without_a_complaint_and_every_column_is_descr
         # the key under which the load materializes it, so that Dagster draws one graph
         key = source.config.meta["dagster"]["asset_key"]
         assert key == [source.schema, source.identifier]
+
+
+def test_a_changed_var_or_definition_builds_anew_what_is_kept(
+    dbt_warehouse_url: str, warehouse: Connection, dbt_target: Path
+) -> None:
+    for night in range(12):
+        started = at("2026-07-01T02:00Z") + dt.timedelta(days=night)
+        load_postman(warehouse, f"{night}", ["f" if night % 2 else "p"], started_at=started)
+    warehouse.execute("update raw_postman.assertions set name = 'ok'")
+
+    def flaky_days(*options: str) -> int:
+        dbt(dbt_warehouse_url, dbt_target, "run", "--select", "+fct_test_flakiness", *options)
+        ((days,),) = rows(warehouse, "select count(*) from marts.fct_test_flakiness where is_flaky")
+        return int(days)
+
+    def written() -> set[tuple[str, ...]]:
+        return set(rows(warehouse, "select xmin::text from marts.fct_test_flakiness"))
+
+    assert flaky_days() == 3
+    before = written()
+    assert flaky_days() == 3
+    assert written() == before
+    # twelve nights have five episodes
+    assert flaky_days("--vars", "flaky_episodes: 8") == 0
+    assert flaky_days() == 3
+    assert written() != before
+    # as a version of this project would leave it that defined the same columns otherwise
+    before = written()
+    warehouse.execute("update ingest.model_definitions set definition = 'other'")
+    assert flaky_days() == 3
+    assert written() != before
+
+
+def test_every_var_defines_what_is_kept_but_those_that_only_tests_read() -> None:
+    project = yaml.safe_load((bundled("dbt_project") / "dbt_project.yml").read_text("utf-8"))
+    macro = (bundled("dbt_project") / "macros" / "model_definition.sql").read_text("utf-8")
+    listed = re.findall(r"^        '(\w+)'", macro, re.MULTILINE)
+    assert sorted(listed) == sorted(set(project["vars"]) - {"tested_runs", "tested_days", "as_of"})

@@ -3,7 +3,7 @@
 import datetime as dt
 import random
 import statistics
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,11 +14,16 @@ import psycopg
 import pytest
 
 from tests.support.dbt import Connection, dbt, load_postman, marts, rows
+from tests.support.latency_oracle import is_slower, mann_whitney_z, tail_share
 
 BERLIN = ZoneInfo("Europe/Berlin")
 # Berlin left summer time on 25 October: the history goes over it.
 FIRST_NIGHT = dt.datetime(2026, 9, 20, 22, 30, tzinfo=dt.UTC)
 NIGHTS = 60
+Suite = tuple[str | None, str | None]
+"""Collection and environment."""
+Period = tuple[dt.datetime, dt.datetime, bool]
+"""From when, until when, and whether it is red now."""
 
 
 @dataclass
@@ -140,23 +145,24 @@ def expected_runs(runs: list[Run]) -> dict[str, tuple[Any, ...]]:
         if run.started_at and not run.is_open:
             if usual and statistics.median(usual[-10:]):
                 completeness = len(run.requests) / statistics.median(usual[-10:])
-                is_truncated = bool(run.is_success) and completeness < 1 and len(usual) >= 3
-            usual.append(len(run.requests))
+                is_truncated = bool(run.is_success) and completeness <= 0.9 and len(usual) >= 3
+            if run.status == "finished":
+                usual.append(len(run.requests))
         pass_rate = passed / (passed + failed) if passed + failed else None
         expected[run.run_id] = (run.is_success, pass_rate, completeness, is_truncated)
     return expected
 
 
 def expected_latencies(runs: list[Run]) -> dict[tuple[Any, ...], tuple[Any, ...]]:
-    """Figures of each collection, item and day on which it was answered."""
-    latencies: dict[tuple[str | None, str], dict[dt.date, list[int]]] = defaultdict(dict)
+    """Figures of each collection, environment, item and day on which it was answered."""
+    latencies: dict[tuple[str | None, ...], dict[dt.date, list[int]]] = defaultdict(dict)
     for run in runs:
         for item, time in run.requests:
             if run.day and time is not None:
-                of_item = latencies[run.collection_id, item]
+                of_item = latencies[run.collection_id, run.environment_id, item]
                 of_item.setdefault(run.day, []).append(time)
     expected = {}
-    for (collection, item), days in latencies.items():
+    for key, days in latencies.items():
         for day, times in days.items():
 
             def within(
@@ -164,43 +170,69 @@ def expected_latencies(runs: list[Run]) -> dict[tuple[Any, ...], tuple[Any, ...]
             ) -> list[int]:
                 return [
                     time
-                    for other, found in days.items()
+                    for other, answered in days.items()
                     if first <= (day - other).days <= last
-                    for time in found
+                    for time in answered
                 ]
 
             recent, baseline, week = within(0, 6), within(7, 34), within(1, 7)
-            median, usual = statistics.median(recent), statistics.median(baseline or [0])
-            expected[collection, item, day] = (
+            expected[*key, day] = (
                 len(times),
                 *(percentile(times, share) for share in (0.5, 0.95, 0.99)),
-                median,
-                usual if baseline else None,
-                bool(baseline) and median > 1.25 * usual and median > usual + 100,
+                statistics.median(recent),
+                statistics.median(baseline) if baseline else None,
+                mann_whitney_z(recent, baseline),
+                tail_share(recent, baseline),
+                is_slower(recent, baseline),
                 bool(week) and max(times) > 5 * statistics.fmean(week) and max(times) > max(week),
             )
     return expected
 
 
-def expected_red_minutes(runs: list[Run]) -> dict[tuple[str | None, dt.date], float]:
-    """Minutes of red of each collection and day, minute by minute of its periods."""
+def expected_red_periods(runs: list[Run]) -> dict[Suite, list[Period]]:
+    """From a failure to the next success of each collection and environment, and if it is open."""
     ends = sorted((run.ended_at, run.run_id, run) for run in runs if run.ended_at)
-    red: dict[tuple[str | None, dt.date], float] = defaultdict(float)
-    for collection in {run.collection_id for run in runs}:
+    periods: dict[Suite, list[Period]] = defaultdict(list)
+    for suite in {(run.collection_id, run.environment_id) for run in runs}:
         decided = [
             (end, run.is_success)
             for end, _, run in ends
-            if run.collection_id == collection and run.is_success is not None
+            if (run.collection_id, run.environment_id) == suite and run.is_success is not None
         ]
-        following = [end for end, _ in decided[1:]] + [ends[-1][0]]
-        for (begin, is_success), until in zip(decided, following, strict=True):
-            moment = begin
-            while not is_success and moment < until:
+        while decided:
+            begin, is_success = decided.pop(0)
+            if is_success:
+                continue
+            failed = begin
+            while decided and not decided[0][1]:
+                failed = decided.pop(0)[0]
+            forgotten, now = failed + dt.timedelta(days=35), ends[-1][0]
+            until = min(forgotten, now)
+            is_open = now < forgotten
+            if decided and decided[0][0] <= until:
+                until, is_open = decided[0][0], False
+            periods[suite].append((begin, until, is_open))
+    return periods
+
+
+def expected_red_minutes(
+    periods: dict[Suite, list[Period]],
+) -> dict[tuple[str | None, dt.date], float]:
+    """Minutes of red of each collection and day: those of which any environment was red."""
+    red: dict[tuple[str | None, dt.date], float] = defaultdict(float)
+    for collection in {collection for collection, _ in periods}:
+        counted = dt.datetime.min.replace(tzinfo=dt.UTC)
+        for begin, until, _ in sorted(
+            period for suite, some in periods.items() if suite[0] == collection for period in some
+        ):
+            moment = max(begin, counted)
+            while moment < until:
                 day = moment.astimezone(BERLIN).date()
                 midnight = dt.datetime.combine(day + dt.timedelta(days=1), dt.time(), BERLIN)
                 stop = min(until, midnight.astimezone(dt.UTC))
                 red[collection, day] += (stop - moment).total_seconds() / 60
                 moment = stop
+            counted = max(counted, until)
     return red
 
 
@@ -216,15 +248,26 @@ def assert_marts_say(warehouse: Connection, runs: list[Run]) -> None:
     found_latencies = rows(
         warehouse,
         """
-        select collection_id, item_name, business_date, requests_answered, p50_ms, p95_ms, p99_ms,
-               recent_median_ms, baseline_median_ms, is_regression, is_spike
+        select collection_id, environment_id, item_name, business_date,
+               requests_answered, p50_ms, p95_ms, p99_ms, recent_median_ms, baseline_median_ms,
+               slowdown_z, recent_tail_share, is_regression, is_spike
         from marts.fct_request_latency_daily
         """,
     )
     assert {
-        (collection, item, day): pytest.approx(tuple(told))
-        for collection, item, day, *told in found_latencies
+        (collection, environment, item, day): pytest.approx(tuple(figures))
+        for collection, environment, item, day, *figures in found_latencies
     } == expected_latencies(runs)
+    periods = expected_red_periods(runs)
+    found_periods: dict[Suite, list[Period]] = defaultdict(list)
+    for collection, environment, *period in rows(
+        warehouse,
+        "select collection_or_project_id, environment, red_from, red_until, is_open"
+        " from marts.fct_red_periods order by red_from",
+    ):
+        begin, until, is_open = period
+        found_periods[collection, environment].append((begin, until, is_open))
+    assert found_periods == periods
     found_red = rows(
         warehouse,
         "select collection_or_project_id, business_date, red_minutes"
@@ -232,7 +275,20 @@ def assert_marts_say(warehouse: Connection, runs: list[Run]) -> None:
     )
     assert {
         (collection, day): pytest.approx(minutes) for collection, day, minutes in found_red
-    } == expected_red_minutes(runs)
+    } == expected_red_minutes(periods)
+    health = rows(
+        warehouse,
+        "select collection_id, current_health = 'red', suites_red from marts.dim_collections",
+    )
+    suites_red = Counter(
+        collection
+        for (collection, _), some in periods.items()
+        if any(is_open for *_, is_open in some)
+    )
+    assert {(c, is_red, number) for c, is_red, number in health} == {
+        (collection, suites_red[collection] > 0, suites_red[collection])
+        for collection in {run.collection_id for run in runs} - {None}
+    }
 
 
 @pytest.fixture

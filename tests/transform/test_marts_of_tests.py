@@ -3,10 +3,15 @@
 Formulas one by one are dbt's own unit tests, beside the models.
 """
 
+import hashlib
+import json
 import random
-from collections import Counter
+import re
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +19,10 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
-from tests.support.dbt import Connection, dbt, insert, rows
-from tests.support.mart_oracle import Result, days, streaks
+from tests.support.dbt import Connection, dbt, insert, marts, rows
+from tests.support.mart_oracle import Outcome, Streak, SuiteRun, days, outages, streaks, worst
 
-MARTS = ("+dim_tests", "+fct_failure_streaks", "+fct_failure_clusters")
+MARTS = ("+dim_tests", "+fct_failure_streaks", "+fct_failure_clusters", "+fct_outages")
 FIRST_NIGHT = datetime(2026, 3, 1, 2, tzinfo=UTC)
 FIGURES = [
     f"facts.{window}_{figure}"
@@ -27,10 +32,18 @@ FIGURES = [
         *("passed", "pass_rate", "pass_rate_low", "pass_rate_high", "entropy_bits"),
     )
 ]
-# name and occurrence of the assertion, environment
-Test = tuple[str | None, int, str | None]
-# environment, start, and a list an iteration of what was asserted: name and outcome
-Run = tuple[str | None, datetime | None, list[list[tuple[str | None, str]]]]
+# request_key, normalised name of the assertion, environment
+Test = tuple[str, str, str | None]
+
+
+@dataclass
+class Run:
+    """A run as invented: items of (ID, name, host, assertions), which are (name, letter)."""
+
+    run_id: str
+    environment: str | None
+    started_at: datetime | None
+    items: list[tuple[str, str, str, list[tuple[str, str]]]]
 
 
 @pytest.fixture
@@ -123,12 +136,12 @@ def test_planted_tests_are_found_and_steady_ones_are_not_accused(
     assert rows(
         warehouse,
         """
-        select tests.assertion_name, days.recent_transitions from marts.fct_test_flakiness as days
+        select tests.assertion_name, days.episodes from marts.fct_test_flakiness as days
         inner join marts.dim_tests as tests using (test_key)
         where days.is_flaky and days.business_date = '2026-03-30' and tests.system = 'postman'
-        order by days.recent_flip_rate desc
+        order by days.episodes desc
         """,
-    ) == [("flaky", 6)]
+    ) == [("flaky", 3)]
     # still red, longest first; the queued failure has no time, and so no streak
     assert rows(
         warehouse,
@@ -141,10 +154,10 @@ def test_planted_tests_are_found_and_steady_ones_are_not_accused(
     assert rows(
         warehouse,
         """
-        select normalised_message, failures, failures_not_started, tests
+        select normalised_message, normalised_name, failures, failures_not_started, tests
         from marts.fct_failure_clusters order by failures desc, normalised_message limit 2
         """,
-    ) == [("", 47, 0, 8), ("always red: <number>", 30, 0, 1)]
+    ) == [("", "always red", 30, 0, 1), ("always red: <number>", "always red", 30, 0, 1)]
     assert rows(
         warehouse,
         "select failures, failures_not_started, first_seen_at from marts.fct_failure_clusters"
@@ -157,113 +170,203 @@ def test_planted_tests_are_found_and_steady_ones_are_not_accused(
     ) == [("steady", 1)]
 
 
+def put_run(warehouse: Connection, run: Run, loaded_at: datetime) -> None:
+    load(warehouse, run.run_id, [], environment_id=run.environment, started_at=run.started_at,
+         loaded_at=loaded_at)  # fmt: skip
+    for index, (item_id, name, host, assertions) in enumerate(run.items):
+        key = {"run_id": run.run_id, "execution_index": index}
+        url = {"execution_id": item_id, "item_name": name, "request_url": f"https://{host}/x"}
+        insert(warehouse, "raw_postman.executions", key | url | {"response_status_code": 200})
+        for position, (assertion, letter) in enumerate(assertions):
+            told = {"assertion_index": position, "name": assertion, "passed": letter == "P"}
+            skipped = Jsonb({"skipped": True}) if letter == "S" else None
+            insert(warehouse, "raw_postman.assertions", key | told | {"extra": skipped})
+
+
+def invented(dice: random.Random, number: int) -> Run:
+    """A run of some of ten items of two hosts; now and then a host is out, or IDs are made up."""
+    night = FIRST_NIGHT + timedelta(days=dice.randrange(60), hours=12 * dice.randrange(2))
+    run_id = f"{number:03}"
+    out = dice.choices([None, "pay.test", ""], [17, 2, 1])[0]
+    has_own_ids = dice.random() < 0.9
+    items = []
+    for item in range(10):
+        host = "pay.test" if item < 6 else "shop.test"
+        # items 8 and 9 have one name; item 7 was renamed
+        name = {7: f"item {'b' if night.month > 3 else 'a'}", 9: "item 8"}.get(item, f"item {item}")
+        for _ in range(dice.choices([0, 1, 2], [2, 12, 2])[0]):
+            is_out = out is not None and host.startswith(out) and dice.random() < 0.9
+            weights = [1, 8, 1] if is_out else [(40, 1, 2), (12, 6, 1), (8, 8, 8)][item % 3]
+            letters = [dice.choices("PFS", weights)[0] for _ in range(2)]
+            asserted = [("ok", letters[0]), (f"Order {dice.randrange(9999)} is paid", letters[1])]
+            item_id = f"id {item}" if has_own_ids else f"id {item} of {run_id}"
+            items.append((item_id, name, host, asserted))
+    started_at = None if dice.random() < 0.04 else night
+    return Run(run_id, dice.choice([None, "", "e"]), started_at, items)
+
+
 def test_any_history_of_changes_ends_as_plain_python_judges_what_is_there(
     dbt_warehouse_url: str, warehouse: Connection, dbt_target: Path
 ) -> None:
     dice = random.Random(20260301)  # noqa: S311 - histories, not secrets
+    clock = iter(range(1000))
     runs: dict[str, Run] = {}
 
-    def put(run_id: str) -> None:
+    def put(number: int) -> None:
         """A run like no other: of any night, in any environment, loaded later than all before."""
-        environment = dice.choice([None, "", "e"])
-        # several runs start at once, several iterations are in one run
-        night = FIRST_NIGHT + timedelta(days=dice.randrange(60), hours=12 * dice.randrange(2))
-        started_at = None if dice.random() < 0.05 else night
-        asserted = [
-            [(name, dice.choice("PPPPFFS")) for name in (None, "", "a", "a")]
-            for _ in range(dice.choice([1, 1, 2]))
-        ]
-        runs[run_id] = environment, started_at, asserted
-        load(
-            warehouse,
-            run_id,
-            [[(name, letter, None) for name, letter in item] for item in asserted],
-            environment_id=environment,
-            started_at=started_at,
-            loaded_at=FIRST_NIGHT + timedelta(days=100, seconds=next(clock)),
-        )
+        run = runs[f"{number:03}"] = invented(dice, number)
+        put_run(warehouse, run, FIRST_NIGHT + timedelta(days=100, seconds=next(clock)))
 
-    def delete(run_id: str) -> None:
-        del runs[run_id]
+    def delete(number: int) -> None:
+        del runs[f"{number:03}"]
         statement = "update raw_postman.collection_runs set deleted_at = now() where run_id = %s"
-        warehouse.execute(statement, [run_id])
+        warehouse.execute(statement, [f"{number:03}"])
 
-    clock = iter(range(1000))
-    for number in range(120):
-        put(f"{number:03}")
+    for number in range(150):
+        put(number)
     dbt(dbt_warehouse_url, dbt_target, "run", "--select", *MARTS)
     for number in range(0, 20, 4):
-        put(f"{number:03}")
-        delete(f"{number + 1:03}")
+        put(number)
+        delete(number + 1)
     # as if it had failed: what it has not seen must wait for it
-    late = ("--exclude", "fct_failure_streaks")
+    late = ("--exclude", "int_failure_streaks")
     dbt(dbt_warehouse_url, dbt_target, "run", "--select", *MARTS, *late)
-    for number in range(115, 125):
-        put(f"{number:03}")
-    delete("050")
+    for number in range(145, 155):
+        put(number)
+    delete(50)
+    # a night of one environment that is seen once, and so is none; and a second one of another
+    for number, environment in ((160, "once"), (161, "twice"), (162, "twice")):
+        put(number)
+        runs[f"{number}"].environment = environment
+        put_run(warehouse, runs[f"{number}"], FIRST_NIGHT + timedelta(days=101))
     dbt(dbt_warehouse_url, dbt_target, "run", "--select", *MARTS)
 
     assert rows(warehouse, "select * from staging.int_test_changes") == []
-    known = results_of(runs)
+    runs["160"].environment = None
+    known, out = judged(runs)
     told = rows(
         warehouse,
         f"""
         select
-            tests.assertion_name, tests.assertion_occurrence, facts.environment_id,
-            facts.business_date, facts.results_total, facts.results_passed, facts.results_failed,
-            {", ".join(FIGURES)}, facts.is_flaky, verdicts.health
+            tests.request_key, regexp_replace(tests.assertion_name, '[0-9]+', '#'),
+            facts.environment_id, facts.business_date,
+            facts.results_total, facts.results_passed, facts.results_failed,
+            facts.results_in_outages, {", ".join(FIGURES)},
+            facts.episodes, facts.results_since_episode, facts.failures_in_a_row,
+            facts.is_in_outage, facts.undecided_in_a_row, facts.last_test_run_key,
+            facts.is_flaky, verdicts.health
         from marts.fct_test_flakiness as facts
         inner join marts.fct_test_health as verdicts using (test_environment_key, business_date)
         inner join marts.dim_tests as tests on facts.test_key = tests.test_key
         """,
     )
-    assert {row[:4]: row[4:] for row in told} == {
-        (*test, day): pytest.approx(expected, abs=1e-9)
-        for test, results in known.items()
-        for day, expected in days(results).items()
+    expected = {
+        (*test, day): figures
+        for test, outcomes in known.items()
+        for day, figures in days(outcomes, out[test]).items()
     }
-    assert {"broken", "flaky", "new", "regressing"} <= {row[-1] for row in told}
+    assert {row[:4] for row in told} == set(expected)
+    for row in told:
+        assert row[4:-3] == pytest.approx(expected[row[:4]][:-3], abs=1e-9), row[:4]
+        assert row[-3:] == expected[row[:4]][-3:], row[:4]
+    assert {"broken", "flaky", "new", "regressing", "healthy"} <= {row[-1] for row in told}
+    assert sum(map(len, out.values())) > 20
     told = rows(
         warehouse,
         """
         select
-            tests.assertion_name, tests.assertion_occurrence, facts.environment_id,
-            facts.first_failed_run_key, facts.first_failed_at, facts.failures, facts.recovered_at,
-            facts.duration_seconds, facts.seconds_since_recovery
+            tests.request_key, regexp_replace(tests.assertion_name, '[0-9]+', '#'),
+            facts.environment_id, facts.first_failed_run_key, facts.first_failed_at,
+            facts.failures, facts.recovered_at, facts.outage_key is not null,
+            facts.seconds_since_recovery
         from marts.fct_failure_streaks as facts
         inner join marts.dim_tests as tests using (test_key)
         """,
     )
     assert Counter(told) == Counter(
-        (*test, *streak) for test, results in known.items() for streak in streaks(results)
+        (
+            *test,
+            *(streak.failed[0].run_key, streak.failed[0].started_at, len(streak.failed)),
+            streak.recovered and streak.recovered.started_at,
+            any(streak.failed[0].run_key == one.failed[0].run_key for one in out[test]),
+            before
+            and before.recovered
+            and (streak.failed[0].started_at - before.recovered.started_at).total_seconds(),
+        )
+        for test, outcomes in known.items()
+        for before, streak in pairwise([None, *streaks(outcomes)])
+        if streak
     )
-    failed = Counter(
-        started_at is None
-        for _, started_at, asserted in runs.values()
-        for item in asserted
-        for _, letter in item
-        if letter == "F"
-    )
-    assert rows(
-        warehouse,
-        "select normalised_message, failures, failures_not_started, tests"
-        " from marts.fct_failure_clusters",
-    ) == [("", failed.total(), failed[True], 4)]
+    assert rows(warehouse, "select sum(tests_hit), sum(failures) from marts.fct_outages") == [
+        (
+            sum(map(len, out.values())),
+            sum(len(streak.failed) for found in out.values() for streak in found),
+        )
+    ]
+    incremental = marts(warehouse)
+    dbt(dbt_warehouse_url, dbt_target, "run", "--select", *MARTS, "--full-refresh")
+    assert marts(warehouse) == incremental
 
 
-def results_of(runs: dict[str, Run]) -> dict[Test, list[Result]]:
-    """The results of the runs that have started, a list a test and environment."""
-    known: dict[Test, list[Result]] = {}
-    for run_id, (environment, started_at, asserted) in runs.items():
-        if started_at is None:
+def md5(text: str) -> str:
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def digest(*parts: Any) -> str:
+    return md5(json.dumps(parts))
+
+
+def compared(run: Run) -> set[str]:
+    """The digests of item IDs by which a run is compared with others."""
+    return set(sorted({md5(item_id)[:16] for item_id, *_ in run.items})[:10])
+
+
+def results_of(run: Run, *, recurs: bool) -> dict[tuple[str, str], list[tuple[str, str]]]:
+    """Outcome and host of each result, by request_key and normalised name of the assertion."""
+    items: dict[str, list[str]] = defaultdict(list)
+    results: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
+    for item_id, name, host, asserted in run.items:
+        if item_id not in items[name]:
+            items[name].append(item_id)
+        number = items[name].index(item_id) + 1
+        by_name = digest("item name", "c", name, number)
+        key = digest("item ID", "c", item_id) if recurs else by_name
+        for assertion, letter in asserted:
+            outcome = {"P": "passed", "F": "failed", "S": "skipped"}[letter]
+            results[key, re.sub("[0-9]+", "#", assertion)].append((outcome, host))
+    return results
+
+
+def judged(runs: dict[str, Run]) -> tuple[dict[Test, list[Outcome]], dict[Test, list[Streak]]]:
+    """Outcomes of the runs that have started by test and environment, and its outage streaks."""
+    seen = Counter(one for run in runs.values() for one in compared(run))
+    known: dict[Test, list[Outcome]] = defaultdict(list)
+    suites: dict[str | None, list[tuple[datetime, str, SuiteRun]]] = defaultdict(list)
+    for run in runs.values():
+        if run.started_at is None:
             continue
-        position = 0
-        for item in asserted:
-            seen: Counter[str | None] = Counter()
-            for name, letter in item:
-                seen[name] += 1
-                position += 1
-                outcome = {"P": "passed", "F": "failed", "S": "skipped"}[letter]
-                result = Result(outcome, started_at, (run_id, position), f"postman:{run_id}")
-                known.setdefault((name, seen[name], environment), []).append(result)
-    return known
+        run_key = f"postman:{run.run_id}"
+        results = results_of(run, recurs=any(seen[one] > 1 for one in compared(run)))
+        for (key, assertion), found in results.items():
+            word = worst(outcome for outcome, _ in found)
+            host = next(host for outcome, host in found if outcome == word)
+            known[key, assertion, run.environment].append(
+                Outcome(word, run.started_at, run.run_id, run_key, key, host)
+            )
+        decided = [outcome for found in results.values() for outcome, _ in found]
+        passed, failed = decided.count("passed"), decided.count("failed")
+        share = failed / (passed + failed) if passed + failed else 1
+        suites[run.environment].append((run.started_at, run.run_id, SuiteRun(run_key, share)))
+    out: dict[Test, list[Streak]] = defaultdict(list)
+    for environment, of_suite in suites.items():
+        owners: dict[int, Test] = {}
+        begun: list[Streak] = []
+        for test, outcomes in known.items():
+            of_test = streaks(outcomes) if test[2] == environment else []
+            begun += of_test
+            owners |= {id(streak): test for streak in of_test}
+        ordered = [run for *_, run in sorted(of_suite, key=lambda one: one[:2])]
+        for outage in outages(ordered, begun):
+            for streak in outage:
+                out[owners[id(streak)]].append(streak)
+    return known, out

@@ -11,7 +11,14 @@ from pipelines.errors import WarehouseError
 from pipelines.ingest.load import run_source
 from pipelines.ingest.progress import NullProgress
 from pipelines.settings import Settings
-from pipelines.sources.base import FlatRun, References, Rejected, RunSource, WalkState, Watermark
+from pipelines.sources.base import (
+    FlatRun,
+    References,
+    Rejected,
+    RunSource,
+    WalkState,
+    Watermark,
+)
 from pipelines.sources.content import sanitize
 from pipelines.warehouse.batch import Batch, Deferred, FetchResult, NotFound, Outcome
 from pipelines.warehouse.ledger import Ledger, OpenRun
@@ -46,7 +53,7 @@ class Sessions:
 
     def source(self, **variables: str) -> RunSource:
         settings = self._make_settings({**self._variables, **variables})
-        return run_source(settings, "postman", NullProgress())
+        return run_source(settings, "postman", NullProgress(), None)
 
     def begun(self, scope: str = "a", **variables: str) -> Ledger:
         """A load that has begun; the one before it in its scope is no more."""
@@ -345,7 +352,7 @@ def test_references_that_have_not_changed_are_not_sent_twice(
             "TESTMO_PROJECT_IDS": "5",
         }
     )
-    testmo = run_source(settings, "testmo", NullProgress())
+    testmo = run_source(settings, "testmo", NullProgress(), None)
     ledger = Ledger(warehouse_url, testmo, "5", no_wait)
     ledger.open()
     with closing(ledger):

@@ -52,12 +52,12 @@ def settings(make_settings: Callable[[dict[str, str]], Settings]) -> Settings:
 
 @pytest.fixture
 def postman(settings: Settings) -> RunSource:
-    return run_source(settings, "postman", NullProgress())
+    return run_source(settings, "postman", NullProgress(), None)
 
 
 @pytest.fixture
 def testmo(settings: Settings) -> RunSource:
-    return run_source(settings, "testmo", NullProgress())
+    return run_source(settings, "testmo", NullProgress(), None)
 
 
 @pytest.fixture

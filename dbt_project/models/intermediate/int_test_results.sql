@@ -7,21 +7,26 @@
             {'columns': ['test_run_key', 'result_number'], 'unique': true},
             {
                 'columns': [
-                    'test_environment_key', 'is_decided', 'business_date', 'run_started_at'
+                    'test_environment_key',
+                    'is_outcome',
+                    'is_decided',
+                    'business_date',
+                    'run_started_at',
                 ]
             },
             {'columns': ['test_key', 'run_started_at desc nulls last']},
             {'columns': ['failure_key', 'run_started_at desc nulls last']},
         ],
         pre_hook=[
+            "{{ forget_former_readers(ref('int_test_changes')) }}",
             "{{ delete_and_note_outdated_runs(
                 changes=ref('int_test_changes'),
-                all_runs=keys_by_index(this, 'test_run_key'),
-                current=ref('fct_test_runs'),
-                version=['loaded_at', 'business_date']
+                all_runs=loose_index_scan(this, 'test_run_key'),
+                current=ref('int_test_run_statuses'),
+                version=['loaded_at', 'business_date', 'environment_id', 'item_ids_recur']
             ) }}",
             "{{ note_entering_runs(
-                changes=ref('int_test_changes'), runs=ref('fct_test_runs')
+                changes=ref('int_test_changes'), runs=ref('int_test_run_statuses')
             ) }}",
         ],
     )
@@ -32,7 +37,7 @@
 with runs as (
 
     select runs.*
-    from {{ ref('fct_test_runs') }} as runs
+    from {{ ref('int_test_run_statuses') }} as runs
     where {{ results_enter(changes=ref('int_test_changes'), runs='runs') }}
 
 ),
@@ -42,7 +47,6 @@ postman as (
 
     select
         runs.test_run_key,
-        runs.environment as environment_id,
         results.*
     from runs
     cross join
@@ -50,48 +54,28 @@ postman as (
             select
                 {{ surrogate_key([
                     "'postman'",
-                    'runs.collection_or_project_id',
-                    'executions.item_name',
-                    'executions.item_occurrence',
-                    'assertions.assertion_name',
-                    'row_number() over same_assertion'
+                    'executions.request_key',
+                    normalised_name('assertions.assertion_name'),
                 ]) }} as test_key,
-                executions.item_occurrence,
-                row_number() over same_assertion as assertion_occurrence,
+                executions.request_key,
+                executions.request_host as component,
+                executions.response_status_code,
                 assertions.execution_index,
                 assertions.assertion_index,
                 null::bigint as automation_test_id,
                 row_number() over in_order as result_number,
                 assertions.outcome,
+                assertions.assertion_name as test_name,
                 assertions.error_message
             from {{ ref('stg_postman__assertions') }} as assertions
-            inner join {{ ref('fct_request_executions') }} as executions
+            inner join {{ ref('int_request_executions') }} as executions
                 on
                     runs.test_run_key = executions.test_run_key
                     and assertions.execution_index = executions.execution_index
             where assertions.run_id = runs.run_id and not executions.is_repeat
-            window
-                same_assertion as (
-                    partition by assertions.execution_index, assertions.assertion_name
-                    order by assertions.assertion_index
-                ),
-                in_order as (order by assertions.execution_index, assertions.assertion_index)
+            window in_order as (order by assertions.execution_index, assertions.assertion_index)
         ) as results
     where runs.system = 'postman'
-
-),
-
-testmo_runs as (
-
-    select
-        runs.test_run_key,
-        testmo.run_id,
-        testmo.automation_source_id,
-        testmo.config_id
-    from runs
-    inner join {{ ref('stg_testmo__automation_runs') }} as testmo
-        on runs.test_run_key = testmo.test_run_key
-    where runs.system = 'testmo'
 
 ),
 
@@ -99,24 +83,29 @@ testmo as (
 
     select
         runs.test_run_key,
-        runs.config_id::text as environment_id,
         results.*
-    from testmo_runs as runs
+    from runs
     cross join
         lateral (
             select
                 case
                     when tests.automation_case_id is not null
-                        then {{ surrogate_key(["'testmo'", 'tests.automation_case_id']) }}
+                        then {{ surrogate_key([
+                            "'testmo'",
+                            'runs.collection_or_project_id',
+                            'tests.automation_case_id',
+                        ]) }}
                     else {{ surrogate_key([
                         "'testmo'",
+                        'runs.collection_or_project_id',
                         'runs.automation_source_id',
                         'tests.test_folder',
                         'tests.test_name'
                     ]) }}
                 end as test_key,
-                null::integer as item_occurrence,
-                null::bigint as assertion_occurrence,
+                null::text as request_key,
+                tests.test_folder as component,
+                null::integer as response_status_code,
                 null::integer as execution_index,
                 null::integer as assertion_index,
                 tests.automation_test_id,
@@ -128,10 +117,12 @@ testmo as (
                     when 4 then 'running'
                     else 'unknown'
                 end as outcome,
+                tests.test_name,
                 null::text as error_message
             from {{ ref('stg_testmo__automation_run_tests') }} as tests
-            where tests.run_id = runs.run_id
+            where tests.run_id = case when runs.system = 'testmo' then runs.run_id::bigint end
         ) as results
+    where runs.system = 'testmo'
 
 ),
 
@@ -141,33 +132,50 @@ both_systems as (
     union all
     select * from testmo
 
+),
+
+-- A test has one outcome in a run, however often it was sent: the worst of its results.
+ranked as (
+
+    select
+        *,
+        row_number() over (
+            partition by test_run_key, test_key
+            order by
+                case outcome when 'failed' then 1 when 'passed' then 2 else 3 end, result_number
+        ) = 1 as is_outcome
+    from both_systems
+
 )
 
 select
     results.test_run_key,
     results.result_number::integer as result_number,
     results.test_key,
-    {{ surrogate_key(['results.test_key', 'results.environment_id']) }} as test_environment_key,
+    {{ surrogate_key(['results.test_key', 'runs.environment_id']) }} as test_environment_key,
     runs.system,
     runs.collection_or_project_id,
-    results.environment_id,
-    results.item_occurrence,
-    results.assertion_occurrence::integer as assertion_occurrence,
+    runs.environment_id,
+    runs.suite_key,
+    results.request_key,
+    results.component,
+    results.response_status_code,
     results.execution_index,
     results.assertion_index,
     results.automation_test_id,
     results.outcome,
     results.outcome in ('passed', 'failed') as is_decided,
+    results.is_outcome,
     case
         when results.outcome = 'failed'
-            then md5({{ normalised_failure('results.error_message') }})
+            then {{ failure_key('results.error_message', 'results.test_name') }}
     end as failure_key,
-    runs.started_at as run_started_at,
-    -- the same order in any warehouse, and as numbers where they are
-    case runs.system when 'testmo' then lpad(runs.run_id, 20, '0') else runs.run_id end
-    collate "C" as run_sort_key,  -- noqa: RF02
+    -- a run that is dated after its load has no place in an order
+    case when runs.is_future_dated then null else runs.started_at end as run_started_at,
+    runs.run_sort_key,
     runs.business_date,
+    runs.item_ids_recur,
     runs.loaded_at
-from both_systems as results
+from ranked as results
 inner join runs
     on results.test_run_key = runs.test_run_key

@@ -26,14 +26,37 @@ with runs as (
 ),
 
 -- Lateral: a few new runs are looked up by key and the history is left alone.
-requests as (
+repeats as (
 
     select
         runs.*,
-        sent.*
+        repeated.executions as repeated_executions
     from runs
     cross join
         lateral (
+            select coalesce(jsonb_agg(found.execution_index), '[]') as executions
+            from ingest.repeated_executions(runs.run_id) as found
+        ) as repeated
+
+),
+
+requests as (
+
+    select
+        repeats.*,
+        sent.*
+    from repeats
+    cross join
+        lateral (  -- noqa: ST05
+            with executions as (
+                select
+                    rows_of_run.*,
+                    repeats.repeated_executions @> to_jsonb(rows_of_run.execution_index)
+                        as is_repeat
+                from {{ ref('stg_postman__executions') }} as rows_of_run
+                where rows_of_run.run_id = repeats.run_id
+            )
+
             select
                 count(*) filter (where not executions.is_repeat) as requests_total,
                 count(*) filter (where executions.is_repeat) as requests_repeated,
@@ -41,11 +64,8 @@ requests as (
                     as requests_failed,
                 coalesce(
                     sum(executions.script_errors) filter (where not executions.is_repeat), 0
-                )::bigint as script_errors,
-                array_agg(executions.execution_index) filter (where executions.is_repeat)
-                    as repeats
-            from {{ ref('int_request_executions') }} as executions
-            where executions.run_id = runs.run_id
+                )::bigint as script_errors
+            from executions
         ) as sent
 
 )
@@ -56,28 +76,53 @@ select
     requests.requests_repeated,
     requests.requests_failed,
     requests.script_errors,
-    assertions.*,
+    requests.repeated_executions,
+    items.item_ids,
+    assertions.tests_total,
+    assertions.tests_repeated,
+    assertions.tests_passed,
+    assertions.tests_failed,
+    assertions.tests_skipped,
+    assertions.tests_untested,
     requests.loaded_at
 from requests
 cross join
-    lateral (
+    -- digests of IDs, the smallest {{ var('compared_items') }}: enough to see whether two runs
+    -- have any in common, and little to keep
+    lateral (  -- noqa: ST05
+        with smallest as (
+            select distinct left(md5(executions.execution_id), 16) as item_id
+            from {{ ref('stg_postman__executions') }} as executions
+            where
+                executions.run_id = requests.run_id
+                and executions.execution_id is not null
+            order by item_id
+            limit {{ var('compared_items') }}
+        )
+
+        select coalesce(jsonb_agg(smallest.item_id order by smallest.item_id), '[]') as item_ids
+        from smallest
+    ) as items
+cross join
+    lateral (  -- noqa: ST05
+        with results as (
+            select
+                rows_of_run.*,
+                requests.repeated_executions @> to_jsonb(rows_of_run.execution_index) as is_repeat
+            from {{ ref('stg_postman__assertions') }} as rows_of_run
+            where rows_of_run.run_id = requests.run_id
+        )
+
         select
-            count(*) filter (where repeats.execution_index is null) as tests_total,
-            count(*) filter (where repeats.execution_index is not null) as tests_repeated,
-            count(*) filter (
-                where repeats.execution_index is null and results.outcome = 'passed'
-            ) as tests_passed,
-            count(*) filter (
-                where repeats.execution_index is null and results.outcome = 'failed'
-            ) as tests_failed,
-            count(*) filter (
-                where repeats.execution_index is null and results.outcome = 'skipped'
-            ) as tests_skipped,
-            count(*) filter (
-                where repeats.execution_index is null and results.outcome = 'unknown'
-            ) as tests_untested
-        from {{ ref('stg_postman__assertions') }} as results
-        left join unnest(requests.repeats) as repeats (execution_index)
-            on results.execution_index = repeats.execution_index
-        where results.run_id = requests.run_id
+            count(*) filter (where not results.is_repeat) as tests_total,
+            count(*) filter (where results.is_repeat) as tests_repeated,
+            count(*) filter (where not results.is_repeat and results.outcome = 'passed')
+                as tests_passed,
+            count(*) filter (where not results.is_repeat and results.outcome = 'failed')
+                as tests_failed,
+            count(*) filter (where not results.is_repeat and results.outcome = 'skipped')
+                as tests_skipped,
+            count(*) filter (where not results.is_repeat and results.outcome = 'unknown')
+                as tests_untested
+        from results
     ) as assertions

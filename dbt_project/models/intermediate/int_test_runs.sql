@@ -10,12 +10,17 @@ with postman as (
         null as run_name,
         run_source,
         environment_id as environment,
+        environment_id,
+        environment_name,
+        null::bigint as automation_source_id,
         null::bigint as milestone_id,
         status as source_status,
-        case
-            when status in ('queued', 'running') then true
-            when status in ('finished', 'failed') then false
-            else finished_at is null
+        {{ run_state('status') }} as run_state,
+        case {{ run_state('status') }}
+            when 'queued' then true
+            when 'running' then true
+            when 'unknown' then finished_at is null
+            else false
         end as is_open,
         started_at,
         finished_at,
@@ -45,8 +50,12 @@ testmo as (
         runs.run_name,
         coalesce(sources.automation_source_name, runs.automation_source_id::text) as run_source,
         coalesce(configs.config_name, runs.config_id::text) as environment,
+        runs.config_id::text as environment_id,
+        configs.config_name as environment_name,
+        runs.automation_source_id,
         runs.milestone_id,
         runs.status::text as source_status,
+        null as run_state,
         not coalesce(runs.is_completed, runs.completed_at is not null) as is_open,
         runs.created_at as started_at,
         runs.completed_at as finished_at,

@@ -20,10 +20,9 @@ red_now as (
 
     select
         collection_or_project_id,
-        max(red_from) as red_since
-    from {{ ref('int_red_periods') }}
-    where system = 'postman' and recovered_at is null
-    group by collection_or_project_id
+        red_from as red_since
+    from {{ ref('int_scope_red_periods') }}
+    where system = 'postman' and is_open
 
 )
 
@@ -34,6 +33,7 @@ select
     health.last_seen_at,
     health.current_health,
     red_now.red_since,
+    health.suites_red,
     health.last_success_at,
     health.runs_total,
     health.runs_open,

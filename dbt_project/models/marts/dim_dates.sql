@@ -1,5 +1,5 @@
--- Every day from the first run to the last. A run with an absurd date has its own day and no more:
--- nobody wants the 700,000 days since the year 1.
+-- Every day from the first run to the last. A run with an absurd date, past or future, has its own
+-- day and no more: nobody wants the 700,000 days since the year 1.
 with run_days as (
 
     select distinct business_date as date_day
@@ -10,7 +10,7 @@ with run_days as (
 
 last_day as (
 
-    select max(date_day) as date_day from run_days
+    select {{ latest_business_date(ref('fct_test_runs')) }} as date_day
 
 ),
 
@@ -45,6 +45,7 @@ bounded as (
 
 select
     date_day,
+    (select last_day.date_day from last_day) - date_day as days_ago,
     extract(isoyear from date_day)::integer as iso_year,
     extract(week from date_day)::integer as iso_week,
     date_trunc('week', date_day)::date as week_start,

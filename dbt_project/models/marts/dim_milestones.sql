@@ -10,6 +10,7 @@ select
     health.first_seen_at,
     health.last_seen_at,
     coalesce(health.current_health, 'unknown') as current_health,
+    coalesce(health.suites_red, 0) as suites_red,
     health.last_success_at,
     coalesce(health.runs_total, 0) as runs_total,
     coalesce(health.runs_open, 0) as runs_open,

@@ -1,16 +1,31 @@
 -- Looked up request by request: the first day, the last days, the last run, each by index. So it
 -- costs by requests, not by their history.
-with requests as (
+with last_runs as (
+
+    {{ last_runs_of_suites() }}
+
+),
+
+live as (
+
+    select executions.request_key
+    from last_runs
+    inner join {{ ref('fct_request_executions') }} as executions
+        on last_runs.test_run_key = executions.test_run_key
+    group by executions.request_key
+
+),
+
+requests as (
 
     select every_key.request_key
-    from {{ keys_by_index(ref('fct_request_executions'), 'request_key') }} as every_key
+    from {{ loose_index_scan(ref('fct_request_executions'), 'request_key') }} as every_key
 
 ),
 
 latest as (
 
-    select max(business_date) as business_date
-    from {{ ref('fct_test_runs') }}
+    select {{ latest_business_date(ref('fct_test_runs')) }} as business_date
 
 ),
 
@@ -19,8 +34,9 @@ seen as (
     select
         requests.request_key,
         bounds.first_day,
-        bounds.last_day
+        coalesce(believed.last_day, bounds.last_day) as last_day
     from requests
+    cross join latest
     cross join
         lateral (
             select
@@ -29,6 +45,15 @@ seen as (
             from {{ ref('fct_request_executions') }} as executions
             where executions.request_key = requests.request_key
         ) as bounds
+    cross join
+        -- a day after the latest one is a run's that is dated after its load
+        lateral (
+            select max(executions.business_date) as last_day
+            from {{ ref('fct_request_executions') }} as executions
+            where
+                executions.request_key = requests.request_key
+                and executions.business_date <= latest.business_date + 1
+        ) as believed
 
 ),
 
@@ -123,27 +148,38 @@ recent as (
                 executions.request_key = seen.request_key
                 and executions.business_date
                 > latest.business_date - {{ var('health_days') }}
+                and executions.business_date <= latest.business_date + 1
                 and not executions.is_repeat
         ) as sent
 
 ),
 
+-- of its environments' latest days the worst; one that was given up counts no more
+latest_latencies as (
+
+    select distinct on (seen.request_key, latencies.environment_id)
+        seen.request_key,
+        latencies.is_regression,
+        latencies.slowdown_ratio
+    from seen
+    inner join {{ ref('fct_request_latency_daily') }} as latencies
+        on
+            seen.request_key = latencies.request_key
+            and seen.last_day - {{ var('latency_recent_days') }} < latencies.business_date
+            and seen.last_day >= latencies.business_date
+    order by
+        seen.request_key asc, latencies.environment_id asc, latencies.business_date desc
+
+),
+
 last_latency as (
 
-    select
-        seen.request_key,
-        last_day.*
-    from seen
-    cross join
-        lateral (
-            select
-                latencies.is_regression,
-                latencies.slowdown_ratio
-            from {{ ref('fct_request_latency_daily') }} as latencies
-            where latencies.request_key = seen.request_key
-            order by latencies.business_date desc
-            limit 1
-        ) as last_day
+    select distinct on (request_key)
+        request_key,
+        is_regression,
+        slowdown_ratio
+    from latest_latencies
+    order by request_key asc, is_regression desc, slowdown_ratio desc nulls last
 
 )
 
@@ -151,12 +187,19 @@ select
     request_key,
     last_sent.collection_id,
     last_sent.item_name,
-    last_sent.item_occurrence,
+    -- a number that it keeps, however many items of its name a run has
+    row_number() over (
+        partition by last_sent.collection_id, last_sent.item_name
+        order by
+            first_seen.first_seen_at asc nulls last, last_sent.item_occurrence asc, request_key asc
+    )::integer as item_occurrence,
     last_sent.request_method,
     first_seen.first_seen_at,
     last_sent.last_seen_at,
     last_sent.test_run_key as last_test_run_key,
+    live.request_key is not null as is_live,
     case
+        when live.request_key is null and last_sent.last_seen_at is not null then 'gone'
         when not last_sent.is_answered then 'unanswered'
         when last_asserted.has_failed then 'failing'
         when last_latency.is_regression then 'slow'
@@ -168,6 +211,7 @@ select
     recent.percentiles[1] as recent_p50_ms,
     recent.percentiles[2] as recent_p95_ms
 from last_sent
+left join live using (request_key)
 left join first_seen using (request_key)
 left join last_asserted using (request_key)
 left join recent using (request_key)

@@ -1,94 +1,37 @@
-{{
-    config(
-        materialized='incremental',
-        incremental_strategy='append',
-        on_schema_change='fail',
-        indexes=[{'columns': ['test_key'], 'unique': true}],
-        pre_hook="{{ delete_changed_keys('test_key') }}",
-        post_hook="{{ forget_test_changes(ref('int_test_changes')) }}",
-    )
-}}
+-- A table: a test may be gone without any change of its own. It costs by tests, not by history.
+{{ config(indexes=[{'columns': ['test_key'], 'unique': true}]) }}
+{%- set worst_first = "array[
+    'broken', 'flaky', 'regressing', 'recovering', 'healthy', 'new', 'skipped'
+]" %}
 
-{%- set worst_first = "array['broken', 'flaky', 'regressing', 'recovering', 'healthy', 'new']" %}
+with last_runs as (
 
--- depends_on: {{ ref('int_test_changes') }}
-
-with tests as (
-
-    {{ keys_to_build('test_key') }}
+    {{ last_runs_of_suites() }}
 
 ),
 
--- By index, a test at a time: its first and last result, not all between them.
-seen as (
-
-    select
-        tests.test_key,
-        first_result.run_started_at as first_seen_at,
-        first_result.business_date as first_seen_date,
-        not_started.results_not_started,
-        last_result.*
-    from tests
-    cross join
-        lateral (
-            select
-                results.system,
-                results.collection_or_project_id,
-                results.item_occurrence,
-                results.assertion_occurrence,
-                results.test_run_key as last_test_run_key,
-                results.execution_index,
-                results.assertion_index,
-                results.automation_test_id,
-                results.run_started_at as last_seen_at,
-                case when results.run_started_at is not null then results.business_date end
-                    as last_seen_date
-            from {{ ref('int_test_results') }} as results
-            where results.test_key = tests.test_key
-            order by
-                results.run_started_at desc nulls last,
-                results.run_sort_key desc,
-                results.result_number desc
-            limit 1
-        ) as last_result
-    left join
-        lateral (
-            select
-                results.run_started_at,
-                results.business_date
-            from {{ ref('int_test_results') }} as results
-            where results.test_key = tests.test_key and results.run_started_at is not null
-            order by results.run_started_at asc nulls first
-            limit 1
-        ) as first_result
-        on true
-    cross join
-        lateral (
-            select count(*) as results_not_started
-            from {{ ref('int_test_results') }} as results
-            where results.test_key = tests.test_key and results.run_started_at is null
-        ) as not_started
-
-),
-
--- The latest verdict in each environment in which the test still runs.
+-- The latest verdict in each environment in which the test was seen lately.
 verdicts as (
 
     select
-        seen.test_key,
-        latest.health
-    from seen
+        tests.test_key,
+        latest.health,
+        last_runs.test_run_key is not null as is_live
+    from {{ ref('int_tests') }} as tests
     cross join
         lateral (
             select distinct on (judged.test_environment_key)
                 judged.test_environment_key,
-                judged.health
+                judged.health,
+                judged.last_test_run_key
             from {{ ref('fct_test_health') }} as judged
             where
-                judged.test_key = seen.test_key
-                and judged.business_date > seen.last_seen_date - {{ var('current_health_days') }}
+                judged.test_key = tests.test_key
+                and judged.business_date > tests.last_seen_date - {{ var('current_health_days') }}
             order by judged.test_environment_key asc, judged.business_date desc
         ) as latest
+    left join last_runs
+        on latest.last_test_run_key = last_runs.test_run_key
 
 ),
 
@@ -97,78 +40,41 @@ health as (
 
     select
         test_key,
-        count(*) as environments,
-        min(array_position({{ worst_first }}, health)) as worst
+        count(*) filter (where is_live) as environments,
+        bool_or(is_live) as is_live,
+        min(array_position({{ worst_first }}, health)) filter (where is_live) as worst
     from verdicts
     group by test_key
 
 )
 
 select
-    seen.test_key,
-    seen.system,
-    seen.collection_or_project_id,
-    executions.item_name,
-    seen.item_occurrence,
-    assertions.assertion_name,
-    seen.assertion_occurrence,
-    testmo_tests.automation_case_id,
-    testmo_tests.automation_source_id,
-    testmo_tests.test_folder,
-    testmo_tests.test_name,
-    seen.first_seen_at,
-    seen.last_seen_at,
-    seen.first_seen_date,
-    seen.last_seen_date,
-    seen.last_test_run_key,
-    seen.results_not_started,
-    coalesce(({{ worst_first }})[health.worst], 'new') as health,
+    tests.test_key,
+    tests.system,
+    tests.collection_or_project_id,
+    tests.request_key,
+    requests.item_name,
+    requests.item_occurrence,
+    tests.assertion_name,
+    tests.automation_case_id,
+    tests.automation_source_id,
+    tests.test_folder,
+    tests.test_name,
+    tests.first_seen_at,
+    tests.last_seen_at,
+    tests.first_seen_date,
+    tests.last_seen_date,
+    tests.last_test_run_key,
+    tests.results_not_started,
+    coalesce(health.is_live, false) as is_live,
+    case
+        when health.is_live then ({{ worst_first }})[health.worst]
+        when tests.last_seen_at is null then 'new'
+        else 'gone'
+    end as health,
     coalesce(health.environments, 0) as environments
-from seen
+from {{ ref('int_tests') }} as tests
 left join health
-    on seen.test_key = health.test_key
-inner join {{ ref('fct_test_runs') }} as runs
-    on seen.last_test_run_key = runs.test_run_key
--- what it is called, by key: a join would scan all requests and assertions for one night's tests
-left join
-    lateral (
-        select sent.item_name
-        from {{ ref('stg_postman__executions') }} as sent
-        where
-            runs.system = 'postman'
-            and sent.run_id = runs.run_id
-            and sent.execution_index = seen.execution_index
-        order by sent.execution_index
-        limit 1
-    ) as executions
-    on true
-left join
-    lateral (
-        select told.assertion_name
-        from {{ ref('stg_postman__assertions') }} as told
-        where
-            runs.system = 'postman'
-            and told.run_id = runs.run_id
-            and told.execution_index = seen.execution_index
-            and told.assertion_index = seen.assertion_index
-        order by told.assertion_index
-        limit 1
-    ) as assertions
-    on true
-left join
-    lateral (
-        select
-            told.automation_case_id,
-            told.test_folder,
-            told.test_name,
-            reported.automation_source_id
-        from {{ ref('stg_testmo__automation_runs') }} as reported
-        inner join {{ ref('stg_testmo__automation_run_tests') }} as told
-            on reported.run_id = told.run_id
-        where
-            reported.run_id = case when runs.system = 'testmo' then runs.run_id::bigint end
-            and told.automation_test_id = seen.automation_test_id
-        order by told.automation_test_id
-        limit 1
-    ) as testmo_tests
-    on true
+    on tests.test_key = health.test_key
+left join {{ ref('dim_requests') }} as requests
+    on tests.request_key = requests.request_key

@@ -10,9 +10,9 @@
             }
         ],
         pre_hook="{{ delete_outdated_runs(
-            all_runs=keys_by_index(this, 'test_run_key'),
-            current=ref('fct_test_runs'),
-            version=['loaded_at', 'business_date']
+            all_runs=loose_index_scan(this, 'test_run_key'),
+            current=ref('int_test_run_statuses'),
+            version=['loaded_at', 'business_date', 'environment_id', 'item_ids_recur']
         ) }}",
     )
 }}
@@ -20,7 +20,7 @@
 with runs as (
 
     select runs.*
-    from {{ ref('fct_test_runs') }} as runs
+    from {{ ref('int_test_run_statuses') }} as runs
     where
         runs.system = 'postman'
         and runs.tests_total > 0
@@ -33,9 +33,10 @@ select
     results.execution_index,
     results.assertion_index,
     runs.collection_or_project_id as collection_id,
-    runs.environment as environment_id,
+    runs.environment_id,
     runs.run_source,
     results.request_key,
+    runs.item_ids_recur,
     results.item_name,
     results.is_repeat,
     results.assertion_name,

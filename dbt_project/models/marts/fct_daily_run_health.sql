@@ -4,13 +4,25 @@ with runs as (
 
 ),
 
--- a test is flaky here if it was so on the day on which it failed, by what was known that day
+outage_failures as (
+
+    select
+        test_run_key,
+        test_environment_key
+    from {{ ref('int_outage_failures') }}
+
+),
+
+-- a test is flaky here if it was so on the day on which it failed, by what was known that day;
+-- what failed in an outage is no fault of the test
 failures as (
 
     select
         results.test_run_key,
         count(*) as failed_results,
-        count(*) filter (where flakiness.is_flaky) as flaky_results
+        count(*) filter (where outage_failures.test_run_key is not null) as outage_results,
+        count(*) filter (where flakiness.is_flaky and outage_failures.test_run_key is null)
+            as flaky_results
     from {{ ref('int_test_results') }} as results
     cross join
         -- found one by one, as an aggregate is: few of all tests and days failed
@@ -21,6 +33,10 @@ failures as (
                 that_day.test_environment_key = results.test_environment_key
                 and that_day.business_date = results.business_date
         ) as flakiness
+    left join outage_failures
+        on
+            results.test_run_key = outage_failures.test_run_key
+            and results.test_environment_key = outage_failures.test_environment_key
     -- failed results alone have one, and an index knows where they are: most results passed
     where results.failure_key is not null
     group by results.test_run_key
@@ -31,12 +47,15 @@ judged as (
 
     select
         runs.*,
+        -- Testmo's results need not be loaded: what is not known is null
+        runs.system = 'postman' or {{ has_results('runs') }} as has_results,
         failures.failed_results,
+        failures.outage_results,
         failures.flaky_results,
         coalesce(
             runs.status = 'failed'
             and not runs.is_open
-            and not (runs.system = 'postman' and runs.source_status = 'failed')
+            and not runs.is_cut_short
             and failures.flaky_results = failures.failed_results
             and failures.failed_results
             >= greatest(runs.tests_failed, runs.tests_failed_announced),
@@ -68,11 +87,18 @@ daily as (
             as tests_undecided,
         percentile_cont(array[0.5, 0.95]) within group (order by duration_ms)
         filter (where not is_open and duration_ms >= 0) as durations,
-        coalesce(sum(failed_results), 0)::bigint as failures_total,
-        coalesce(sum(flaky_results), 0)::bigint as failures_flaky,
-        count(*) filter (where failed_for_flaky_tests_only) as runs_failed_flaky_only,
-        coalesce(
-            sum(duration_ms) filter (where failed_for_flaky_tests_only and duration_ms >= 0), 0
+        sum(case when has_results then coalesce(failed_results, 0) end)::bigint as failures_total,
+        sum(case when has_results then coalesce(outage_results, 0) end)::bigint
+            as failures_in_outages,
+        sum(case when has_results then coalesce(flaky_results, 0) end)::bigint as failures_flaky,
+        sum(case when has_results then failed_for_flaky_tests_only::integer end)
+            as runs_failed_flaky_only,
+        sum(
+            case
+                when has_results and failed_for_flaky_tests_only and duration_ms >= 0
+                    then duration_ms
+                when has_results then 0
+            end
         ) / 60000 as wasted_minutes
     from (
         select
@@ -99,7 +125,7 @@ red_days as (
                 - greatest(periods.red_from, {{ business_day_start('every_day.moment::date') }})
             )
         )::double precision / 60 as red_minutes
-    from {{ ref('int_red_periods') }} as periods
+    from {{ ref('int_scope_red_periods') }} as periods
     cross join
         generate_series(
             {{ business_date('periods.red_from') }}::timestamp,
@@ -119,8 +145,8 @@ recovered as (
         {{ business_date('recovered_at') }} as business_date,
         count(*) as recoveries,
         sum(extract(epoch from red_until - red_from))::double precision / 60 as recovery_minutes
-    from {{ ref('int_red_periods') }}
-    where recovered_at <= {{ as_of(ref('fct_test_runs')) }}
+    from {{ ref('int_scope_red_periods') }}
+    where recovered_at is not null
     group by system, collection_or_project_id, {{ business_date('recovered_at') }}
 
 ),
@@ -170,12 +196,15 @@ select
     coalesce(red_days.red_minutes, 0) as red_minutes,
     coalesce(recovered.recoveries, 0) as recoveries,
     coalesce(recovered.recovery_minutes, 0) as recovery_minutes,
-    coalesce(daily.failures_total, 0) as failures_total,
-    coalesce(daily.failures_flaky, 0) as failures_flaky,
+    case when daily.runs_total is null then 0 else daily.failures_total end as failures_total,
+    case when daily.runs_total is null then 0 else daily.failures_in_outages end
+        as failures_in_outages,
+    case when daily.runs_total is null then 0 else daily.failures_flaky end as failures_flaky,
     daily.failures_flaky / nullif(daily.failures_total, 0)::double precision
         as flaky_failure_share,
-    coalesce(daily.runs_failed_flaky_only, 0) as runs_failed_flaky_only,
-    coalesce(daily.wasted_minutes, 0) as wasted_minutes
+    case when daily.runs_total is null then 0 else daily.runs_failed_flaky_only end
+        as runs_failed_flaky_only,
+    case when daily.runs_total is null then 0 else daily.wasted_minutes end as wasted_minutes
 from days
 left join daily
     on

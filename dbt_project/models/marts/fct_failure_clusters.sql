@@ -55,7 +55,8 @@ examples as (
                 results.test_run_key,
                 results.test_key,
                 results.execution_index,
-                results.assertion_index
+                results.assertion_index,
+                results.automation_test_id
             from {{ ref('int_test_results') }} as results
             where results.failure_key = clusters.failure_key
             order by
@@ -71,29 +72,40 @@ examples as (
 
 select
     clusters.failure_key,
-    {{ normalised_failure('assertions.error_message') }} as normalised_message,
+    {{ normalised_failure('named.error_message', 'named.test_name') }} as normalised_message,
+    {{ normalised_name('named.test_name') }} as normalised_name,
     clusters.failures,
     clusters.failures_not_started,
     clusters.tests,
     clusters.first_seen_at,
     clusters.last_seen_at,
     clusters.last_seen_date,
-    left(assertions.error_message, {{ var('failure_message_characters') }}) as example_message,
+    left(named.error_message, {{ var('failure_message_characters') }}) as example_message,
     examples.test_run_key as example_run_key,
     examples.test_key as example_test_key
 from clusters
 inner join examples
     on clusters.failure_key = examples.failure_key
--- Testmo tells no message: there nothing is found
+-- what failed and with which message, by key; Testmo tells no message
 left join
     lateral (
-        select told.error_message
-        from {{ ref('stg_postman__assertions') }} as told
+        select
+            asserted.assertion_name as test_name,
+            asserted.error_message
+        from {{ ref('stg_postman__assertions') }} as asserted
         where
-            told.run_id = examples.run_id
-            and told.execution_index = examples.execution_index
-            and told.assertion_index = examples.assertion_index
-        order by told.assertion_index
-        limit 1
-    ) as assertions
+            examples.automation_test_id is null
+            and asserted.run_id = examples.run_id
+            and asserted.execution_index = examples.execution_index
+            and asserted.assertion_index = examples.assertion_index
+        union all
+        select
+            reported.test_name,
+            null as error_message
+        from {{ ref('stg_testmo__automation_run_tests') }} as reported
+        where
+            reported.run_id
+            = (case when examples.automation_test_id is not null then examples.run_id end)::bigint
+            and reported.automation_test_id = examples.automation_test_id
+    ) as named
     on true

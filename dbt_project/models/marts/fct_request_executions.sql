@@ -8,9 +8,9 @@
             {'columns': ['request_key', 'business_date']},
         ],
         pre_hook="{{ delete_outdated_runs(
-            all_runs=keys_by_index(this, 'test_run_key'),
-            current=ref('fct_test_runs'),
-            version=['loaded_at', 'business_date']
+            all_runs=loose_index_scan(this, 'test_run_key'),
+            current=ref('int_test_run_statuses'),
+            version=['loaded_at', 'business_date', 'environment_id', 'item_ids_recur']
         ) }}",
     )
 }}
@@ -18,7 +18,7 @@
 with runs as (
 
     select runs.*
-    from {{ ref('fct_test_runs') }} as runs
+    from {{ ref('int_test_run_statuses') }} as runs
     where
         runs.system = 'postman'
         and runs.requests_total > 0
@@ -31,19 +31,17 @@ select
     executions.execution_index,
     executions.execution_id,
     runs.collection_or_project_id as collection_id,
-    runs.environment as environment_id,
+    runs.environment_id,
     runs.run_source,
     executions.iteration,
     executions.item_name,
     executions.item_occurrence,
-    {{
-        request_key(
-            'runs.collection_or_project_id', 'executions.item_name', 'executions.item_occurrence'
-        )
-    }} as request_key,
+    executions.request_key,
+    runs.item_ids_recur,
     executions.is_repeat,
     executions.request_method,
     executions.request_url,
+    executions.request_host,
     executions.is_answered,
     executions.response_status_code,
     executions.response_time_ms,
@@ -66,6 +64,6 @@ cross join
     lateral (
         select sent.*
         from {{ ref('int_request_executions') }} as sent
-        where sent.run_id = runs.run_id
+        where sent.test_run_key = runs.test_run_key
         order by sent.execution_index
     ) as executions

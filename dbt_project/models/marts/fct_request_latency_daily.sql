@@ -4,19 +4,20 @@
         incremental_strategy='append',
         on_schema_change='fail',
         indexes=[
-            {'columns': ['request_key', 'business_date'], 'unique': true},
+            {'columns': ['request_environment_key', 'business_date'], 'unique': true},
+            {'columns': ['request_key', 'business_date']},
             {'columns': ['business_date', 'collection_id']},
         ],
-        pre_hook="{{ delete_outdated_latencies(ref('fct_test_runs')) }}",
+        pre_hook="{{ delete_outdated_latencies(ref('int_test_run_statuses')) }}",
     )
 }}
 
 {%- set recent = var('latency_recent_days') -%}
-{%- set reach = '(' ~ recent ~ ' + ' ~ var('latency_baseline_days') ~ ')' %}
+{%- set reach = recent + var('latency_baseline_days') %}
 
 with days as (
 
-    select * from {{ latency_days(ref('fct_test_runs')) }} as every_day
+    select * from {{ latency_days(ref('int_test_run_statuses')) }} as every_day
     {% if is_incremental() %}
         where
             not exists (
@@ -25,6 +26,7 @@ with days as (
                 where
                     held.business_date = every_day.business_date
                     and held.collection_id is not distinct from every_day.collection_id
+                    and held.environment_id is not distinct from every_day.environment_id
             )
     {% endif %}
 
@@ -35,20 +37,26 @@ requests as (
 
     select
         days.collection_id,
+        days.environment_id,
         days.business_date,
         days.days_version,
         executions.request_key
     from days
-    inner join {{ ref('fct_test_runs') }} as runs
+    inner join {{ ref('int_test_run_statuses') }} as runs
         on
             runs.system = 'postman'
             and days.business_date = runs.business_date
             and days.collection_id is not distinct from runs.collection_or_project_id
+            and days.environment_id is not distinct from runs.environment_id
     inner join {{ ref('fct_request_executions') }} as executions
         on runs.test_run_key = executions.test_run_key
     where executions.latency_ms is not null
     group by
-        days.collection_id, days.business_date, days.days_version, executions.request_key
+        days.collection_id,
+        days.environment_id,
+        days.business_date,
+        days.days_version,
+        executions.request_key
 
 ),
 
@@ -60,63 +68,94 @@ measured as (
     from requests
     cross join
         -- a few weeks of one request, by index: a night costs its own requests in any year
-        lateral (
+        lateral (  -- noqa: ST05
+            with placed as (
+                select
+                    executions.test_run_key,
+                    executions.item_name,
+                    executions.item_occurrence,
+                    executions.latency_ms,
+                    executions.business_date = requests.business_date as is_of_day,
+                    executions.business_date > requests.business_date - {{ recent }} as in_recent,
+                    executions.business_date <= requests.business_date - {{ recent }}
+                    and executions.business_date > requests.business_date - {{ reach }}
+                        as in_baseline,
+                    executions.business_date < requests.business_date
+                    and executions.business_date
+                    >= requests.business_date - {{ var('latency_spike_days') }} as in_week
+                from {{ ref('fct_request_executions') }} as executions
+                where
+                    executions.request_key = requests.request_key
+                    and executions.environment_id is not distinct from requests.environment_id
+                    and executions.business_date <= requests.business_date
+                    and executions.business_date >= requests.business_date - {{ latency_reach() }}
+                    and executions.latency_ms is not null
+            ),
+
+            answers as (
+                select
+                    *,
+                    rank() over (
+                        partition by in_recent or in_baseline order by latency_ms
+                    ) as lowest_rank,
+                    count(*) over (
+                        partition by in_recent or in_baseline, latency_ms
+                    ) as peers
+                from placed
+            )
+
             select
-                max(executions.item_name) as item_name,
-                max(executions.item_occurrence) as item_occurrence,
-                count(*) filter (where executions.business_date = requests.business_date)
-                    as requests_answered,
+                max(answers.item_name) as item_name,
+                max(answers.item_occurrence) as item_occurrence,
+                count(*) filter (where answers.is_of_day) as requests_answered,
                 percentile_cont(array[0.5, 0.95, 0.99]) within group (
-                    order by executions.latency_ms
-                ) filter (where executions.business_date = requests.business_date) as percentiles,
-                max(executions.latency_ms)
-                filter (where executions.business_date = requests.business_date) as max_ms,
+                    order by answers.latency_ms
+                ) filter (where answers.is_of_day) as percentiles,
+                max(answers.latency_ms) filter (where answers.is_of_day) as max_ms,
                 (
                     array_agg(
-                        executions.test_run_key
-                        order by executions.latency_ms desc, executions.test_run_key asc
-                    ) filter (where executions.business_date = requests.business_date)
+                        answers.test_run_key
+                        order by answers.latency_ms desc, answers.test_run_key asc
+                    ) filter (where answers.is_of_day)
                 )[1] as slowest_test_run_key,
-                count(*) filter (
-                    where executions.business_date > requests.business_date - {{ recent }}
-                ) as recent_requests,
-                percentile_cont(0.5) within group (order by executions.latency_ms) filter (
-                    where executions.business_date > requests.business_date - {{ recent }}
-                ) as recent_median_ms,
-                count(*) filter (
-                    where
-                    executions.business_date <= requests.business_date - {{ recent }}
-                    and executions.business_date > requests.business_date - {{ reach }}
-                ) as baseline_requests,
-                percentile_cont(0.5) within group (order by executions.latency_ms) filter (
-                    where
-                    executions.business_date <= requests.business_date - {{ recent }}
-                    and executions.business_date > requests.business_date - {{ reach }}
-                ) as baseline_median_ms,
-                avg(executions.latency_ms) filter (
-                    where
-                    executions.business_date < requests.business_date
-                    and executions.business_date
-                    >= requests.business_date - {{ var('latency_spike_days') }}
-                )::double precision as week_mean_ms,
-                max(executions.latency_ms) filter (
-                    where
-                    executions.business_date < requests.business_date
-                    and executions.business_date
-                    >= requests.business_date - {{ var('latency_spike_days') }}
-                ) as week_max_ms
-            from {{ ref('fct_request_executions') }} as executions
-            where
-                executions.request_key = requests.request_key
-                and executions.business_date <= requests.business_date
-                and executions.business_date >= requests.business_date - {{ latency_reach() }}
-                and executions.latency_ms is not null
+                count(*) filter (where answers.in_recent) as recent_requests,
+                percentile_cont(0.5) within group (order by answers.latency_ms)
+                filter (where answers.in_recent) as recent_median_ms,
+                count(*) filter (where answers.in_baseline) as baseline_requests,
+                percentile_cont(array[0.5, 0.9]) within group (order by answers.latency_ms)
+                filter (where answers.in_baseline) as baseline_percentiles,
+                -- midranks: equal latencies share the mean of their ranks
+                sum(answers.lowest_rank + (answers.peers - 1) / 2::double precision)
+                filter (where answers.in_recent) as recent_ranks,
+                sum(answers.peers::double precision * answers.peers - 1)
+                filter (where answers.in_recent or answers.in_baseline) as tie_correction,
+                array_agg(answers.latency_ms) filter (where answers.in_recent)
+                    as recent_latencies,
+                avg(answers.latency_ms) filter (where answers.in_week)::double precision
+                    as week_mean_ms,
+                max(answers.latency_ms) filter (where answers.in_week) as week_max_ms
+            from answers
         ) as latencies
+
+),
+
+compared as (
+
+    select
+        *,
+        baseline_percentiles[1] as baseline_median_ms,
+        baseline_percentiles[2] as baseline_p90_ms,
+        {{ mann_whitney_z(
+            'recent_ranks', 'recent_requests', 'baseline_requests', 'tie_correction'
+        ) }} as slowdown_z
+    from measured
 
 )
 
 select
+    {{ surrogate_key(['request_key', 'environment_id']) }} as request_environment_key,
     request_key,
+    environment_id,
     business_date,
     collection_id,
     item_name,
@@ -133,9 +172,23 @@ select
     baseline_median_ms,
     recent_median_ms / nullif(baseline_median_ms, 0) as slowdown_ratio,
     recent_median_ms - baseline_median_ms as slowdown_ms,
+    slowdown_z,
+    baseline_p90_ms,
+    case
+        when baseline_requests > 0
+            then (
+                select count(*)
+                from unnest(recent_latencies) as answered (milliseconds)
+                where answered.milliseconds > baseline_p90_ms
+            ) / recent_requests::double precision
+    end as recent_tail_share,
     coalesce(
-        recent_median_ms > {{ var('latency_regression_ratio') }} * baseline_median_ms
-        and recent_median_ms > baseline_median_ms + {{ var('latency_regression_ms') }},
+        recent_requests >= {{ var('latency_recent_min') }}
+        and baseline_requests >= {{ var('latency_baseline_min') }}
+        and slowdown_z > {{ var('latency_z') }}
+        and recent_median_ms
+        >= {{ var('latency_regression_ratio') }}::double precision * baseline_median_ms
+        and recent_median_ms >= baseline_median_ms + {{ var('latency_regression_ms') }},
         false
     ) as is_regression,
     week_mean_ms,
@@ -145,4 +198,4 @@ select
         max_ms > {{ var('latency_spike_ratio') }} * week_mean_ms and max_ms > week_max_ms, false
     ) as is_spike,
     days_version
-from measured
+from compared

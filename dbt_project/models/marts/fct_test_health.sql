@@ -31,17 +31,23 @@ select
     collection_or_project_id,
     environment_id,
     business_date,
+    last_test_run_key,
     case
+        when undecided_in_a_row >= {{ var('flakiness_long_window') }} then 'skipped'
         when failures_in_a_row >= {{ var('broken_after') }} then 'broken'
         when long_results < {{ minimum }} then 'new'
         when is_flaky then 'flaky'
-        when failures_in_a_row > 0 or has_dropped and not recent_was_broken then 'regressing'
+        when
+            (failures_in_a_row > 0 and not is_in_outage)
+            or (has_dropped and not recent_was_broken)
+            then 'regressing'
         when recent_was_broken then 'recovering'
         else 'healthy'
     end as health,
     long_results as decided_results,
     failures_in_a_row,
     recent_transitions,
+    episodes,
     recent_pass_rate,
     before_passed / nullif(before_results, 0)::double precision as before_pass_rate
 from compared

@@ -2,79 +2,80 @@
 -- its successors; what is dear to count is kept in int_test_run_counts, and the rest is a moment.
 {{ config(indexes=[{'columns': ['test_run_key'], 'unique': true}]) }}
 
+{%- set earlier = [var('completeness_runs') | int - 1, 0] | max %}
+
 with runs as (
 
-    select * from {{ ref('int_test_runs') }}
+    select * from {{ ref('int_test_run_statuses') }}
 
 ),
 
--- Testmo counts its tests itself: what it announces is all that there is.
-counted as (
+-- every Postman run that has ended, and how many whole ones of its suite went before it
+ended as (
 
     select
-        runs.*,
-        counts.requests_total,
-        counts.requests_repeated,
-        counts.requests_failed,
-        counts.script_errors,
-        counts.tests_repeated,
-        coalesce(counts.tests_total, runs.tests_announced) as tests_total,
-        coalesce(counts.tests_passed, runs.tests_passed_announced) as tests_passed,
-        coalesce(counts.tests_failed, runs.tests_failed_announced) as tests_failed,
-        coalesce(
-            counts.tests_skipped,
-            runs.tests_completed_announced
-            - runs.tests_passed_announced
-            - runs.tests_failed_announced
-        ) as tests_skipped,
-        coalesce(
-            counts.tests_untested, runs.tests_announced - runs.tests_completed_announced
-        ) as tests_untested,
-        {{
-            test_run_status(
-                'runs.system',
-                'runs.source_status',
-                'greatest('
-                'counts.tests_failed, runs.tests_failed_announced, '
-                'counts.requests_failed, runs.requests_failed_announced)'
-            )
-        }} as status
-    from runs
-    left join {{ ref('int_test_run_counts') }} as counts
-        on runs.test_run_key = counts.test_run_key
+        *,
+        count(*) filter (where is_whole) over (
+            partition by suite_key
+            order by started_at, test_run_key
+            rows between unbounded preceding and 1 preceding
+        ) as whole_runs_before
+    from (
+        select
+            test_run_key,
+            suite_key,
+            started_at,
+            requests_total,
+            not is_cut_short
+            and requests_total >= coalesce(requests_announced, requests_total) as is_whole
+        from runs
+        where system = 'postman' and not is_open and started_at is not null
+    ) as postman_runs
+
+),
+
+whole as (
+
+    select
+        suite_key,
+        whole_runs_before + 1 as number_in_suite,
+        array_agg(requests_total) over last_runs as requests_of_last_runs
+    from ended
+    where is_whole
+    window
+        last_runs as (
+            partition by suite_key
+            order by started_at, test_run_key
+            rows between {{ earlier }} preceding and current row
+        )
 
 ),
 
 predecessors as (
 
     select
-        test_run_key,
-        array_agg(requests_total) over last_runs as requests_before
-    from counted
-    where system = 'postman' and not is_open and started_at is not null
-    window
-        last_runs as (
-            partition by collection_or_project_id, environment
-            order by started_at, test_run_key
-            rows between {{ var('completeness_runs') }} preceding and 1 preceding
-        )
+        ended.test_run_key,
+        whole.requests_of_last_runs as requests_before
+    from ended
+    inner join whole
+        on ended.suite_key = whole.suite_key and ended.whole_runs_before = whole.number_in_suite
 
 ),
 
 compared as (
 
     select
-        counted.*,
+        runs.*,
         cardinality(predecessors.requests_before) as runs_before,
-        case counted.system
+        case runs.system
             when 'postman' then (
                 select percentile_cont(0.5) within group (order by usual.requests)
                 from unnest(predecessors.requests_before) as usual (requests)
             )
         end as requests_usual
-    from counted
+    from runs
     left join predecessors
-        on counted.test_run_key = predecessors.test_run_key
+        on runs.test_run_key = predecessors.test_run_key
 
 ),
 
@@ -100,14 +101,17 @@ select
     run_name,
     run_source,
     environment,
+    suite_key,
     milestone_id,
     status,
     source_status,
-    case status when 'passed' then true when 'failed' then false end as is_success,
+    is_success,
     is_open,
+    is_cut_short,
     started_at,
     finished_at,
     business_date,
+    is_future_dated,
     duration_ms,
     requests_total,
     requests_repeated,
@@ -130,7 +134,7 @@ select
     requests_usual,
     completeness,
     status = 'passed'
-    and coalesce(completeness < {{ var('truncated_below') }}, false)
+    and coalesce(completeness <= 1 - {{ var('truncated_missing') }}, false)
     and (system = 'testmo' or runs_before >= {{ var('truncated_min_runs') }}) as is_truncated,
     script_errors,
     coalesce(script_errors > 0, false) as is_suspect,

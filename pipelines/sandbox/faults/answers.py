@@ -1,10 +1,13 @@
 """Other answers than the honest one: error pages, broken encodings, redirects, refusals."""
 
 import gzip as gzip_format
+import zlib
 from collections.abc import Callable
+from functools import cache
 
 from pipelines.sandbox.faults.fault import (
     ANYWHERE,
+    POSTMAN_DETAILS,
     Exchange,
     Fault,
     Strike,
@@ -15,6 +18,8 @@ from pipelines.sandbox.wire import Answer, encode
 
 FAULTS: list[Fault] = []
 
+# As many bytes as a body of blanks has; packed, they are a thousandth.
+_BOMB = 500_000_000
 _PAGE = b"<!doctype html><title>Just a moment</title><h1>The site is being worked on</h1>"
 
 
@@ -60,6 +65,19 @@ def gzip_broken(exchange: Exchange) -> Answer:
 
 
 @_answer
+def gzip_bomb(exchange: Exchange) -> Answer:
+    """485 kB of gzip that hold a body of 500 MB."""
+    return _gzipped(exchange.answer._replace(status=200), _bomb())
+
+
+@_answer
+def not_utf8(exchange: Exchange) -> Answer:
+    """One byte of the body is no UTF-8: the first letter of its first `status`."""
+    body = exchange.answer.body.replace(b'"status":"', b'"status":"\xff', 1)
+    return exchange.answer._replace(body=body.replace(b'"name":"', b'"name":"\xff', 1))
+
+
+@_answer
 def redirect(exchange: Exchange) -> Answer:
     """302 to another host (`localhost`), to a path outside of both APIs."""
     target = f"http://localhost:{exchange.port}/elsewhere{exchange.path}"
@@ -76,6 +94,15 @@ def unauthorized(_exchange: Exchange) -> Answer:
 def forbidden(_exchange: Exchange) -> Answer:
     """403: the key may not read this."""
     return Answer(403, encode({"message": "This action is unauthorized."}))
+
+
+@cache
+def _bomb() -> bytes:
+    packer = zlib.compressobj(9, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
+    blanks = b" " * 1_000_000
+    return b"".join(
+        [*(packer.compress(blanks) for _ in range(_BOMB // len(blanks))), packer.flush()]
+    )
 
 
 def _gzipped(answer: Answer, body: bytes) -> Answer:
@@ -95,3 +122,12 @@ FAULTS += [
     _status(503, "service unavailable"),
     _status(504, "gateway timeout"),
 ]
+
+
+def _unknown(exchange: Exchange, _strike: Strike) -> None:
+    exchange.answer = Answer(404, encode({"error": {"name": "instanceNotFoundError"}}))
+
+
+FAULTS.append(
+    Fault("listed-is-unknown", "404 for a run that the list shows.", POSTMAN_DETAILS, _unknown)
+)

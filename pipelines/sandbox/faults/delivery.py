@@ -64,6 +64,44 @@ async def slow_drip(line: Line) -> None:
 
 
 @_delivery
+async def endless_drip(line: Line) -> None:
+    """Blanks come before the body, one a second, for ever."""
+    line.send(line.head)
+    while line.is_open:
+        line.send(b" ")
+        await line.hold(1)
+
+
+@_delivery
+async def endless_body(line: Line) -> None:
+    """A body without a length comes as fast as it is read, for ever."""
+    line.send(b"HTTP/1.1 200 -\r\nContent-Type: application/json\r\n\r\n")
+    while line.is_open:
+        line.send(b" " * 1_000_000)
+        await line.drained()
+
+
+@_delivery
+async def endless_continue(line: Line) -> None:
+    """100 Continue comes again and again, ten a second, and never an answer."""
+    while line.is_open:
+        line.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        await line.hold(0.1)
+
+
+@_delivery
+async def huge_headers(line: Line) -> None:
+    """The answer's headers are 20 MB long."""
+    line.send(line.head.removesuffix(b"\r\n"))
+    for number in range(2_000):
+        if not line.is_open:
+            return
+        line.send(b"X-Filler-%d: " % number + b"x" * 10_000 + b"\r\n")
+        await line.drained()
+    line.send(b"\r\n" + line.body)
+
+
+@_delivery
 async def hung_up(line: Line) -> None:
     """The connection is closed without an answer."""
 

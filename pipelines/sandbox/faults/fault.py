@@ -17,6 +17,11 @@ DETAILS = "*/runs/*"
 POSTMAN_LISTS = "postman/*/runs"
 TESTMO_LISTS = "testmo/*/runs"
 POSTMAN = "postman/*"
+POSTMAN_DETAILS = "postman/*/runs/*"
+
+
+# How often to look whether a client has read.
+_LOOK_SECONDS = 0.001
 
 
 @dataclass
@@ -83,6 +88,11 @@ class Line:
         """Put bytes on the wire, unless the client has gone."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
+
+    async def drained(self) -> None:
+        """Wait until the client has read what was sent, or has gone."""
+        while self.is_open and self._transport and self._transport.get_write_buffer_size():
+            await self.hold(_LOOK_SECONDS)
 
     async def hold(self, seconds: float | None = None) -> None:
         """Do nothing for so long, or None: until the client hangs up or the sandbox ends."""

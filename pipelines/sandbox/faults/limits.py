@@ -75,6 +75,18 @@ def limit_of_an_hour(_number: int, _now: float) -> Headers:
     return {"Retry-After": "3600"}
 
 
+@_limit(ANYWHERE)
+def limit_of_a_year(_number: int, _now: float) -> Headers:
+    """429 with a wait of a year."""
+    return {"Retry-After": "31536000"}
+
+
+@_limit(POSTMAN)
+def reset_in_2055(_number: int, _now: float) -> Headers:
+    """429 with a window that is spent until the year 2055."""
+    return {"RateLimit-Limit": "300", "RateLimit-Remaining": "0", "RateLimit-Reset": "2700000000"}
+
+
 @_limit(POSTMAN)
 def month_spent(_number: int, _now: float) -> Headers:
     """429 since the month's budget of calls is spent; it is fresh in ten days."""

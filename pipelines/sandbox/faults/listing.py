@@ -12,7 +12,7 @@ from pipelines.sandbox.faults.fault import (
     description_of,
     name_of,
 )
-from pipelines.sandbox.wire import Json, ListOrder, decode, encode
+from pipelines.sandbox.wire import Answer, Json, ListOrder, decode, encode
 
 FAULTS: list[Fault] = []
 
@@ -99,6 +99,40 @@ def cursor_leads_nowhere(page: Json, query: dict[str, str]) -> None:
 
 
 @_told(POSTMAN_LISTS)
+def empty_page(page: Json, query: dict[str, str]) -> None:
+    """A page to which a cursor led is empty, and tells neither a total nor a cursor."""
+    if "cursor" in query:
+        page["runs"], page["meta"] = [], {}
+
+
+@_told(POSTMAN_LISTS)
+def empty_page_with_total(page: Json, query: dict[str, str]) -> None:
+    """A page to which a cursor led is empty and the last, and tells the total."""
+    if "cursor" in query:
+        page["runs"], page["meta"] = [], {"total": page["meta"]["total"]}
+
+
+@_told(POSTMAN_LISTS)
+def total_untold(page: Json, _query: dict[str, str]) -> None:
+    """`meta` tells no total."""
+    page["meta"].pop("total", None)
+
+
+@_told(POSTMAN_LISTS)
+def cursor_half_a_character(page: Json, _query: dict[str, str]) -> None:
+    """The next cursor holds half a character."""
+    if "nextCursor" in page["meta"]:
+        page["meta"]["nextCursor"] = "\ud83d"
+
+
+@_told(POSTMAN_LISTS)
+def cursor_of_a_megabyte(page: Json, _query: dict[str, str]) -> None:
+    """The next cursor is 1 MB long."""
+    if "nextCursor" in page["meta"]:
+        page["meta"]["nextCursor"] = "c" * 1_000_000
+
+
+@_told(POSTMAN_LISTS)
 def meta_without_cursor(page: Json, _query: dict[str, str]) -> None:
     """`meta` tells no nextCursor, on whatever page."""
     page["meta"].pop("nextCursor", None)
@@ -120,3 +154,14 @@ def meta_empty(page: Json, _query: dict[str, str]) -> None:
 def pages_never_end(page: Json, query: dict[str, str]) -> None:
     """Every page of Testmo's says that another follows."""
     page["next_page"] = int(query.get("page", 1)) + 1
+
+
+def _cursor_status(status: int) -> Fault:
+    def change(exchange: Exchange, _strike: Strike) -> None:
+        if "cursor" in exchange.query:
+            exchange.answer = Answer(status, encode({"error": {"name": "cursorError"}}))
+
+    return Fault(f"cursor-{status}", f"Cursors are answered with {status}.", POSTMAN_LISTS, change)
+
+
+FAULTS += [_cursor_status(status) for status in (404, 410, 414, 422, 500)]

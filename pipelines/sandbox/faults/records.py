@@ -27,7 +27,9 @@ Damage = Callable[[Json, Random], None]
 _ONE_IN = 3
 _LONG = 1_000_000
 _DEEP = 2_000
+_DEEP_OBJECTS = 600
 _MANY = 20_000
+_ESCAPES = "\x1b[31mred\x1b[0m\rover \u202egnp.exe"
 _LISTS = ("executions", "assertions", "threads", "tags", "artifacts", "fields", "links")
 _TIMES = ("startedAt", "finishedAt", "created_at", "completed_at")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -132,6 +134,32 @@ def long_strings(run: Json, _dice: Random) -> None:
 
 
 @_damage
+def long_names(run: Json, _dice: Random) -> None:
+    """Names of runs, of executions or threads and of assertions are 10 kB long."""
+    _said(run, "x" * 10_000)
+    for part in (*(run.get("executions") or ()), *(run.get("threads") or ())):
+        part["itemName" if "itemName" in part else "name"] = "y" * 10_000
+        for assertion in part.get("assertions") or ():
+            assertion["name"] = "z" * 10_000
+
+
+@_damage
+def escape_codes(run: Json, _dice: Random) -> None:
+    """Text and the name of a new field hold escape codes, CR and marks of direction."""
+    _said(run, _ESCAPES)
+    run[_ESCAPES] = _ESCAPES
+
+
+@_damage
+def counts_at_the_limit(run: Json, _dice: Random) -> None:
+    """Totals are 2^63 - 1, which a bigint just holds."""
+    if "thread_count" in run:
+        run["total_count"] = run["failure_count"] = 2**63 - 1
+    else:
+        run["stats"] = {"requests": {"total": 2**63 - 1}, "assertions": {"total": 2**63 - 1}}
+
+
+@_damage
 def lists_as_objects(run: Json, _dice: Random) -> None:
     """Lists are empty objects: `executions: {}`."""
     run.update({name: {} for name in _LISTS if name in run})
@@ -170,6 +198,15 @@ def deep_nesting(body: bytes) -> bytes:
     for run in _runs(answer):
         run["nested"] = "DEEP"
     return encode(answer).replace(b'"DEEP"', b"[" * _DEEP + b"]" * _DEEP)
+
+
+@_body(DETAILS)
+def nested_objects(body: bytes) -> bytes:
+    """A run holds an object that nobody knows, 600 levels deep."""
+    answer = decode(body)
+    for run in _runs(answer):
+        run["nested"] = "DEEP"
+    return encode(answer).replace(b'"DEEP"', b'{"a":' * _DEEP_OBJECTS + b"1" + b"}" * _DEEP_OBJECTS)
 
 
 @_body(LISTS)

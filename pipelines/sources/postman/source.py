@@ -70,7 +70,7 @@ class PostmanRuns:
         # The API filters by one source; among several, they are told apart here.
         source = self._sources[0] if len(self._sources) == 1 else None
         try:
-            async for page in self._walk(scope, watermark, now, source):
+            async for page in self._walk_filtered(scope, watermark, now, source):
                 watermark = page.watermark
                 yield page
         except CutShortError:
@@ -78,10 +78,10 @@ class PostmanRuns:
                 raise
             # Whether the total counts what the filter hides is not documented: without the filter
             # it proves something. The cursors of that walk are not kept, for the next has it again.
-            async for page in self._walk(scope, watermark, now, None):
+            async for page in self._walk_filtered(scope, watermark, now, None):
                 yield replace(page, watermark=replace(page.watermark, cursor=None, walk=None))
 
-    async def _walk(
+    async def _walk_filtered(
         self, scope: str, watermark: Watermark, now: datetime, source: str | None
     ) -> AsyncIterator[Page]:
         async def fetch(cursor: str | None) -> api.RunPage:

@@ -16,7 +16,6 @@ from pipelines.sources.columns import (
     Column,
     Table,
 )
-from pipelines.sources.content import canonical_json
 from pipelines.sources.fields import (
     BadFieldError,
     Json,
@@ -115,10 +114,10 @@ class Flattener:
         row = self._run(run, key)
         rows: Rows = {RUNS.name: [row], EXECUTIONS.name: executions, ASSERTIONS.name: assertions}
         is_open = row[_STATUS] in OPEN_STATUSES
-        return FlatRun(key, is_open, row[_STARTED_AT], digest, rows, _differences(run, row, rows))
+        return FlatRun(key, is_open, row[_STARTED_AT], digest, rows, _differences(row, rows))
 
 
-def _differences(run: Json, row: Row, rows: Rows) -> list[Difference]:
+def _differences(row: Row, rows: Rows) -> list[Difference]:
     """Where the run's own totals are not what its rows come to.
 
     `stats.requests.failed` is left out: it counts requests that got no answer in one client of
@@ -130,35 +129,8 @@ def _differences(run: Json, row: Row, rows: Rows) -> list[Difference]:
         "assertions_total": len(assertions),
         "assertions_failed": sum(assertion[_PASSED] is False for assertion in assertions),
     }
-    announced = {total: row[at] for total, at in _TOTALS}
-    differing = [total for total in loaded if announced[total] not in (None, loaded[total])]
-    if not differing:
-        return []
-    repeats = _repeats(run)
-    repeated = {
-        "requests_total": len(repeats),
-        "assertions_total": sum(assertion[1] in repeats for assertion in assertions),
-        "assertions_failed": sum(
-            assertion[1] in repeats and assertion[_PASSED] is False for assertion in assertions
-        ),
-    }
     return [
-        Difference(total, announced[total], loaded[total], repeated[total]) for total in differing
+        Difference(total, announced, loaded[total])
+        for total, at in _TOTALS
+        if (announced := row[at]) is not None and announced != loaded[total]
     ]
-
-
-def _repeats(run: Json) -> set[int]:
-    """Positions of executions that repeat an earlier one: same ID, iteration and assertions.
-
-    A script that calls `pm.sendRequest` makes Postman announce its execution again.
-    """
-    seen = set()
-    repeats = set()
-    for index, execution in enumerate(items(run, "executions")):
-        identity = canonical_json(
-            {key: execution.get(key) for key in ("id", "iteration", "assertions")}
-        )
-        if identity in seen:
-            repeats.add(index)
-        seen.add(identity)
-    return repeats

@@ -20,6 +20,7 @@ renamed as (
         source as run_source,
         -- newman's; the API itself names collections by ID alone
         nullif(extra ->> 'collectionName', '') as collection_name,
+        nullif(extra ->> 'environmentName', '') as environment_name,
 
         -- numerics
         duration_ms,

@@ -16,6 +16,11 @@ renamed as (
         item_name,
         request_method,
         request_url,
+        lower(
+            substring(
+                request_url from '^(?:[A-Za-z][A-Za-z0-9+.-]*://)?(?:[^/?#@]*@)?([^/?#:@]+)'
+            )
+        ) as request_host,
 
         -- numerics
         response_status_code,

@@ -1,0 +1,255 @@
+"""What watches between the nights: failed runs, late scopes, and backfills of any command."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import dagster as dg
+from sqlalchemy import Connection
+
+from pipelines.errors import TestrunsError
+from pipelines.orchestration.alerts import failure_text, post, stale_text
+from pipelines.orchestration.backfill_assets import days_key, days_of
+from pipelines.orchestration.checks import (
+    FRESH,
+    FRESH_HOURS,
+    Evidence,
+    freshness_verdict,
+    late_scopes,
+)
+from pipelines.orchestration.dagster_internals import SCHEDULE_NAME_TAG, WILL_RETRY_TAG
+from pipelines.orchestration.failures import run_failures
+from pipelines.orchestration.raw_assets import loaded_sources, runs_key
+from pipelines.settings import Settings, Source
+from pipelines.warehouse.engine import engine, warehouse_url
+from pipelines.warehouse.queries import queries
+
+_RUNNING = dg.DefaultSensorStatus.RUNNING
+
+
+def alert_on_failure_sensor(settings: Settings) -> dg.SensorDefinition:
+    """Posts scheduled runs that failed; switched on where a webhook is set."""
+    webhook = settings.testruns_alert_webhook
+
+    @dg.run_failure_sensor(
+        name="alert_on_failure_sensor",
+        default_status=_RUNNING if webhook else dg.DefaultSensorStatus.STOPPED,
+        description="Posts a scheduled run that failed to TESTRUNS_ALERT_WEBHOOK.",
+    )
+    def sensor(context: dg.RunFailureSensorContext) -> dg.SkipReason | None:
+        run = context.dagster_run
+        if webhook is None:
+            return dg.SkipReason("TESTRUNS_ALERT_WEBHOOK is not set")
+        if SCHEDULE_NAME_TAG not in run.tags:
+            return dg.SkipReason("somebody started this run by hand")
+        if run.tags.get(WILL_RETRY_TAG) == "true":
+            return dg.SkipReason("Dagster will try this run again")
+        failures = run_failures(context.instance, run.run_id)
+        title = f"the scheduled run of {run.job_name} failed"
+        text = failure_text(title, failures, run.run_id, settings.dagster.url)
+        if failure := post(webhook, text):
+            context.log.warning(failure)
+        return None
+
+    return sensor
+
+
+def freshness_sensor(settings: Settings) -> dg.SensorDefinition:
+    """Looks between the nights whether each scope is still being loaded."""
+    webhook, page = settings.testruns_alert_webhook, settings.dagster.url
+
+    @dg.sensor(
+        name="freshness_sensor",
+        minimum_interval_seconds=600,
+        default_status=_RUNNING,
+        description=f"Looks every ten minutes whether each scope was loaded within {FRESH_HOURS} "
+        f"hours; evaluates the check {FRESH}, and posts to TESTRUNS_ALERT_WEBHOOK once.",
+    )
+    def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        known = {(source, scope) for source, scope in json.loads(context.cursor or "[]")}
+        sources = loaded_sources(settings)
+        try:
+            with _reader(settings) as connection:
+                # What was never loaded is new, and not late.
+                late = [
+                    problem
+                    for source in sources
+                    for problem in late_scopes(
+                        Evidence(connection, source, settings), is_new_late=False
+                    )
+                ]
+        except TestrunsError as error:
+            return dg.SkipReason(str(error))
+        late_keys = {(problem.source, problem.scope) for problem in late}
+        news = [problem for problem in late if (problem.source, problem.scope) not in known]
+        if news and webhook is not None and (failure := post(webhook, stale_text(news, page))):
+            context.log.warning(failure)
+        changed = {source for source, _ in late_keys ^ known}
+        return dg.SensorResult(
+            skip_reason=dg.SkipReason(f"{len(late)} scopes are late"),
+            asset_events=[
+                freshness_verdict(
+                    [problem for problem in late if problem.source == source]
+                ).evaluation(FRESH, runs_key(source))
+                for source in sources
+                if source in changed
+            ],
+            cursor=json.dumps(sorted(late_keys)),
+        )
+
+    return sensor
+
+
+def report_sensor(report: dg.AssetsDefinition) -> dg.AutomationConditionSensorDefinition:
+    """Writes the report anew when marts have been built."""
+    return dg.AutomationConditionSensorDefinition(
+        "report_sensor",
+        target=[report],
+        default_status=_RUNNING,
+        description="Materializes the report when marts have been built.",
+    )
+
+
+def models_after_backfill_sensor(settings: Settings) -> dg.SensorDefinition:
+    """Builds the models over what a backfill has written, whoever started it."""
+
+    @dg.sensor(
+        name="models_after_backfill_sensor",
+        job_name="transform",
+        minimum_interval_seconds=30,
+        default_status=_RUNNING,
+        description="Starts the job transform when a backfill, of the UI or of the command line, "
+        "or testruns retry-rejected has ended; it builds nothing where nothing has changed.",
+    )
+    def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        try:
+            with _reader(settings) as connection:
+                (row,) = _read(connection, "last_backfill", after=context.cursor or "-infinity")
+        except TestrunsError as error:
+            return dg.SkipReason(str(error))
+        if row["is_running"]:
+            return dg.SkipReason("a backfill is under way")
+        if row["finished_at"] is None:
+            return dg.SkipReason("no backfill has ended")
+        cursor = row["finished_at"].isoformat()
+        return dg.SensorResult(run_requests=[dg.RunRequest(run_key=cursor)], cursor=cursor)
+
+    return sensor
+
+
+@dataclass(frozen=True)
+class _Window:
+    """A window that backfills have read, in these scopes, the last of them at `read_at`; UTC."""
+
+    source: Source
+    since: datetime
+    until: datetime
+    scopes: list[str]
+    read_at: datetime
+
+
+def backfill_sync_sensor(settings: Settings) -> dg.SensorDefinition:
+    """Shows on the pages of the days what has been read outside of them."""
+
+    @dg.sensor(
+        name="backfill_sync_sensor",
+        minimum_interval_seconds=60,
+        default_status=_RUNNING,
+        description="Marks the days whose runs have been loaded, and those that testruns backfill "
+        "has read again.",
+    )
+    def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        try:
+            with _reader(settings) as connection:
+                after = {"after": context.cursor or "-infinity"}
+                rows = _read(connection, "windows_read_again", **after)
+                windows = [_Window(**row) for row in rows]
+                events = [
+                    event
+                    for source in settings.configured_sources
+                    for event in _days(context.instance, settings, source, connection, windows)
+                ]
+        except TestrunsError as error:
+            return dg.SkipReason(str(error))
+        return dg.SensorResult(
+            skip_reason=dg.SkipReason(f"{len(events)} days were marked"),
+            asset_events=events,
+            cursor=max((window.read_at.isoformat() for window in windows), default=context.cursor),
+        )
+
+    return sensor
+
+
+def _days(
+    instance: dg.DagsterInstance,
+    settings: Settings,
+    source: Source,
+    connection: Connection,
+    windows: Sequence[_Window],
+) -> Iterator[dg.AssetMaterialization]:
+    """Days to mark: read again by somebody, else loaded and not marked yet."""
+    reread = {event.partition: event for event in _reread_days(instance, settings, source, windows)}
+    yield from reread.values()
+    for event in _loaded_days(instance, settings, source, connection):
+        if event.partition not in reread:
+            yield event
+
+
+def _reread_days(
+    instance: dg.DagsterInstance, settings: Settings, source: Source, windows: Sequence[_Window]
+) -> Iterator[dg.AssetMaterialization]:
+    """Days wholly inside a window that every scope was read in, unless Dagster knows of it."""
+    days = days_of(settings)
+    read: dict[str, datetime] = {}
+    for window in windows:
+        if window.source == source and set(window.scopes) >= set(settings.scopes(source)):
+            for day in days.get_partition_keys():
+                lies_in = days.time_window_for_partition_key(day)
+                if window.since <= lies_in.start and lies_in.end <= window.until:
+                    read[day] = max(window.read_at, read.get(day, window.read_at))
+    if not read:
+        return
+    known = instance.fetch_materializations(
+        dg.AssetRecordsFilter(
+            asset_key=days_key(source),
+            asset_partitions=list(read),
+            after_timestamp=min(read.values()).timestamp(),
+        ),
+        limit=10 * len(read),
+    )
+    marked = {
+        record.partition_key
+        for record in known.records
+        if record.timestamp >= read[str(record.partition_key)].timestamp()
+    }
+    for day in sorted(read.keys() - marked):
+        metadata = {"read_again_by": "testruns backfill", "read_at": f"{read[day]:%F %T} UTC"}
+        yield dg.AssetMaterialization(days_key(source), partition=day, metadata=metadata)
+
+
+def _loaded_days(
+    instance: dg.DagsterInstance, settings: Settings, source: Source, connection: Connection
+) -> Iterator[dg.AssetMaterialization]:
+    """Past days that loads of every scope have read, unless they are marked."""
+    scopes = list(settings.scopes(source))
+    (row,) = _read(connection, "loaded_until", source=source, scopes=scopes)
+    if row["loaded_until"] is None:
+        return
+    days = days_of(settings)
+    marked = instance.get_materialized_partitions(days_key(source))
+    for day in days.get_partition_keys():
+        if day not in marked and days.time_window_for_partition_key(day).end <= row["loaded_until"]:
+            metadata = {"loaded_until": f"{row['loaded_until']:%F %T} UTC"}
+            yield dg.AssetMaterialization(days_key(source), partition=day, metadata=metadata)
+
+
+def _reader(settings: Settings) -> Connection:
+    return engine(warehouse_url(settings), role="testruns dagster").connect()
+
+
+def _read(connection: Connection, name: str, **params: Any) -> list[dict[str, Any]]:
+    """Rows of a query of sql/queries/assets.sql."""
+    rows = connection.exec_driver_sql(queries("assets")[name].decode(), params)
+    return [dict(row) for row in rows.mappings()]

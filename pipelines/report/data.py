@@ -1,0 +1,101 @@
+"""What the sections are made from: rows of the marts, read in one snapshot."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, cast
+
+import pandas as pd
+import yaml
+from pandas.errors import DatabaseError
+from psycopg import Error as PsycopgError
+from psycopg.errors import InvalidSchemaName, UndefinedColumn, UndefinedTable
+
+from pipelines.errors import WarehouseError
+from pipelines.report.formats import short_id, visible
+from pipelines.report.period import Period
+from pipelines.resources import bundled
+from pipelines.sources.registry import REGISTRY
+from pipelines.warehouse.engine import engine, reason
+from pipelines.warehouse.queries import queries
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """A frame for each query of sql/queries/report.sql, by its name; times are UTC.
+
+    `thresholds` are the vars of the dbt project, with which the marts are built.
+    """
+
+    period: Period
+    thresholds: dict[str, Any]
+    frames: dict[str, pd.DataFrame]
+
+    def rows(self, query: str) -> list[Row]:
+        """The rows of a query; None is null."""
+        frame = self.frames[query].astype(object)
+        return cast("list[Row]", frame.where(frame.notna(), None).to_dict("records"))
+
+    @cached_property
+    def _names(self) -> dict[tuple[str, str | None], str]:
+        return {
+            (row["system"], row["scope"]): visible(row["name"])
+            for row in self.rows("scopes")
+            if row["name"]
+        }
+
+    def scope_name(self, system: str, scope: str | None) -> str:
+        """`Payments`, `collection 40817263-0b7c…`, `project 1`: its name, or else its ID."""
+        if (system, scope) in self._names:
+            return self._names[system, scope]
+        kind = REGISTRY[system].scope_kind if system in REGISTRY else "scope"
+        return f"no {kind}" if scope is None else f"{kind} {short_id(scope)}"
+
+
+def read_data(url: str, period: Period) -> ReportData:
+    """Read what a report of the period shows; each query is cut to what a page has room for.
+
+    Raises WarehouseError when the warehouse does not answer, holds nothing, or has no marts, or
+    those of another version.
+    """
+    thresholds = _thresholds()
+    params: dict[str, Any] = {
+        "since": period.since,
+        "as_of": period.as_of,
+        "first_day": period.first_day,
+        "last_day": period.last_day,
+        "recent_days": thresholds["latency_recent_days"],
+        "strip": thresholds["flakiness_long_window"],
+    }
+    frames: dict[str, pd.DataFrame] = {}
+    # A build of dbt's meanwhile must not let one part of the page contradict another.
+    snapshot = engine(url, role="testruns report").execution_options(
+        isolation_level="REPEATABLE READ", postgresql_readonly=True
+    )
+    try:
+        with snapshot.connect() as connection:
+            for name, query in queries("report").items():
+                if name == "latency_days":
+                    params["request_keys"] = frames["latency"]["request_key"].tolist()
+                frames[name] = pd.read_sql(query.decode(), connection, params=params)
+    except DatabaseError as error:
+        raise WarehouseError(_complaint(error, frames)) from None
+    return ReportData(period, thresholds, frames)
+
+
+def _complaint(error: DatabaseError, frames: dict[str, pd.DataFrame]) -> str:
+    cause = getattr(error.__cause__, "orig", None)
+    if not isinstance(cause, UndefinedTable | UndefinedColumn | InvalidSchemaName):
+        why = reason(cause) if isinstance(cause, PsycopgError) else "it does not answer"
+        return f"the warehouse cannot be read: {why}"
+    if frames and not frames["is_anything_loaded"]["is_loaded"].item():
+        return "the warehouse is empty: run `testruns nightly`"
+    return "the marts are not built, or by another version: run `testruns transform`"
+
+
+def _thresholds() -> dict[str, Any]:
+    """Every var of dbt_project.yml by name."""
+    text = (bundled("dbt_project") / "dbt_project.yml").read_text(encoding="utf-8")
+    thresholds: dict[str, Any] = yaml.safe_load(text)["vars"]
+    return thresholds

@@ -1,0 +1,79 @@
+"""`transform`, `dbt`, `nightly` and `report` as a person runs them; each gives the exit status."""
+
+import webbrowser
+from pathlib import Path
+
+from pipelines.ingest.backfill import moment
+from pipelines.settings import Settings
+from pipelines.terminal import output
+from pipelines.terminal.load_lines import nightly_lines
+from pipelines.terminal.loading import show_sources_left_out
+from pipelines.terminal.places import short_path
+from pipelines.terminal.progress import load_progress
+from pipelines.warehouse.engine import open_warehouse
+
+
+def transform(settings: Settings, *, full_refresh: bool) -> int:
+    """Build and test the models."""
+    from pipelines.transform.build import transform as build  # noqa: PLC0415 - not for a night
+
+    report = build(
+        open_warehouse(settings),
+        timezone=settings.testruns_timezone,
+        target_path=settings.testruns_home / "dbt",
+        full_refresh=full_refresh,
+        on_wait=output.note,
+    )
+    output.line(f"dbt: {report.models} models, {report.tests} tests in {report.seconds:.1f} s")
+    for text in report.warned_tests:
+        output.line(f"  warns: {text}")
+    output.note(*(f"dbt: {text}" for text in [*report.errors, *report.failed_tests]))
+    if report.skipped:
+        output.note(f"dbt: skipped {', '.join(report.skipped)}")
+    return 0 if report.succeeded else 1
+
+
+def dbt(settings: Settings, arguments: tuple[str, ...]) -> int:
+    """Any dbt command on this warehouse."""
+    from pipelines.transform.dbt_command import run_dbt  # noqa: PLC0415 - not for a night
+
+    return run_dbt(
+        arguments,
+        url=open_warehouse(settings),
+        timezone=settings.testruns_timezone,
+        folder=settings.testruns_home / "dbt",
+        on_wait=output.note,
+    )
+
+
+def nightly(settings: Settings, *, verbose: bool) -> int:
+    """Load, then build, as a run of Dagster's."""
+    settings.require_source()
+    from pipelines.orchestration.nightly import run_nightly  # noqa: PLC0415 - two seconds
+
+    show_sources_left_out(settings)
+    with load_progress(verbose=verbose) as progress:
+        report = run_nightly(settings, progress)
+    for text in nightly_lines(report):
+        output.line(text)
+    output.note(*map(str, report.failures), *report.failed_checks)
+    return 0 if report.succeeded else 1
+
+
+def report(
+    settings: Settings, out: Path | None, since: str | None, until: str | None, *, is_opened: bool
+) -> int:
+    """Write the page and say where it is."""
+    from pipelines.report.write import write_report  # noqa: PLC0415 - a second
+
+    zone = settings.testruns_timezone
+    page = write_report(
+        settings,
+        out,
+        moment("--since", since, zone) if since else None,
+        moment("--until", until, zone) if until else None,
+    )
+    output.line(short_path(page))
+    if is_opened and not webbrowser.open(page.as_uri()):
+        output.note(f"no browser could be started; open {page.as_uri()}")
+    return 0

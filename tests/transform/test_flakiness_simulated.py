@@ -1,0 +1,152 @@
+"""What the rules for flaky tests and outages cost and bring, in simulated suites through real dbt.
+
+Planted coins are to be found, sound tests are not to be accused, whatever goes wrong around them.
+Bounds, not figures: a rule that is changed shows its price here.
+"""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.support.dbt import Connection, dbt, rows
+
+FIRST_NIGHT = datetime(2026, 1, 1, 2, tzinfo=UTC)
+NIGHTS, TESTS, SERVICES = 160, 90, 6
+WARM_UP = 50
+RATES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
+WORLDS = ("calm", "service", "small service", "partial", "everything", "bad weeks")
+
+
+@dataclass
+class Suite:
+    """Which tests fail in which night: `flaky` are planted coins, `sound` are not to blame."""
+
+    services: list[int]
+    flaky: list[int]
+    sound: list[int]
+    failed: list[set[int]] = field(default_factory=lambda: [set() for _ in range(NIGHTS)])
+
+
+def simulated(world: str, dice: random.Random) -> Suite:
+    weights = (50, 25, 12, 7, 4, 2) if world == "small service" else (1,) * SERVICES
+    services = dice.choices(range(SERVICES), weights, k=TESTS)
+    tests = dice.sample(range(TESTS), TESTS)
+    flaky, broken, sound = tests[:12], tests[12:16], tests[16:]
+    suite = Suite(services, flaky, sound)
+    for night, failed in enumerate(suite.failed):
+        failed.update(broken)
+        failed.update(
+            test for test, rate in zip(flaky, RATES * 2, strict=True) if dice.random() < rate
+        )
+        share, out = 0.0, -1
+        if world in {"service", "small service", "partial"} and dice.random() < 0.06:
+            share, out = dice.choice((0.5, 0.8, 1)) if world == "partial" else 1, dice.randrange(6)
+        if world == "everything" and dice.random() < 0.06:
+            share = dice.choice((0.5, 0.9, 1))
+        if world == "bad weeks" and 70 <= night < 84:
+            share = dice.choice((0.2, 0.4, 0.8))
+        failed.update(
+            test for test in range(TESTS) if out in (-1, services[test]) and dice.random() < share
+        )
+    for test in sound[:8]:  # a fault that was mended, of one night or of many
+        begun = dice.randrange(NIGHTS - 1)
+        for failed in suite.failed[begun : begun + dice.choice((1, 3, 10, 30))]:
+            failed.add(test)
+    return suite
+
+
+def store(warehouse: Connection, world: str, suite: Suite) -> None:
+    with warehouse.cursor() as cursor:
+        with cursor.copy(
+            "copy raw_postman.collection_runs (run_id, collection_id, status, source, started_at,"
+            " load_id) from stdin"
+        ) as copy:
+            for night in range(NIGHTS):
+                started_at = FIRST_NIGHT + timedelta(days=night)
+                copy.write_row((f"{world} {night}", world, "finished", "newman", started_at, 1))
+        with cursor.copy(
+            "copy raw_postman.executions (run_id, execution_index, execution_id, item_name,"
+            " request_url, response_status_code) from stdin"
+        ) as copy:
+            for night in range(NIGHTS):
+                for test, service in enumerate(suite.services):
+                    url = f"https://service-{service}.example.test/"
+                    copy.write_row((f"{world} {night}", test, f"{test}", f"{test}", url, 200))
+        with cursor.copy(
+            "copy raw_postman.assertions (run_id, execution_index, assertion_index, name, passed)"
+            " from stdin"
+        ) as copy:
+            for night, failed in enumerate(suite.failed):
+                for test in range(TESTS):
+                    copy.write_row((f"{world} {night}", test, 0, "ok", test not in failed))
+
+
+@pytest.fixture
+def warehouse(dbt_warehouse_url: str) -> Iterator[Connection]:
+    with psycopg.connect(dbt_warehouse_url, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.mark.slow
+def test_planted_coins_are_found_and_sound_tests_are_not_accused(
+    dbt_warehouse_url: str, warehouse: Connection, dbt_target: Path
+) -> None:
+    dice = random.Random(2026)  # noqa: S311 - coins, not secrets
+    suites = {world: simulated(world, dice) for world in WORLDS}
+    for world, suite in suites.items():
+        store(warehouse, world, suite)
+    dbt(dbt_warehouse_url, dbt_target, "run", "--select", "+dim_tests", "+fct_outages")
+
+    verdicts: dict[str, dict[int, list[tuple[int, bool]]]] = {world: {} for world in WORLDS}
+    for world, test, night, is_flaky in rows(
+        warehouse,
+        """
+        select
+            tests.collection_or_project_id, tests.item_name::integer,
+            days.business_date - date '2026-01-01', coalesce(days.is_flaky, false)
+        from marts.fct_test_flakiness as days
+        inner join marts.dim_tests as tests using (test_key)
+        """,
+    ):
+        verdicts[world].setdefault(test, []).append((night, is_flaky))
+    outages = dict(
+        rows(
+            warehouse,
+            "select collection_or_project_id, count(*) from marts.fct_outages group by 1",
+        )
+    )
+
+    def days_flaky(world: str, test: int) -> list[bool]:
+        return [is_flaky for night, is_flaky in verdicts[world][test] if night >= WARM_UP]
+
+    found = {
+        rate: [
+            is_flaky
+            for world, suite in suites.items()
+            for test, planted in zip(suite.flaky, RATES * 2, strict=True)
+            if planted == rate
+            for is_flaky in days_flaky(world, test)
+        ]
+        for rate in RATES
+    }
+    recall = {rate: sum(days) / len(days) for rate, days in found.items()}
+    assert sum(recall.values()) / len(RATES) >= 0.8, recall
+    assert min(recall[rate] for rate in RATES if rate >= 0.1) >= 0.9, recall
+    for world, suite in suites.items():
+        accused = {
+            test for test in suite.sound if any(is_flaky for _, is_flaky in verdicts[world][test])
+        }
+        assert len(accused) / len(suite.sound) < 0.02, (world, accused)
+    accused_at_all = sum(
+        any(is_flaky for _, is_flaky in verdicts[world][test])
+        for world, suite in suites.items()
+        for test in suite.sound
+    )
+    assert accused_at_all / sum(len(suite.sound) for suite in suites.values()) < 0.01
+    assert outages.get("calm", 0) <= 3
+    assert min(outages[world] for world in ("service", "everything", "bad weeks")) >= 5
