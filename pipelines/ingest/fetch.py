@@ -76,13 +76,13 @@ class Fetcher:
     def rejected(self, run: ListedRun) -> FetchResult:
         """A listed run without an ID: nothing more can be asked about it."""
         return FetchResult(
-            self._rejected(self._source.list_endpoint, None, _json(run.sent), run.error)
+            self._rejected(self._source.list_endpoint, None, self._payload(run.sent), run.error)
         )
 
     def bad_reference(self, bad: BadReference) -> FetchResult:
         """An object that runs refer to and that could not be parsed."""
         endpoint = f"{self._source.list_endpoint} {bad.member}"
-        rejected = self._rejected(endpoint, None, _json(bad.sent), bad.error, is_run=False)
+        rejected = self._rejected(endpoint, None, self._payload(bad.sent), bad.error, is_run=False)
         return FetchResult(rejected)
 
     def flat(self, run: ListedRun) -> FetchResult:
@@ -125,7 +125,9 @@ class Fetcher:
             deferred = Deferred(run_id, message, is_unknown=True, opened_at=opened_at)
             return FetchResult(deferred, is_detail=True)
         except UnparsableError as error:
-            rejected = self._rejected(endpoint, run_id, to_text(error.body), str(error))
+            rejected = self._rejected(
+                endpoint, run_id, self._source.redactor.text(to_text(error.body)), str(error)
+            )
             return FetchResult(rejected, listed_digest, is_detail=True)
         except ApiError as error:
             is_transient = isinstance(error, TransientError)
@@ -157,32 +159,35 @@ class Fetcher:
     def _flat(self, endpoint: str, run_id: str, run: ListedRun) -> FlatRun | Rejected:
         if run.run_id != run_id:
             error = run.error or f"id: asked for {run_id}, got {run.run_id}"
-            return self._rejected(endpoint, run_id, _json(run.sent), error)
+            return self._rejected(endpoint, run_id, self._payload(run.sent), error)
         try:
             return self._source.flatten(run.record, run.canonical)
         except BadFieldError as bad:
-            return self._rejected(endpoint, run_id, _json(run.sent), str(bad))
+            return self._rejected(endpoint, run_id, self._payload(run.sent), str(bad))
         except Exception as error:  # noqa: BLE001 - of this run alone
             message = self._unexpected(error, f"run {run_id}")
-            return self._rejected(endpoint, run_id, _json(run.sent), message)
+            return self._rejected(endpoint, run_id, self._payload(run.sent), message)
 
     def _rejected(
         self, endpoint: str, run_id: str | None, payload: str, error: str, *, is_run: bool = True
     ) -> Rejected:
         masked = self._source.client.masked
+        error = self._source.redactor.text(error)
         return Rejected(endpoint, run_id, masked(payload), masked(error), is_run=is_run)
 
     def _unexpected(self, error: Exception, what: str) -> str:
         return str(self._log.add(error, f"{self._source.name} {self._scope} {what}"))
 
+    def _payload(self, sent: Any) -> str:
+        """A record as JSON text, however deep it is nested, the secrets of its URLs masked."""
+        if isinstance(sent, UndecodableRecord):
+            return self._source.redactor.text(str(sent))
+        try:
+            return self._as_json(sent)
+        except RecursionError:
+            # It was decoded on a stack like that of a new thread, which is as good as empty.
+            with ThreadPoolExecutor(1) as thread:
+                return thread.submit(self._as_json, sent).result()
 
-def _json(sent: Any) -> str:
-    """A record as JSON text, however deep it is nested."""
-    if isinstance(sent, UndecodableRecord):
-        return str(sent)
-    try:
-        return json.dumps(sent)
-    except RecursionError:
-        # It was decoded on a stack like that of a new thread, which is as good as empty.
-        with ThreadPoolExecutor(1) as thread:
-            return thread.submit(json.dumps, sent).result()
+    def _as_json(self, sent: Any) -> str:
+        return json.dumps(self._source.redactor.json(sent))

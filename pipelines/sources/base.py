@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol
 
 from pipelines.http.client import Client
 from pipelines.sources.fields import Json
+from pipelines.sources.redaction import Redactor
 from pipelines.sources.spec import SourceName
 
 ListOrder = Literal["unknown", "newest_first", "oldest_first", "neither"]
@@ -118,6 +119,7 @@ class RunSource(Protocol):
     """One API seen by a load (pipelines.sources.postman, pipelines.sources.testmo)."""
 
     client: Client
+    redactor: Redactor
 
     @property
     def name(self) -> SourceName:

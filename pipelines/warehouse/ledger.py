@@ -218,7 +218,8 @@ class Ledger:
             return FetchResult(deferred)
         endpoint = self.source.run_endpoint if result.is_detail else self.source.list_endpoint
         message = masked(f"cannot be written: {type(error).__name__} {error}")
-        rejected = Rejected(endpoint, run.run_id, masked(to_text(result.canonical)), message)
+        payload = masked(self.source.redactor.text(to_text(result.canonical)))
+        rejected = Rejected(endpoint, run.run_id, payload, message)
         return replace(result, outcome=rejected)
 
     def _commit(self, batch: Batch) -> None:

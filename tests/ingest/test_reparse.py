@@ -19,9 +19,9 @@ MakeSettings = Callable[[dict[str, str]], Settings]
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
     bad = postman_run(2)
-    bad["executions"][0]["response"]["statusCode"] = 2**31
-    misnamed = {**testmo_run(3), "name": 5}
-    data = SandboxData([postman_run(1), bad], [testmo_run(2), misnamed], BOOKS)
+    bad["executions"].append("a third")
+    unlinked = testmo_run(3, links="a link")
+    data = SandboxData([postman_run(1), bad], [testmo_run(2), unlinked], BOOKS)
     with Sandbox(data, requests_per_minute=1_000_000) as served:
         yield served
 
@@ -33,7 +33,7 @@ def test_what_still_cannot_be_parsed_stays_with_the_reason_of_today(
     settings = make_settings(sandbox.settings)
     _, (record,) = reparse_rejected(settings, "postman", warehouse_url)
     assert record.run_id == "run-2"
-    assert record.outcome == "executions[0].response.statusCode: a whole number beyond 32 bits"
+    assert record.outcome == "executions[2]: expected an object, got text"
     assert query(warehouse_url, "select count(*) from raw_postman.collection_runs") == [(1,)]
 
 
@@ -45,7 +45,7 @@ def test_a_record_that_parses_now_is_loaded_once(
     query(
         warehouse_url,
         "update ingest.rejected_records set payload ="
-        " replace(replace(payload, '2147483648', '200'), '\"name\": 5', '\"name\": \"five\"')"
+        " replace(replace(payload, ', \"a third\"', ''), '\"a link\"', '[{}]')"
         " returning 1",
     )
     settings = make_settings(sandbox.settings)
@@ -56,7 +56,7 @@ def test_a_record_that_parses_now_is_loaded_once(
     assert query(
         warehouse_url,
         "select count(*) from raw_postman.executions where run_id = 'run-2'"
-        " union all select count(*) from raw_testmo.automation_runs where name = 'five'",
+        " union all select count(*) from raw_testmo.automation_run_links where run_id = 3",
     ) == [(2,), (1,)]
     assert query(warehouse_url, "select distinct retry_outcome from ingest.rejected_records") == [
         ("loaded",)

@@ -1,7 +1,7 @@
 """What the tables must hold for given runs: worked out by path, apart from the loader's own code.
 
 Each column is the value at a path of the record; `extra` is the record with all of those paths cut
-out, but for values that do not fit their columns. Nothing of the package is used, so that the two
+out, but for values that do not fit their columns. Nothing of the loader is used, so that the two
 cannot agree on the same mistake.
 """
 

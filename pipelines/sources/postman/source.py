@@ -37,7 +37,7 @@ class PostmanRuns:
     def __init__(
         self, client: Client, settings: PostmanSettings, redactor: Redactor, lookback: timedelta
     ) -> None:
-        self.client = client
+        self.client, self.redactor = client, redactor
         self._sources = settings.run_sources
         self._lookback = lookback
         self._flattener = tables.Flattener(redactor)
@@ -50,7 +50,7 @@ class PostmanRuns:
 
     def pages(self, scope: str, watermark: Watermark, *, now: datetime) -> AsyncIterator[Page]:
         """Pages of summaries, newest first where the list is."""
-        return self._walk(scope, watermark, now)
+        return self._pages(scope, watermark, now)
 
     def window(
         self,
@@ -62,11 +62,11 @@ class PostmanRuns:
         now: datetime,
     ) -> AsyncIterator[Page]:
         """Pages down to `since`: a walk whose high water would lie there."""
-        return self._walk(
+        return self._pages(
             scope, Watermark(high_water=since, known_order=watermark.known_order), now
         )
 
-    async def _walk(self, scope: str, watermark: Watermark, now: datetime) -> AsyncIterator[Page]:
+    async def _pages(self, scope: str, watermark: Watermark, now: datetime) -> AsyncIterator[Page]:
         # The API filters by one source; among several, they are told apart here.
         source = self._sources[0] if len(self._sources) == 1 else None
         try:

@@ -40,7 +40,7 @@ class TestmoRuns:
     def __init__(
         self, client: Client, settings: TestmoSettings, redactor: Redactor, lookback: timedelta
     ) -> None:
-        self.client = client
+        self.client, self.redactor = client, redactor
         self._filters = api.Filters(
             source_id=settings.source_ids,
             config_id=settings.config_ids,
@@ -62,16 +62,16 @@ class TestmoRuns:
     def pages(self, scope: str, watermark: Watermark, *, now: datetime) -> AsyncIterator[Page]:
         """Pages of runs, oldest first, from the lookback before the high water."""
         since = None if watermark.high_water is None else watermark.high_water - self._lookback
-        return self._walk(scope, watermark, since, None, now)
+        return self._pages(scope, watermark, since, None, now)
 
     def window(
         self, scope: str, watermark: Watermark, *, since: datetime, until: datetime, now: datetime
     ) -> AsyncIterator[Page]:
         """Pages of runs created in the window, oldest first."""
         # The API's bounds have whole seconds and may not count themselves in.
-        return self._walk(scope, watermark, since - _SECOND, until + _SECOND, now)
+        return self._pages(scope, watermark, since - _SECOND, until + _SECOND, now)
 
-    async def _walk(
+    async def _pages(
         self,
         scope: str,
         watermark: Watermark,
