@@ -21,6 +21,7 @@ _USER = re.compile(r"([^/?#\\]*//)([^/?#\\]+)@")
 _BARE_USER = re.compile(r"(\s*(?!mailto:))([^/?#\\\s]+)@", re.IGNORECASE)
 _INNER_USER = re.compile(r"(://)([^/?#\\\s&]+)@")
 _IS_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,20}://\S+\Z")
+_URL_IN_TEXT = re.compile(r"""[A-Za-z][A-Za-z0-9+.-]{0,20}://[^\s"'<>`]+""")
 _PARAMETER = re.compile(r"([?&;#])([^?&;#=]+)=")
 _QUERY_VALUE_END = re.compile(r"[&#]")
 _PATH_VALUE_END = re.compile(r"[;/?#]")
@@ -43,6 +44,12 @@ class Redactor:
         (`token_count` is not `token`). Parameters are found in the query and in the fragment.
         """
         return self._remembered(url) if len(url) <= _LONGEST_REMEMBERED else self._masked(url)
+
+    def text(self, text: str) -> str:
+        """A text with every URL in it masked."""
+        if "://" not in text:
+            return text
+        return _URL_IN_TEXT.sub(lambda found: self.url(found[0]), text)
 
     def within(self, extra: Json | None) -> Json | None:
         """The same JSON with every text that is a URL masked, as deep as it stands."""
