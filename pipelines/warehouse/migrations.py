@@ -110,7 +110,8 @@ def _grant_to_reader(connection: psycopg.Connection) -> None:
         "select exists (select from pg_roles where rolname = 'testruns_reader')"
         " and not (select bool_and(has_schema_privilege(r.oid, n.oid, 'usage'))"
         "          from pg_namespace n, pg_roles r where r.rolname = 'testruns_reader'"
-        "          and n.nspname in ('ingest', 'raw_postman', 'raw_testmo', 'staging', 'marts'))"
+        "          and n.nspname in"
+        "          ('ingest', 'raw_postman', 'raw_testmo', 'raw_reports', 'staging', 'marts'))"
     )
     if pending.fetchone():
         with connection.transaction():

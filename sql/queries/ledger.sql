@@ -325,12 +325,17 @@ on conflict do nothing;
 -- The type of each column of the raw tables, by table.
 select
     classes.oid::regclass::text as table_name,
-    jsonb_object_agg(columns.attname, types.typname) as types
+    jsonb_object_agg(
+        columns.attname, coalesce(elements.typname || '[]', types.typname)
+    ) as types
 from pg_class as classes
 inner join pg_attribute as columns on classes.oid = columns.attrelid
 inner join pg_type as types on columns.atttypid = types.oid
+left join pg_type as elements on types.typelem = elements.oid and types.typcategory = 'A'
 where
-    classes.relnamespace in ('raw_postman'::regnamespace, 'raw_testmo'::regnamespace)
+    classes.relnamespace in (
+        'raw_postman'::regnamespace, 'raw_testmo'::regnamespace, 'raw_reports'::regnamespace
+    )
     and classes.relkind = 'r'
     and columns.attnum > 0
     and not columns.attisdropped
