@@ -307,5 +307,61 @@ def _embedded_settings() -> "Settings":
     return settings_to_show(settings, may_be_new=True)
 
 
+@cli.command("import")
+@click.argument(
+    "paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path), metavar="PATH…"
+)
+@click.option("--collection", help="ID of the Postman collection that newman ran.")
+@click.option("--source", help="What made the runs; default: as the reports say.")
+@click.option("--commit", help="SHA of the commit that was tested.")
+@click.option("--branch", help="Branch that was tested.")
+@click.option("--environment", help="Environment in which it was tested.")
+@click.option("--watch", is_flag=True, help="Go on, and take each file once it is whole.")
+@click.option("--dry-run", is_flag=True, help="Say what would become of each file.")
+def import_files(
+    paths: tuple[Path, ...],
+    collection: str | None,
+    source: str | None,
+    commit: str | None,
+    branch: str | None,
+    environment: str | None,
+    *,
+    watch: bool,
+    dry_run: bool,
+) -> int:
+    """Load report files (newman, Postman CLI, JUnit, CTRF; gzip), once each.
+
+    Folders are searched; what is no report in them is named and left alone.
+    """
+    if watch and dry_run:
+        raise click.UsageError("--watch and --dry-run exclude each other")
+    settings = _settings()
+    import os
+
+    from pipelines.ingest.import_reports import import_paths, watch_paths
+    from pipelines.ingest.report_importer import Options
+    from pipelines.terminal.imports import file_line, summary_line
+    from pipelines.warehouse.engine import open_warehouse
+    from pipelines.warehouse.report_ledger import ImportedFile
+
+    options = Options(collection, source, commit, branch, environment)
+    options.code()
+
+    def settled(file: ImportedFile) -> None:
+        if file.reason:
+            output.note(file_line(file))
+        elif watch:
+            output.line(file_line(file))
+
+    url = open_warehouse(settings)
+    if watch:
+        watch_paths(settings, url, paths, options, os.environ, settled=settled)
+    report = import_paths(
+        settings, url, paths, options, os.environ, settled=settled, is_dry_run=dry_run
+    )
+    output.line(summary_line(report.files, report.rows, is_dry_run=dry_run))
+    return 1 if report.failures else 0
+
+
 if __name__ == "__main__":
     main()

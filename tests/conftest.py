@@ -104,7 +104,8 @@ def emptied_url(_kept_url: str) -> str:
     with psycopg.connect(_kept_url, autocommit=True) as connection:
         tables = connection.execute(
             "select oid::regclass::text from pg_class where relkind = 'r'"
-            " and relnamespace::regnamespace::text in ('ingest', 'raw_postman', 'raw_testmo')"
+            " and relnamespace::regnamespace::text in"
+            " ('ingest', 'raw_postman', 'raw_testmo', 'raw_reports')"
             " and relname <> 'schema_versions'"
         ).fetchall()
         connection.execute("; ".join(f"delete from {table}" for (table,) in tables).encode())

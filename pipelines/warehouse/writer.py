@@ -8,7 +8,7 @@ without a stage: their keys are known to be free.
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 import psycopg
 from psycopg import sql
@@ -16,6 +16,21 @@ from psycopg.types.json import Jsonb
 
 from pipelines.sources.base import FlatRun, Rows, RunSource
 from pipelines.warehouse.queries import queries
+
+
+class RunTables(Protocol):
+    """What runs are told apart by (`name`) and stand in: columns by table, the run's own first."""
+
+    @property
+    def name(self) -> str:
+        """As `ingest.run_states.source`."""
+        ...
+
+    @property
+    def columns(self) -> dict[str, tuple[str, ...]]:
+        """Columns by table, in the order of the rows' values."""
+        ...
+
 
 ColumnTypes = dict[str, dict[str, str]]
 _STAMPS = ("first_loaded_at", "loaded_at", "load_id")
@@ -28,7 +43,7 @@ def column_types(connection: psycopg.Connection) -> ColumnTypes:
 
 def merge_runs(
     connection: psycopg.Connection,
-    source: RunSource,
+    source: RunTables,
     runs: Iterable[FlatRun],
     types: ColumnTypes,
     load_id: int,
@@ -63,16 +78,16 @@ def merge_runs(
                 for row in run.rows[table]
             ]
         else:
-            rows = [row for run in fresh for row in run.rows[table]]
-        if rows:
+            rows = (row for run in fresh for row in run.rows[table])
+        if count := sum(len(run.rows[table]) for run in fresh):
             _copy(connection, table, columns, types[table], rows)
-            written[table] += len(rows)
+            written[table] += count
     return +written
 
 
 def _undelete(
     connection: psycopg.Connection,
-    source: RunSource,
+    source: RunTables,
     runs: list[FlatRun],
     types: ColumnTypes,
     load_id: int,
@@ -89,7 +104,7 @@ def _undelete(
 
 def mark_deleted(
     connection: psycopg.Connection,
-    source: RunSource,
+    source: RunTables,
     run_ids: list[str],
     types: ColumnTypes,
     load_id: int,
@@ -104,7 +119,7 @@ def mark_deleted(
 
 
 def _delete(
-    connection: psycopg.Connection, source: RunSource, runs: list[FlatRun], types: ColumnTypes
+    connection: psycopg.Connection, source: RunTables, runs: list[FlatRun], types: ColumnTypes
 ) -> dict[Any, datetime]:
     """Delete the runs with their children; when each was loaded first."""
     parent, *children = source.columns

@@ -392,10 +392,13 @@ on conflict do nothing;
 -- The type of each column of the raw tables, by table.
 select
     classes.oid::regclass::text as table_name,
-    jsonb_object_agg(columns.attname, types.typname) as types
+    jsonb_object_agg(
+        columns.attname, coalesce(elements.typname || '[]', types.typname)
+    ) as types
 from pg_class as classes
 inner join pg_attribute as columns on classes.oid = columns.attrelid
 inner join pg_type as types on columns.atttypid = types.oid
+left join pg_type as elements on types.typelem = elements.oid and types.typcategory = 'A'
 where
     classes.relnamespace::regnamespace::text ~ '^raw_'
     and classes.relkind = 'r'

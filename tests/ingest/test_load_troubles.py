@@ -682,7 +682,8 @@ def test_no_key_stands_in_any_table_log_or_error(
     for (table,) in query(
         warehouse_url,
         "select oid::regclass::text from pg_class where relkind = 'r'"
-        " and relnamespace::regnamespace::text in ('ingest', 'raw_postman', 'raw_testmo')",
+        " and relnamespace::regnamespace::text in"
+        " ('ingest', 'raw_postman', 'raw_testmo', 'raw_reports')",
     ):
         told += [row for (row,) in query(warehouse_url, f"select t::text from {table} t")]
     assert len(told) > 60

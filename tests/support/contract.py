@@ -161,6 +161,45 @@ TESTS = {
     },
 }
 
+REPORTS = {
+    "raw_reports.runs": {
+        "run_id": "text",
+        "source": "text",
+        "format": "text",
+        "name": "text",
+        "started_at": "timestamptz",
+        "finished_at": "timestamptz",
+        "duration_ms": "int8",
+        "tests_total": "int8",
+        "tests_failed": "int8",
+        "tests_skipped": "int8",
+        "environment": "text",
+        "extra": "jsonb",
+    },
+    "raw_reports.tests": {
+        "run_id": "text",
+        "test_index": "int4",
+        "suite_path": "_text",
+        "class_name": "text",
+        "name": "text",
+        "status": "text",
+        "duration_ms": "float8",
+        "message": "text",
+        "type": "text",
+        "file": "text",
+        "extra": "jsonb",
+    },
+    "raw_reports.attempts": {
+        "run_id": "text",
+        "test_index": "int4",
+        "attempt": "int4",
+        "status": "text",
+        "duration_ms": "float8",
+        "message": "text",
+        "type": "text",
+    },
+}
+
 REFERENCES = {
     "raw_testmo.automation_sources": {"id": "int8", "name": "text", "extra": "jsonb"},
     "raw_testmo.configs": {"id": "int8", "name": "text", "extra": "jsonb"},
@@ -181,7 +220,7 @@ REFERENCES = {
 }
 
 STAMPS = {"first_loaded_at": "timestamptz", "loaded_at": "timestamptz", "load_id": "int8"}
-PARENTS = ("raw_postman.collection_runs", "raw_testmo.automation_runs")
+PARENTS = ("raw_postman.collection_runs", "raw_testmo.automation_runs", "raw_reports.runs")
 
 WATERMARKS = {
     "ingest.watermarks": {

@@ -60,7 +60,8 @@ def empty(url: str) -> str:
     [(tables,)] = query(
         url,
         "select array_agg(oid::regclass::text) from pg_class where relkind = 'r'"
-        " and relnamespace::regnamespace::text in ('ingest', 'raw_postman', 'raw_testmo')"
+        " and relnamespace::regnamespace::text in"
+        " ('ingest', 'raw_postman', 'raw_testmo', 'raw_reports')"
         " and relname <> 'schema_versions'",
     )
     with psycopg.connect(url, autocommit=True) as connection:

@@ -18,6 +18,7 @@ from tests.support.contract import (
     PARENTS,
     POSTMAN,
     REFERENCES,
+    REPORTS,
     STAMPS,
     TESTMO,
     TESTS,
@@ -25,7 +26,7 @@ from tests.support.contract import (
 )
 from tests.support.db import url_of_role
 
-OURS = ("ingest", "raw_postman", "raw_testmo")
+OURS = ("ingest", "raw_postman", "raw_testmo", "raw_reports")
 FILES = [path.name for path in sorted((bundled("sql") / "schema").glob("*.sql"))]
 
 
@@ -51,7 +52,7 @@ def tables(connection: psycopg.Connection) -> dict[str, dict[str, str]]:
 def test_every_table_and_column_that_was_promised_is_there(connection: psycopg.Connection) -> None:
     found = tables(connection)
 
-    for table, columns in {**POSTMAN, **TESTMO, **TESTS}.items():
+    for table, columns in {**POSTMAN, **TESTMO, **TESTS, **REPORTS}.items():
         stamps = {**STAMPS, "deleted_at": "timestamptz"} if table in PARENTS else {}
         assert found[table] == {**columns, **stamps}, table
     for table, columns in REFERENCES.items():

@@ -1,0 +1,1 @@
+"""Report files of test runs: newman, Postman CLI, JUnit XML and CTRF, as rows (see README.md)."""

@@ -1,0 +1,286 @@
+"""newman's JSON report (`-r json`, and Postman CLI with `--reporter-json-structure newman`)."""
+
+from typing import Any, ClassVar
+
+from pipelines.sources.fields import Json
+from pipelines.sources.reports import identity
+from pipelines.sources.reports.code_identity import CodeIdentity
+from pipelines.sources.reports.collection import Collection
+from pipelines.sources.reports.json_stream import ITEM, Path, Wanted
+from pipelines.sources.reports.report import (
+    ASSERTIONS,
+    EXECUTIONS,
+    SYSTEMS,
+    Announced,
+    Identity,
+    Report,
+    RowWriter,
+    shortened,
+)
+from pipelines.sources.reports.secrets import Masker
+from pipelines.sources.reports.urls import url_text
+from pipelines.sources.reports.values import (
+    as_list,
+    as_object,
+    as_text,
+    epoch,
+    known,
+    member,
+    milliseconds_between,
+    small,
+    whole,
+)
+
+# Headers, bodies and what goes with them are never built.
+LEFT_OUT = frozenset({
+    "body", "certificate", "cookie", "cookies", "event", "header", "headers", "proxy", "rawPacket",
+    "stack", "stacktrace", "stream",
+})  # fmt: skip
+_ERROR_MEMBERS = (
+    "code", "errno", "syscall", "hostname", "address", "port", "name", "message", "reason",
+    "bytesParsed",
+)  # fmt: skip
+_SECRETS_OF_AUTH = frozenset({
+    "accessToken", "authKey", "clientSecret", "consumerSecret", "password", "privateKey",
+    "refreshToken", "secret", "secretKey", "sessionToken", "token", "tokenSecret", "value",
+})  # fmt: skip
+_SCRIPTS = ("prerequestScript", "testScript")
+_SCRIPT_STATS = ("testScripts", "prerequestScripts")
+
+
+class NewmanReader:
+    """Takes the parts of a report as they stream by; `report()` at the end."""
+
+    wanted: ClassVar[Wanted] = {
+        "collection": frozenset({"body", "description", "header", "response"}),
+        "environment": frozenset(),
+        "globals": frozenset(),
+        "run": {
+            "stats": frozenset(),
+            "timings": frozenset(),
+            "transfers": frozenset(),
+            "executions": {ITEM: LEFT_OUT},
+            "error": LEFT_OUT,
+        },
+    }
+
+    def __init__(self, rows: RowWriter, masker: Masker) -> None:
+        self._rows, self._masker = rows, masker
+        self._parts: dict[Path, Any] = {}
+        self._collection = Collection({})
+        self._environment: Json = {}
+        self._refs: set[bytes] = set()
+        self._executions = self._assertions = self._failed = 0
+        self._before: Json = {}
+        self._repeated = [0, 0, 0]
+
+    def take(self, path: Path, value: Any) -> None:
+        """One wanted value."""
+        if path == ("run", "executions", ITEM):
+            if isinstance(value, dict) and "requestExecuted" not in value:
+                self._execution(value)
+        elif path == ("collection",):
+            self._collection = Collection(as_object(value))
+            self._masker.learn_variables(as_list(as_object(value).get("variable")))
+            self._masker.learn(secrets_of_auth(as_object(value).get("auth")))
+        elif path == ("environment",):
+            self._environment = as_object(value)
+            self._masker.learn_variables(as_list(self._environment.get("values")))
+        elif path == ("globals",):
+            self._masker.learn_variables(as_list(as_object(value).get("values")))
+        else:
+            self._parts[path] = value
+
+    @property
+    def is_recognised(self) -> bool:
+        """Whether the document was such a report."""
+        return isinstance(self._parts.get(("run", "stats")), dict)
+
+    def report(self) -> Report:
+        """The run. What it announces is compared with its rows."""
+        stats = as_object(self._parts.get(("run", "stats")))
+        timings = as_object(self._parts.get(("run", "timings")))
+        started, finished = epoch(timings.get("started")), epoch(timings.get("completed"))
+        transfers = as_object(self._parts.get(("run", "transfers")))
+        requests, asserted = as_object(stats.get("requests")), as_object(stats.get("assertions"))
+        # `pending` above 0: the run was stopped on its way.
+        is_cut_short = any(member(total, "pending") for total in stats.values())
+        name = self._collection.name
+        environment_name = as_text(self._environment.get("name"))
+        times = [timings.get("started"), timings.get("completed")]
+        key = [self._collection.postman_id or name, *times]
+        run_error = as_object(self._parts.get(("run", "error")))
+        run: Json = {
+            "collection_id": None,
+            # Without a name newman has made the environment up, with another ID each time.
+            "environment_id": as_text(self._environment.get("id")) if environment_name else None,
+            "status": "failed" if is_cut_short or run_error else "finished",
+            "source": "newman",
+            "created_by": None,
+            "started_at": started,
+            "finished_at": finished,
+            "duration_ms": milliseconds_between(started, finished),
+            "requests_total": whole(requests.get("total")),
+            "requests_failed": whole(requests.get("failed")),
+            "assertions_total": whole(asserted.get("total")),
+            "assertions_failed": whole(asserted.get("failed")),
+            "extra": known(
+                collectionName=name,
+                environmentName=environment_name,
+                iterations=whole(member(stats, "iterations", "total")),
+                runError=self._masker.text(error_text(run_error)) if run_error else None,
+                stats={
+                    kind: known(
+                        total=whole(member(stats, kind, "total")),
+                        failed=whole(member(stats, kind, "failed")),
+                    )
+                    for kind in _SCRIPT_STATS
+                    if kind in stats
+                }
+                or None,
+                responseTotal=whole(transfers.get("responseTotal")),
+            ),
+        }
+        refs = identity.set_digest(self._refs)
+        lookalike = identity.newman_lookalike(key[0], timings, requests, asserted)
+        return Report(
+            kind="newman",
+            system="postman",
+            run=run,
+            tables=self._rows.tables(),
+            identity=Identity(
+                run_id=identity.run_id("newman", *key, refs) if self._refs else lookalike,
+                lookalike=lookalike,
+                refs=self._refs,
+            ),
+            digest=self._rows.digest(),
+            totals=[
+                Announced(total, run[total], loaded, repeated)
+                for total, loaded, repeated in zip(
+                    ("requests_total", "assertions_total", "assertions_failed"),
+                    (self._executions, self._assertions, self._failed),
+                    self._repeated,
+                    strict=True,
+                )
+            ],
+            code=CodeIdentity(code_digest=self._collection.digest()),
+            postman_id=self._collection.postman_id,
+            collection_name=name,
+        )
+
+    def _execution(self, sent: Json) -> None:
+        index, self._executions = self._executions, self._executions + 1
+        item, cursor = as_object(sent.get("item")), as_object(sent.get("cursor"))
+        request, response = as_object(sent.get("request")), as_object(sent.get("response"))
+        item_id = as_text(item.get("id"))
+        self._masker.learn(secrets_of_auth(request.get("auth")))
+        ref = as_text(cursor.get("ref"))
+        if ref is not None:
+            self._refs.add(identity.short_digest(ref))
+        record = {
+            "execution_index": index,
+            "execution_id": as_text(sent.get("id")) or item_id,
+            "item_name": self._masker.text(shortened(as_text(item.get("name")))),
+            "request_method": as_text(request.get("method")),
+            "request_url": self._masker.url(shortened(url_text(request.get("url")))),
+            "response_status_code": small(response.get("code")),
+            "response_time_ms": whole(response.get("responseTime")),
+            "response_size_bytes": whole(response.get("responseSize")),
+            "extra": self._extra(sent, item_id, cursor, response),
+        }
+        self._rows.add(
+            EXECUTIONS, tuple(record[name] for name in SYSTEMS["postman"][EXECUTIONS][1:])
+        )
+        asserted = [one for one in as_list(sent.get("assertions")) if isinstance(one, dict)]
+        failed = 0
+        for position, checked in enumerate(asserted):
+            row = assertion_row(
+                index, position, checked.get("assertion"), checked.get("error"), self._masker,
+                is_skipped=checked.get("skipped") is True,
+            )  # fmt: skip
+            failed += row[3] is False
+            self._rows.add(ASSERTIONS, row)
+        self._assertions += len(asserted)
+        self._failed += failed
+        self._note_repeat(sent, len(asserted), failed)
+
+    def _extra(self, sent: Json, item_id: str | None, cursor: Json, response: Json) -> Json | None:
+        script_errors = [
+            {"listen": listen, "message": self._masker.text(shortened(error_text(run["error"])))}
+            for listen in _SCRIPTS
+            for run in as_list(sent.get(listen))
+            if isinstance(run, dict) and isinstance(run.get("error"), dict)
+        ]
+        status = as_text(response.get("status"))
+        return known(
+            iteration=whole(cursor.get("iteration")),
+            position=whole(cursor.get("position")),
+            httpRequestId=as_text(cursor.get("httpRequestId")),
+            # A script's own request (pm.sendRequest) gives the execution an ID of its own.
+            itemId=item_id if item_id != as_text(sent.get("id")) else None,
+            folder=self._collection.folder(item_id),
+            requestError=request_error(sent.get("requestError"), self._masker),
+            scriptErrors=script_errors or None,
+            response={"status": status} if status else None,
+        ) or None  # fmt: skip
+
+    def _note_repeat(self, sent: Json, asserted: int, failed: int) -> None:
+        """Count an execution that says again what the one before it said."""
+        if sent == self._before:
+            for place, rows in enumerate((1, asserted, failed)):
+                self._repeated[place] += rows
+        self._before = sent
+
+
+def assertion_row(
+    index: int, position: int, name: Any, error: Any, masker: Masker, *, is_skipped: bool
+) -> tuple[Any, ...]:
+    """An assertion's row without its run; `passed` is None for one that was skipped."""
+    error = as_object(error) if isinstance(error, dict) and error else None
+    extra = known(
+        skipped=True if is_skipped else None,
+        errorName=as_text(error.get("name")) if error else None,
+    )
+    record = {
+        "execution_index": index,
+        "assertion_index": position,
+        "name": masker.text(shortened(as_text(name))),
+        "passed": False if error else (None if is_skipped else True),
+        "error": masker.text(shortened(as_text(error.get("message")) or error_text(error)))
+        if error
+        else None,
+        "extra": extra or None,
+    }
+    return tuple(record[column] for column in SYSTEMS["postman"][ASSERTIONS][1:])
+
+
+def secrets_of_auth(auth: Any) -> list[Any]:
+    """Values that a request's `auth` holds: tokens, passwords, keys."""
+    return [
+        parameter.get("value")
+        for method in as_object(auth).values()
+        for parameter in as_list(method)
+        if isinstance(parameter, dict) and parameter.get("key") in _SECRETS_OF_AUTH
+    ]
+
+
+def error_text(error: Json) -> str:
+    """`Name: message`, or what of it there is."""
+    parts = [
+        as_text(error.get("name")) or as_text(error.get("type")),
+        as_text(error.get("message")),
+    ]
+    return ": ".join(part for part in parts if part) or "an error without a message"
+
+
+def request_error(error: Any, masker: Masker) -> Json | None:
+    """Why there was no answer: code, host and the like, never what was sent or received."""
+    if isinstance(error, str):
+        return {"message": masker.text(shortened(error))}
+    if not isinstance(error, dict) or not error:
+        return None
+    return {
+        name: masker.text(shortened(value)) if isinstance(value, str) else value
+        for name in _ERROR_MEMBERS
+        if isinstance(value := error.get(name), str | int | float)
+    } or {"message": "an error without a message"}
