@@ -64,6 +64,8 @@ def load_manifest(folder: Path, database: str) -> Any:
         node.database = database
         if node.relation_name:
             node.relation_name = node.relation_name.replace(f'"{_DATABASE}"', f'"{database}"', 1)
+    # What macros see as `graph`; dbt builds it only where it has parsed.
+    manifest.build_flat_graph()
     return manifest
 
 
