@@ -20,7 +20,7 @@ from pipelines.errors import (
     UnparsableError,
     UnreachableError,
 )
-from pipelines.http.json_decode import decode, salvage_page, why_undecodable
+from pipelines.http.json_decode import Json, decode, salvage_page, why_undecodable
 from pipelines.http.rate_limiter import RateLimiter
 from pipelines.http.retry import DEFAULT_RETRY, RetryPolicy
 from pipelines.http.transport import (
@@ -33,9 +33,9 @@ from pipelines.http.transport import (
     Response,
     Transport,
 )
-from pipelines.sources.fields import Json
-from pipelines.sources.redaction import MASK
 
+# What stands for our own key where an API sends it back, as it does for secrets in URLs.
+_MASK = "REDACTED"
 _TRANSIENT_STATUSES = frozenset({408, 425, 429, *range(500, 600)})
 _REFUSALS: dict[int, tuple[type[PermanentError], str]] = {
     400: (BadRequestError, ", the API does not take {path}"),
@@ -118,7 +118,7 @@ class Client:
     def masked(self, text: str) -> str:
         """`text` without our own key, plain or as JSON has it: an API may have sent it back."""
         key = self._key.get_secret_value()
-        return text.replace(key, MASK).replace(json.dumps(key)[1:-1], MASK)
+        return text.replace(key, _MASK).replace(json.dumps(key)[1:-1], _MASK)
 
     async def get(
         self,

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from pipelines.sources.fields import Json
+Json = dict[str, Any]
 
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{},:]', re.DOTALL)
 

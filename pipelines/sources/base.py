@@ -1,4 +1,4 @@
-"""What both sources give to a load: pages of listed runs, marks between them, runs as rows."""
+"""What a source gives to a load: pages of listed runs, watermarks between them, runs as rows."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ class WalkState:
     """What an unfinished walk has learned so far (table `ingest.walks`).
 
     `page_earliest` and `page_latest` are the starts of the last page that had any. `runs_listed`
-    counts the runs shown, None for a walk that has not begun at the top; `longest_page` is in
+    counts the runs listed, None for a walk that has not begun at the top; `longest_page` is in
     runs; `announced_total` is the lowest total that the list has announced, None if none.
     """
 
@@ -37,8 +37,8 @@ class WalkState:
 class Watermark:
     """How far a history is read, committed with the batch before it (`watermarks` and `walks`).
 
-    Every run up to `high_water` is loaded; `cursor` is where the list is asked next; `walk` is
-    None when none is under way; `known_order` is what the last walk over the whole list found.
+    Every run up to `high_water` is loaded; `cursor` is where the list goes on; `walk` is None
+    when none is under way; `known_order` is what the last walk over the whole list found.
     """
 
     high_water: datetime | None = None
@@ -69,7 +69,7 @@ NO_REFERENCES = References()
 
 @dataclass(frozen=True)
 class Page:
-    """Runs as listed, the mark that holds once they are loaded, and what they refer to."""
+    """Runs as listed, the watermark that holds once they are loaded, and what they refer to."""
 
     runs: list[Any]
     watermark: Watermark
@@ -103,9 +103,10 @@ class FlatRun:
 
 @dataclass(frozen=True)
 class Rejected:
-    """A record that could not be parsed: `payload` as sent, `error` naming the field.
+    """A record that could not be parsed; `error` names the field.
 
-    `is_run` is False for an object that runs only refer to.
+    `payload` is the record as sent but for secrets in URLs; `is_run` is False for an object that
+    runs only refer to.
     """
 
     endpoint: str
@@ -116,7 +117,7 @@ class Rejected:
 
 
 class RunSource(Protocol):
-    """One API seen by a load (pipelines.sources.postman, pipelines.sources.testmo)."""
+    """One API as a load sees it: what the `source.py` of a source's folder connects."""
 
     client: Client
     redactor: Redactor
@@ -153,7 +154,7 @@ class RunSource(Protocol):
 
     @property
     def filters(self) -> str:
-        """The filters in force, one spelling for each; a watermark holds under its own only."""
+        """The filters in force, always in the same form; a watermark holds under its own only."""
         ...
 
     def pages(self, scope: str, watermark: Watermark, *, now: datetime) -> AsyncIterator[Page]:
@@ -175,7 +176,7 @@ class RunSource(Protocol):
         ...
 
     def is_whole(self, listed: Json) -> bool:
-        """Whether the list already tells all there is, so that no detail is asked for."""
+        """Whether the list already holds all of the run, so that no detail is fetched."""
         ...
 
     async def fetch(self, scope: str, run_id: str) -> tuple[Any, References, int]:

@@ -1,15 +1,14 @@
 """One value at a time: what the APIs sent, checked against the column that it goes to.
 
-Binary COPY is strict about types and silent about 32-bit overflow, so every value is checked here
-before a row is made of it; a value that does not fit sets its record aside, never the batch.
-Absent and null are the same: None. Nothing is converted, so nothing can be lost in converting.
+Binary COPY is strict about types and silent about 32-bit overflow: every value is checked before a
+row is made of it. Absent and null are the same: None. Nothing is converted, so nothing can be
+lost in converting.
 """
 
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 Json = dict[str, Any]
-Row = TypeVar("Row")
 Value = TypeVar("Value")
 
 _INT4 = range(-(2**31), 2**31)

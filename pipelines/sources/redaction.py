@@ -65,9 +65,9 @@ class Redactor:
             return dict(zip(map(self.text, value), map(self._json, value.values()), strict=True))
         return value
 
-    def _in_text(self, found: re.Match[str]) -> str:
-        url = found[0].rstrip(_PUNCTUATION)
-        return self.url(url) + found[0][len(url) :]
+    def _in_text(self, match: re.Match[str]) -> str:
+        url = match[0].rstrip(_PUNCTUATION)
+        return self.url(url) + match[0][len(url) :]
 
     def _masked(self, url: str) -> str:
         if "@" in url:
@@ -108,6 +108,6 @@ def _without_users(url: str) -> str:
     return begin + _INNER_USER.sub(_without_user, rest)
 
 
-def _without_user(found: re.Match[str]) -> str:
-    user = f"{MASK}:{MASK}" if ":" in found[2] else MASK
-    return f"{found[1]}{user}@"
+def _without_user(match: re.Match[str]) -> str:
+    user = f"{MASK}:{MASK}" if ":" in match[2] else MASK
+    return f"{match[1]}{user}@"

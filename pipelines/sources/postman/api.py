@@ -16,7 +16,7 @@ PAGE_LIMIT = 100
 
 @dataclass(frozen=True)
 class RunPage:
-    """Summaries as sent; `next_cursor` is None on the last page; `total` is None if not told."""
+    """Summaries as sent; `next_cursor` is None on the last page, `total` if none is announced."""
 
     runs: list[Any]
     next_cursor: str | None
@@ -37,8 +37,8 @@ async def run_page(
     `status` and `source` take one value each of the API's enumerations. Raises BadRequestError
     (400) for a cursor that the API no longer takes, and ApiError otherwise.
     """
-    asked = {"limit": limit, "cursor": cursor, "status": status, "source": source}
-    params = {name: value for name, value in asked.items() if value is not None}
+    filters = {"limit": limit, "cursor": cursor, "status": status, "source": source}
+    params = {name: value for name, value in filters.items() if value is not None}
     path = f"collections/{quote(collection_id)}/runs"
     answer = await client.get(LIST_ENDPOINT, path, params, member="runs", is_list=True)
     meta = answer.body.get("meta") or {}

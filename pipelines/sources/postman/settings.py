@@ -23,8 +23,8 @@ def _collection_ids(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
-RunSource = Literal["collection_runner", "monitor", "webhook", "schedule", "api", "newman"]
-RunSources = Annotated[tuple[RunSource, ...], BeforeValidator(items), AfterValidator(distinct)]
+Trigger = Literal["collection_runner", "monitor", "webhook", "schedule", "api", "newman"]
+Triggers = Annotated[tuple[Trigger, ...], BeforeValidator(items), AfterValidator(distinct)]
 
 
 class PostmanSettings(SourceSettings):
@@ -35,7 +35,7 @@ class PostmanSettings(SourceSettings):
     key: ApiKey | None = Field(None, alias="api_key")
     api_url: ApiRoot | None = "https://api.getpostman.com"
     scopes: Annotated[Texts, AfterValidator(_collection_ids)] = Field((), alias="collection_ids")
-    run_sources: RunSources = ()
+    run_sources: Triggers = ()
     requests_per_minute: PerMinute = 300
     monthly_reserve: Annotated[int, Field(ge=0)] = 0
 

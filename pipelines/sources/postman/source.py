@@ -45,7 +45,7 @@ class PostmanRuns:
 
     @property
     def filters(self) -> str:
-        """The run sources asked for, in one spelling."""
+        """The sources of runs that are loaded, sorted."""
         return ",".join(sorted(self._sources))
 
     def pages(self, scope: str, watermark: Watermark, *, now: datetime) -> AsyncIterator[Page]:
@@ -67,7 +67,7 @@ class PostmanRuns:
         )
 
     async def _pages(self, scope: str, watermark: Watermark, now: datetime) -> AsyncIterator[Page]:
-        # The API filters by one source; among several, they are told apart here.
+        # The API filters by one source; several are filtered here.
         source = self._sources[0] if len(self._sources) == 1 else None
         try:
             async for page in self._walk_filtered(scope, watermark, now, source):

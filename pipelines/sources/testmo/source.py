@@ -55,7 +55,7 @@ class TestmoRuns:
 
     @property
     def filters(self) -> str:
-        """The filters in force, in one spelling."""
+        """The filters in force, their values sorted."""
         params = self._filters.params()
         return " ".join(f"{name}={','.join(sorted(params[name].split(',')))}" for name in params)
 
