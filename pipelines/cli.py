@@ -329,7 +329,9 @@ def import_files(
     watch: bool,
     dry_run: bool,
 ) -> int:
-    """Load report files (newman, Postman CLI, JUnit, CTRF; gzip), once each.
+    """Load report files: newman, Postman CLI, JUnit, CTRF.
+
+    Load report files (newman, Postman CLI, JUnit, CTRF; gzip), once each.
 
     Folders are searched; what is no report in them is named and left alone.
     """

@@ -291,7 +291,8 @@ def test_a_role_that_may_not_create_schemas_needs_none_where_they_are_there(
     bounded: Callable[..., str],
 ) -> None:
     with connect(bounded(*OUR_SCHEMAS)) as connection:
-        assert migrate(connection) == FILES
+        # That of report files is made once its schema is there.
+        assert migrate(connection) == [name for name in FILES if "raw_reports" not in name]
         assert migrate(connection) == []
         connection.execute("insert into ingest.watermarks (source, scope) values ('postman', 'x')")
 
