@@ -331,8 +331,6 @@ def import_files(
 ) -> int:
     """Load report files: newman, Postman CLI, JUnit, CTRF.
 
-    Load report files (newman, Postman CLI, JUnit, CTRF; gzip), once each.
-
     Folders are searched; what is no report in them is named and left alone.
     """
     if watch and dry_run:

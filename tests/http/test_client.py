@@ -478,7 +478,7 @@ def test_a_server_that_never_answers_is_given_up() -> None:
 
 
 def test_an_answer_that_drips_is_given_up_though_each_byte_is_in_time() -> None:
-    story = story_of(drips, bounds=Bounds(total_seconds=0.05))
+    story = story_of(drips, bounds=Bounds(total_seconds=0.5))
     assert type(story.error) is TransientError
     assert "timed out" in str(story.error)
     assert_tells_no_secret(story.error)

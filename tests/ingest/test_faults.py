@@ -1,5 +1,6 @@
 """Every fault of the sandbox: a load ends, says what is wrong, stops nobody else, loses nothing."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -209,10 +210,12 @@ class Met:
         """What the load said of a scope, if it failed."""
         lines = self.done.out.splitlines()
         begins = f"{source} {self.faulty.scope(source, name)}: "
-        [at] = [number for number, line in enumerate(lines) if line.startswith(begins)]
-        following = [*lines, ""][at + 1]
-        failed = following.startswith("  FAILED: ")
-        return following.removeprefix("  FAILED: ") if failed else None
+        # Before the load it may say how many runs there are.
+        *_, line = [line for line in lines if line.startswith(begins)]
+        failed = re.search(
+            r": FAILED: (.*?); (?:[\d,]+ runs, [\d,]+ rows written before; )?[\d,]+ requests", line
+        )
+        return failed[1] if failed else None
 
     def is_whole(self, held: dict[str, Tables], source: str, name: str) -> bool:
         """Whether tables hold all of a scope's runs as they are at the source."""

@@ -31,7 +31,6 @@ def test_a_run_dated_after_its_load_keeps_its_day_and_moves_nothing_else(
             "started_at": began,
             "finished_at": began,
             "loaded_at": began,
-            "times": [100],
         }
         for collection in ("green", "red", "odd"):
             is_red = collection == "red" and day > 17
