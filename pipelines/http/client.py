@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 from urllib.parse import quote, urlencode
 
@@ -75,7 +75,7 @@ class Client:
     the key. `base` stands for the connections in tests. Waits go by the rate limiter's clock.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - keywords all but three
         self,
         name: str,
         root: str,
@@ -86,11 +86,14 @@ class Client:
         rate_limiter: RateLimiter,
         retry: RetryPolicy = DEFAULT_RETRY,
         bounds: Bounds = DEFAULT_BOUNDS,
+        max_body_bytes: int | None = None,
         base: BaseTransport | None = None,
     ) -> None:
         header_name, prefix, self._key = header
         self.name, self.root, self.rate_limiter, self.traffic = name, root, rate_limiter, Traffic()
         self._key_setting, self._url_setting = key_setting, url_setting
+        if max_body_bytes is not None:
+            bounds = replace(bounds, body_bytes=max_body_bytes)
         self._retry, self._bounds = retry, bounds
         self._ever_connected = False
         self._waited_before = 0.0

@@ -9,7 +9,6 @@ from pipelines.errors import SettingsError
 from pipelines.http.client import Client
 from pipelines.http.rate_limiter import RateLimiter
 from pipelines.http.retry import DEFAULT_RETRY, RetryPolicy
-from pipelines.http.transport import Bounds
 from pipelines.ingest.concurrency import prefetch
 from pipelines.ingest.fetch import ListedRun
 from pipelines.ingest.progress import NullProgress, Progress, ScopeReport
@@ -81,7 +80,7 @@ def run_source(
             waits=waits,
         ),
         retry=retry,
-        bounds=Bounds(body_bytes=settings.testruns_max_body_mb * 2**20),
+        max_body_bytes=settings.testruns_max_body_mb * 2**20,
     )
     redactor = Redactor(settings.testruns_redact_params)
     lookback = timedelta(hours=settings.testruns_lookback_hours)

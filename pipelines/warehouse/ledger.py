@@ -122,6 +122,8 @@ class Ledger:
         set_json_dumps(msgspec.json.encode, self.connection)
         try:
             self.types = self.call(lambda: column_types(self.connection))
+            if missing := [table for table in self.source.columns if table not in self.types]:
+                raise WarehouseError(f"the warehouse failed: {missing[0]} does not exist")
         except WarehouseError:
             self.close()
             raise

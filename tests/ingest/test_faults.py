@@ -83,7 +83,7 @@ ENDS = {
     "empty-page-with-total": Ends("led to an empty page", None, at_once=False),
     "total-untold": LOADED,
     "limit-of-a-year": fails("the rate limit is used up; resumes", stops=True),
-    "reset-in-2055": Ends("the rate limit is used up; resumes", None, stops=True, at_once=False),
+    "reset-in-2055": Ends("HTTP 429", None, at_once=False),
     "limit-in-seconds": fails("HTTP 429"),
     "limit-as-date": fails("HTTP 429"),
     "limit-in-retryafter": fails("HTTP 429"),
@@ -115,6 +115,7 @@ ENDS = {
 STOPPING = [name for name, ends in ENDS.items() if ends.stops]
 # What the loader meets in the same way as another, or for seconds: only on its own, and slowly.
 KINDRED = {
+    "listed-is-unknown", "empty-page", "reset-in-2055",
     "endless-drip", "endless-continue", "endless-body", "gzip-bomb", "huge-headers", "not-utf8",
     "cursor-410", "cursor-414", "cursor-422", "cursor-500", "cursor-half-a-character",
     "empty-page-with-total", "limit-of-a-year", "long-names", "counts-at-the-limit",

@@ -105,3 +105,14 @@ def test_a_load_that_waits_for_another_says_for_whom(
 
     assert heard == [("postman", COLLECTION, "testruns elsewhere")]
     assert report.error is None
+
+
+def test_a_schema_that_is_not_there_is_one_line(
+    load: Load, warehouse_url: str, variables: dict[str, str]
+) -> None:
+    with connect(warehouse_url) as connection:
+        connection.execute("drop schema raw_postman cascade")
+    [report] = load(variables)
+
+    assert report.error == "the warehouse failed: raw_postman.collection_runs does not exist"
+    assert report.is_transient
