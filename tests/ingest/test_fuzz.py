@@ -297,7 +297,7 @@ def assert_any_json_is_survived(
     }
     done = command(home, variables(scripted, empty(url), home), "load")
 
-    failed = {line.split(":")[0] for line, after in pairs(done.out) if "  FAILED: " in after}
+    failed = {line.split(":")[0] for line in done.out.splitlines() if ": FAILED: " in line}
     assert done.status == bool(failed)
     assert all(line.startswith("testruns: ") for line in done.err.splitlines())
     assert len(done.err.splitlines()) == bool(failed)
@@ -330,11 +330,6 @@ def assert_any_json_is_survived(
 
 def canonical(value: Any) -> str:
     return beside_urls(json.dumps(json.loads(json.dumps(value)), sort_keys=True))
-
-
-def pairs(out: str) -> list[tuple[str, str]]:
-    lines = out.splitlines()
-    return list(zip(lines, [*lines[1:], ""], strict=True))
 
 
 @pytest.fixture(autouse=True)
