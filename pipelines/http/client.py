@@ -36,6 +36,8 @@ from pipelines.http.transport import (
 
 # What stands for our own key where an API sends it back, as it does for secrets in URLs.
 _MASK = "REDACTED"
+# A shorter key is no secret, and would be found in words of any body.
+_SHORTEST_KEY = 8
 _TRANSIENT_STATUSES = frozenset({408, 425, 429, *range(500, 600)})
 _REFUSALS: dict[int, tuple[type[PermanentError], str]] = {
     400: (BadRequestError, ", the API does not take {path}"),
@@ -186,9 +188,13 @@ class Client:
         return self._without_key(response.body)
 
     def _without_key(self, body: bytes) -> bytes:
-        """An API may send our own key back, which must reach no table."""
-        key = self._key.get_secret_value().encode()
-        return body.replace(key, _MASK.encode()) if key in body else body
+        """The body with our own key masked, where the API has sent it back."""
+        key = self._key.get_secret_value()
+        if len(key) >= _SHORTEST_KEY:
+            in_json = json.dumps(key)[1:-1]
+            for text in {key, in_json, in_json.replace("/", "\\/")}:
+                body = body.replace(text.encode(), _MASK.encode())
+        return body
 
     def _count_request(self, endpoint: str) -> None:
         self.traffic.requests[endpoint] += 1
