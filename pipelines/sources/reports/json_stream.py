@@ -62,6 +62,11 @@ def pick(
         raise _json_error(str(error), position(), bytes(tail)) from None
     except (ValueError, OverflowError):  # a number of thousands of digits
         raise ReportError("JSON with a number that is too long") from None
+    except SystemError as error:
+        # ijson goes on for a moment after that ValueError, and Python notices it at the next call.
+        if not isinstance(error.__cause__, ValueError):
+            raise
+        raise ReportError("JSON with a number that is too long") from None
 
 
 def _encoded(text: Iterator[str], tail: bytearray) -> Iterator[bytes]:
