@@ -1,14 +1,13 @@
-"""From two run histories to a Postgres warehouse; read it in the order in which the data flows.
+"""From run histories to a Postgres warehouse; read it in the order in which the data flows.
 
-settings                            what is asked for
-http/                               one polite request, decoded; when it may go, for all machines
-postman/  testmo/                   api (fetch) → walk (which runs) → rows (flatten)
-fields  redact                      one value at a time
-warehouse/                          connect, schema, merge (COPY), ledger (watermarks, loads)
-scope  load  backfill  retry        all of it in order, for each scope
-transform  nightly                  dbt; both under Dagster
-orchestration/  definitions         what Dagster loads: assets, checks, days, alerts
-report/                             the marts as one HTML page
-cli  status  summary  demo  dev     what a person types and sees
-sandbox/                            both APIs on loopback
+settings       what is configured: the environment and `.env`, in one frozen object
+http/          one polite request, decoded: client, retries, rate limit
+sources/       which systems there are; of each: api (endpoints), paging, tables (mapping), source
+warehouse/     Postgres: url, engine, migrations, writer (COPY), ledger (watermarks), embedded
+ingest/        load, backfill, audit, reparse, import of files: a session a scope, fetch, commit
+transform/     dbt: the parsed project and one runner
+orchestration/ Dagster: assets, checks, sensors, jobs, resources; `definitions` puts them together
+report/        the marts as one HTML page, a section a file
+terminal/      what a person sees; `cli` parses and calls
+sandbox/       both APIs on loopback; it imports nothing of the above
 """

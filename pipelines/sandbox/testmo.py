@@ -187,15 +187,15 @@ class TestmoApi:
         if project_id not in self._projects:
             raise _error(404, "The project does not exist or was deleted.")
         self._permit(project_id)
-        asked = read_run_query(query)
-        found = _select(self._projects[project_id], asked, order)
-        page = found[(asked.page - 1) * asked.per_page : asked.page * asked.per_page]
-        expands = self._books.expands(asked.expands, (run.listed_references for run in page))
+        wanted = read_run_query(query)
+        found = _select(self._projects[project_id], wanted, order)
+        page = found[(wanted.page - 1) * wanted.per_page : wanted.page * wanted.per_page]
+        expands = self._books.expands(wanted.expands, (run.listed_references for run in page))
         return Answer(
             200,
             b"".join(
                 [
-                    encode(_page_numbers(asked, len(found)) if page else _no_page(asked))[:-1],
+                    encode(_page_numbers(wanted, len(found)) if page else _no_page(wanted))[:-1],
                     b',"total":%d,"result":[' % len(found),
                     b",".join(run.listed for run in page),
                     b'],"expands":',
@@ -210,36 +210,36 @@ class TestmoApi:
             raise _error(403, "This action is unauthorized.")
 
 
-def _select(runs: list[_Run], asked: RunQuery, order: ListOrder | None) -> list[_Run]:
+def _select(runs: list[_Run], wanted: RunQuery, order: ListOrder | None) -> list[_Run]:
     """Give the runs that a query wants; both bounds of its time are exclusive.
 
     In the query's order, unless `order` is another.
     """
-    first = bisect_right(runs, (asked.created_after, math.inf)) if asked.created_after else 0
-    last = bisect_left(runs, (asked.created_before,)) if asked.created_before else len(runs)
+    first = bisect_right(runs, (wanted.created_after, math.inf)) if wanted.created_after else 0
+    last = bisect_left(runs, (wanted.created_before,)) if wanted.created_before else len(runs)
     found = runs[first:last]
-    if asked.filters_fields:
-        found = [run for run in found if asked.admits(run.fields)]
+    if wanted.filters_fields:
+        found = [run for run in found if wanted.admits(run.fields)]
     if order is ListOrder.NONE:
         return sorted(found, key=lambda run: scattered(run.id))
-    is_rising = asked.order == "asc" if order is None else order is ListOrder.OLDEST_FIRST
+    is_rising = wanted.order == "asc" if order is None else order is ListOrder.OLDEST_FIRST
     return found if is_rising else found[::-1]
 
 
-def _page_numbers(asked: RunQuery, total: int) -> Json:
-    last_page = math.ceil(total / asked.per_page)
+def _page_numbers(wanted: RunQuery, total: int) -> Json:
+    last_page = math.ceil(total / wanted.per_page)
     return {
-        "page": asked.page,
-        "prev_page": asked.page - 1 or None,
-        "next_page": asked.page + 1 if asked.page < last_page else None,
+        "page": wanted.page,
+        "prev_page": wanted.page - 1 or None,
+        "next_page": wanted.page + 1 if wanted.page < last_page else None,
         "last_page": last_page,
-        "per_page": asked.per_page,
+        "per_page": wanted.per_page,
     }
 
 
-def _no_page(asked: RunQuery) -> Json:
+def _no_page(wanted: RunQuery) -> Json:
     nothing = dict.fromkeys(("page", "prev_page", "next_page", "last_page"))
-    return {**nothing, "per_page": asked.per_page}
+    return {**nothing, "per_page": wanted.per_page}
 
 
 def _number(text: str) -> int:

@@ -22,7 +22,7 @@ Tell = Callable[[Json, dict[str, str]], None]
 _SMALL_PAGE = {"postman": ("limit", "10"), "testmo": ("per_page", "15")}
 
 
-def _asked(where: str) -> Callable[[Ask], Ask]:
+def _before_answer(where: str) -> Callable[[Ask], Ask]:
     """A fault that has the list asked for otherwise than it was."""
 
     def add(ask: Ask) -> Ask:
@@ -35,7 +35,7 @@ def _asked(where: str) -> Callable[[Ask], Ask]:
     return add
 
 
-def _told(where: str) -> Callable[[Tell], Tell]:
+def _in_page(where: str) -> Callable[[Tell], Tell]:
     """A fault in what a page says of itself; it gets the page and what was asked."""
 
     def add(tell: Tell) -> Tell:
@@ -51,46 +51,46 @@ def _told(where: str) -> Callable[[Tell], Tell]:
     return add
 
 
-@_asked(LISTS)
+@_before_answer(LISTS)
 def newest_first(exchange: Exchange) -> None:
     """The list stands newest first, whatever was asked for."""
     exchange.order = ListOrder.NEWEST_FIRST
 
 
-@_asked(LISTS)
+@_before_answer(LISTS)
 def oldest_first(exchange: Exchange) -> None:
     """The list stands oldest first, whatever was asked for."""
     exchange.order = ListOrder.OLDEST_FIRST
 
 
-@_asked(LISTS)
+@_before_answer(LISTS)
 def no_order(exchange: Exchange) -> None:
     """The list stands in no order, the same at every request."""
     exchange.order = ListOrder.NONE
 
 
-@_asked(LISTS)
+@_before_answer(LISTS)
 def small_pages(exchange: Exchange) -> None:
     """A page holds no more than 10 runs (Testmo: 15), however many were asked for."""
     name, size = _SMALL_PAGE[exchange.api.name]
     exchange.query[name] = size
 
 
-@_asked(POSTMAN_LISTS)
+@_before_answer(POSTMAN_LISTS)
 def cursor_expired(exchange: Exchange) -> None:
     """Cursors are refused as expired, with 400."""
     if "cursor" in exchange.query:
         exchange.query["cursor"] = "expired"
 
 
-@_told(POSTMAN_LISTS)
+@_in_page(POSTMAN_LISTS)
 def cursor_repeats(page: Json, query: dict[str, str]) -> None:
     """The next cursor of a page is the one that led to it."""
     if "cursor" in query:
         page["meta"]["nextCursor"] = query["cursor"]
 
 
-@_told(POSTMAN_LISTS)
+@_in_page(POSTMAN_LISTS)
 def cursor_leads_nowhere(page: Json, query: dict[str, str]) -> None:
     """Every cursor leads to an empty page, which is the last."""
     if "cursor" in query:
@@ -98,59 +98,59 @@ def cursor_leads_nowhere(page: Json, query: dict[str, str]) -> None:
         page["meta"].pop("nextCursor", None)
 
 
-@_told(POSTMAN_LISTS)
+@_in_page(POSTMAN_LISTS)
 def empty_page(page: Json, query: dict[str, str]) -> None:
     """A page to which a cursor led is empty, and tells neither a total nor a cursor."""
     if "cursor" in query:
         page["runs"], page["meta"] = [], {}
 
 
-@_told(POSTMAN_LISTS)
+@_in_page(POSTMAN_LISTS)
 def empty_page_with_total(page: Json, query: dict[str, str]) -> None:
     """A page to which a cursor led is empty and the last, and tells the total."""
     if "cursor" in query:
         page["runs"], page["meta"] = [], {"total": page["meta"]["total"]}
 
 
-@_told(POSTMAN_LISTS)
+@_in_page(POSTMAN_LISTS)
 def total_untold(page: Json, _query: dict[str, str]) -> None:
     """`meta` tells no total."""
     page["meta"].pop("total", None)
 
 
-@_told(POSTMAN_LISTS)
+@_in_page(POSTMAN_LISTS)
 def cursor_half_a_character(page: Json, _query: dict[str, str]) -> None:
     """The next cursor holds half a character."""
     if "nextCursor" in page["meta"]:
         page["meta"]["nextCursor"] = "\ud83d"
 
 
-@_told(POSTMAN_LISTS)
+@_in_page(POSTMAN_LISTS)
 def cursor_of_a_megabyte(page: Json, _query: dict[str, str]) -> None:
     """The next cursor is 1 MB long."""
     if "nextCursor" in page["meta"]:
         page["meta"]["nextCursor"] = "c" * 1_000_000
 
 
-@_told(POSTMAN_LISTS)
+@_in_page(POSTMAN_LISTS)
 def meta_without_cursor(page: Json, _query: dict[str, str]) -> None:
     """`meta` tells no nextCursor, on whatever page."""
     page["meta"].pop("nextCursor", None)
 
 
-@_told(POSTMAN_LISTS)
+@_in_page(POSTMAN_LISTS)
 def meta_null(page: Json, _query: dict[str, str]) -> None:
     """`meta` is null."""
     page["meta"] = None
 
 
-@_told(POSTMAN_LISTS)
+@_in_page(POSTMAN_LISTS)
 def meta_empty(page: Json, _query: dict[str, str]) -> None:
     """`meta` is an empty object."""
     page["meta"] = {}
 
 
-@_told(TESTMO_LISTS)
+@_in_page(TESTMO_LISTS)
 def pages_never_end(page: Json, query: dict[str, str]) -> None:
     """Every page of Testmo's says that another follows."""
     page["next_page"] = int(query.get("page", 1)) + 1

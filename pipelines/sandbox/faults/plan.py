@@ -19,7 +19,7 @@ _NUMBERS = ("every", "after", "times", "seed")
 
 
 @dataclass
-class Asked:
+class FaultRule:
     """One fault as it was asked for (`ask`), and how often it has met a request, and struck."""
 
     ask: str
@@ -46,7 +46,7 @@ class Asked:
         return Strike(self.fault, self.seed, self.struck)
 
 
-def parse(ask: str) -> Asked:
+def parse(ask: str) -> FaultRule:
     """Read one ask. Raises ValueError, one line that names what is wrong with it."""
     name, *options = ask.split(":")
     if name not in CATALOGUE:
@@ -66,7 +66,7 @@ def parse(ask: str) -> Asked:
             )
     if read.get("every") == 0:
         raise ValueError(f"{ask}: every=N begins with 1")
-    return Asked(ask, CATALOGUE[name], **read)  # type: ignore[arg-type]
+    return FaultRule(ask, CATALOGUE[name], **read)  # type: ignore[arg-type]
 
 
 class Faults:
@@ -78,20 +78,20 @@ class Faults:
     def __init__(self, *asks: str) -> None:
         """Ask for some from the beginning."""
         self._lock = threading.Lock()
-        self._asked: list[Asked] = []
+        self._rules: list[FaultRule] = []
         self.add(*asks)
 
     def add(self, *asks: str) -> None:
         """Ask for more, counted from now on; all of them or, where one cannot be read, none."""
-        asked = [parse(ask) for ask in asks]
+        rules = [parse(ask) for ask in asks]
         with self._lock:
-            self._asked += asked
+            self._rules += rules
 
     def replace(self, *asks: str) -> None:
         """Ask for these and no others."""
-        asked = [parse(ask) for ask in asks]
+        rules = [parse(ask) for ask in asks]
         with self._lock:
-            self._asked = asked
+            self._rules = rules
 
     def clear(self) -> None:
         """Ask for none."""
@@ -101,12 +101,12 @@ class Faults:
     def struck(self) -> dict[str, int]:
         """How often each has struck, by what was asked."""
         with self._lock:
-            return {asked.ask: asked.struck for asked in self._asked}
+            return {rule.ask: rule.struck for rule in self._rules}
 
     def strikes(self, endpoint: str) -> list[Strike]:
         """Those that strike a request now, in the order in which they were asked for."""
         with self._lock:
-            met = [asked.meet(endpoint) for asked in self._asked]
+            met = [rule.meet(endpoint) for rule in self._rules]
         return [strike for strike in met if strike is not None]
 
 
