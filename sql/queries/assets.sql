@@ -80,6 +80,7 @@ select
         (now() at time zone %(timezone)s)::date,
         (select max(loaded_at) from raw_postman.collection_runs),
         (select max(loaded_at) from raw_testmo.automation_runs),
+        (select max(loaded_at) from raw_reports.runs),
         (select max(loaded_at) from raw_testmo.automation_sources),
         (select max(loaded_at) from raw_testmo.configs),
         (select max(loaded_at) from raw_testmo.milestones),
