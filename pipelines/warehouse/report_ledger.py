@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from itertools import chain
 from typing import Any, cast
 
@@ -32,15 +33,20 @@ _LONGEST_SCOPE = 500
 
 @dataclass(frozen=True)
 class ImportedFile:
-    """A file that was offered, and what became of it."""
+    """A file that was offered, and what became of it.
+
+    `size_bytes` and `modified_at` None: it could not be read; `is_foreign`: it is no report at all.
+    """
 
     path: str
     digest: str
     size_bytes: int | None
+    modified_at: datetime | None
     kind: str | None
     outcome: str
     run_id: str | None = None
     reason: str | None = None
+    is_foreign: bool = False
 
 
 @dataclass(frozen=True)

@@ -278,17 +278,33 @@ where run_id = %(run_id)s;
 -- name: save_file
 -- A file that was offered, once for each place and content.
 insert into ingest.imported_files as held (
-    digest, path, kind, size_bytes, run_id, outcome, reason, first_outcome
+    digest, path, kind, size_bytes, modified_at, run_id, outcome, reason, is_foreign, first_outcome
 )
 values (
-    %(digest)s, %(path)s, %(kind)s, %(size_bytes)s, %(run_id)s, %(outcome)s, %(reason)s,
-    %(outcome)s
+    %(digest)s, %(path)s, %(kind)s, %(size_bytes)s, %(modified_at)s, %(run_id)s, %(outcome)s,
+    %(reason)s, %(is_foreign)s, %(outcome)s
 )
 on conflict (digest, md5(path)) do update
     set
         kind = excluded.kind,
         size_bytes = excluded.size_bytes,
+        modified_at = excluded.modified_at,
         run_id = excluded.run_id,
         outcome = excluded.outcome,
         reason = excluded.reason,
+        is_foreign = excluded.is_foreign,
         imported_at = now();
+
+-- name: known_files
+-- The files below a folder (its path ends with a slash) as they were last offered.
+select distinct on (path)
+    path,
+    size_bytes,
+    modified_at,
+    imported_at,
+    outcome,
+    reason,
+    is_foreign
+from ingest.imported_files
+where starts_with(path, %(folder)s)
+order by path asc, imported_at desc;
