@@ -48,7 +48,7 @@ def dbt(settings: Settings, arguments: tuple[str, ...]) -> int:
 
 def nightly(settings: Settings, *, verbose: bool) -> int:
     """Load, then build, as a run of Dagster's."""
-    settings.require_source()
+    settings.require_input()
     from pipelines.orchestration.nightly import run_nightly  # noqa: PLC0415 - two seconds
 
     show_sources_left_out(settings)
