@@ -126,12 +126,14 @@ class Settings(Section):
     testruns_timezone: str = "UTC"
     testruns_nightly_cron: str = "0 3 * * *"
     testruns_alert_webhook: SecretStr | None = None
+    # CSV: which team owns which scopes and tests (warehouse/ownership.py).
+    testruns_ownership_file: Path | None = None
 
-    @field_validator("testruns_home")
+    @field_validator("testruns_home", "testruns_ownership_file")
     @classmethod
-    def _absolute(cls, value: Path) -> Path:
+    def _absolute(cls, value: Path | None) -> Path | None:
         try:
-            return value.expanduser().absolute()
+            return value and value.expanduser().absolute()
         except (RuntimeError, OSError):  # no such user; a working directory that is gone
             raise ValueError("cannot be made an absolute path") from None
 
