@@ -1,6 +1,7 @@
 """Rejected records parsed again, after an upgrade that understands more of them.
 
-A record that is a run goes the way of every run; a summary without its detail is asked for by ID.
+A record that is a run goes the way of every run; a summary without its detail is asked for by ID,
+and so is the run of a test result.
 What cannot be parsed now either stays where it is, with the reason of today.
 """
 
@@ -63,6 +64,7 @@ async def _parsed(
     session: ScopeSession[ReparseLedger], records: list[RejectedRecord], outcomes: dict[int, str]
 ) -> AsyncIterator[Work]:
     source, fetcher = session.source, session.fetcher
+    run_ids: set[str | None] = set()
     for record in records:
         try:
             sent = decode(record.payload.encode())
@@ -77,6 +79,17 @@ async def _parsed(
             except BadFieldError as bad:
                 outcomes[record.rejected_id] = str(bad.inside(member))
             continue
+        if source.results is not None and record.endpoint == source.results.endpoint:
+            try:
+                source.results.check(sent)
+            except BadFieldError as bad:
+                outcomes[record.rejected_id] = str(bad)
+                continue
+            outcomes[record.rejected_id] = "asked for by ID"
+            if record.run_id not in run_ids:
+                run_ids.add(record.run_id)
+                yield fetcher.by_id(record.run_id or "")
+            continue
         run = fetcher.listed(sent)
         if run.run_id is None:
             outcomes[record.rejected_id] = run.error
@@ -89,7 +102,7 @@ async def _parsed(
                 case FlatRun():
                     outcomes[record.rejected_id] = "loaded"
                     # What the list says of it is not known here.
-                    yield replace(result, listed_digest=None)
+                    yield fetcher.with_results(replace(result, listed_digest=None))
                 case Rejected(error=message):
                     outcomes[record.rejected_id] = message
                 case _:
