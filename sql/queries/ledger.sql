@@ -558,8 +558,14 @@ order by rejected_id
 limit 50;
 
 -- name: save_reparsed
--- What became of records that were parsed again.
+-- What became of records that were parsed again; a later version of the run has settled them.
 update ingest.rejected_records as held
-set retried_at = now(), retry_outcome = reparsed.outcome
+set
+    retried_at = now(),
+    retry_outcome = case
+        when held.retry_outcome = 'superseded' and reparsed.outcome <> 'loaded'
+            then held.retry_outcome
+        else reparsed.outcome
+    end
 from unnest(%(rejected_ids)s::bigint[], %(outcomes)s::text[]) as reparsed (rejected_id, outcome)
 where held.rejected_id = reparsed.rejected_id;

@@ -1,8 +1,8 @@
 """One scope's session: its lock, its mark, and commits that are whole or not at all."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 

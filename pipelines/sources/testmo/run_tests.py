@@ -9,7 +9,7 @@ from pipelines.http.client import Client
 from pipelines.http.json_decode import UndecodableRecord
 from pipelines.sources.base import BadReference, Difference, FlatRun, References, Rows, RunResults
 from pipelines.sources.content import redaction_salt, sanitize
-from pipelines.sources.fields import BadFieldError, Json, bigint, count, required
+from pipelines.sources.fields import BadFieldError, Json, bigint, count, kind, required
 from pipelines.sources.redaction import Redactor
 from pipelines.sources.rows import Row, RowMaker
 from pipelines.sources.spooled_rows import SpooledRows
@@ -112,7 +112,7 @@ class RunTests:
 
     def _flat(self, record: Any, run_id: int) -> Row:
         if type(record) is not dict:
-            raise BadFieldError("", "expected an object")
+            raise BadFieldError("result", f"expected an object, got {kind(record)}")
         test_id = required(bigint(record, "automation_test_id"), "automation_test_id")
         return self._row(record, run_id, test_id)
 

@@ -75,8 +75,8 @@ async def _page(fetch: Fetch, number: int, shown: int, *, is_announced: bool) ->
             return page
     total = "more" if page.total is None else f"{page.total:,}"
     raise TransientError(
-        f"testmo: page {number:,} of a run's test results is empty, where {shown:,} of {total} have "
-        f"been shown ({_EMPTY_ATTEMPTS} attempts); a later load reads them again"
+        f"testmo: page {number:,} of a run's test results is empty, where {shown:,} of {total} "
+        f"have been shown ({_EMPTY_ATTEMPTS} attempts); a later load reads them again"
     )
 
 
