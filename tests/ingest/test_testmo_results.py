@@ -56,7 +56,7 @@ class Instance(Sandbox):
     """
 
     def __post_init__(self) -> None:
-        self.results: dict[int, list[Json]] = {}
+        self.results: dict[int, list[Any]] = {}
         self.data = SandboxData([], self.data.testmo_runs, BOOKS, self._results_of)
         super().__post_init__()
         self.answers: dict[str, list[int | bytes | Callable[[Json], Json]]] = {}
@@ -81,7 +81,9 @@ class Instance(Sandbox):
     @property
     def asked(self) -> Counter[str]:
         """Requests since this was asked last: `list`, `2/tests` or `2`."""
-        paths = [request.path.split("automation/runs", 1)[1].strip("/") for request in self.requests]
+        paths = [
+            request.path.split("automation/runs", 1)[1].strip("/") for request in self.requests
+        ]
         self.requests.clear()
         return Counter(path or "list" for path in paths)
 
@@ -216,8 +218,8 @@ def test_a_404_for_one_run_alone_defers_it(
     [report] = load(sandbox.settings)
     assert report.error is not None
     assert report.error.startswith(
-        f"1 run(s) deferred to the next load, as {run_id}: the API gives test results of other runs,"
-        " but testmo GET automation/runs/{id}/tests: HTTP 404"
+        f"1 run(s) deferred to the next load, as {run_id}: the API gives test results of other"
+        " runs, but testmo GET automation/runs/{id}/tests: HTTP 404"
     )
     assert set(counts(warehouse_url)) == {1, 2, 3, 4, 5} - {run_id}
     held = "select count(*) from raw_testmo.automation_runs"
@@ -345,8 +347,11 @@ def test_odd_values_cost_no_result_and_one_without_an_id_no_neighbour(
 
     # As if a later version understood them: the run is asked for once, and settles them.
     sandbox.results[1] = [result(0, 1)]
-    query(warehouse_url, "update ingest.rejected_records set payload = '{\"automation_test_id\": 1}'"
-          " where payload like '%without%' returning 1")  # fmt: skip
+    query(
+        warehouse_url,
+        "update ingest.rejected_records set payload = '{\"automation_test_id\": 1}'"
+        " where payload like '%without%' returning 1",
+    )
     _ = sandbox.asked
     reparse_rejected(settings, "testmo", warehouse_url)
     assert sandbox.asked == {"1": 1, "1/tests": 1}

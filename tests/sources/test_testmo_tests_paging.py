@@ -40,9 +40,14 @@ def walk(answer: Callable[[int, int], TestsPage]) -> tuple[list[int], list[int],
     return given_ids, asked, None
 
 
-@given(st.integers(0, 35), st.booleans(), st.booleans(), st.booleans())
+@given(
+    number=st.integers(0, 35),
+    has_next=st.booleans(),
+    has_last=st.booleans(),
+    has_total=st.booleans(),
+)
 def test_any_of_next_page_last_page_and_total_leads_to_the_end(
-    number: int, has_next: bool, has_last: bool, has_total: bool
+    number: int, *, has_next: bool, has_last: bool, has_total: bool
 ) -> None:
     last_page = -(-number // 10)
 
