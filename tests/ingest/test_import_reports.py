@@ -428,7 +428,9 @@ def test_no_secret_of_a_report_is_at_rest(offer: Import, folder: Path, warehouse
     report["collection"]["item"][0]["request"] = {"header": [{"value": "PLANTED"}]}
     put(folder, "a.json", report)
     put(folder, "b.xml", junit(
-        '<properties><property name="env.TOKEN" value="PLANTED"/></properties>',
+        '<properties><property name="env.TOKEN" value="PLANTED"/>'
+        '<property name="build_url" value="https://u:PLANTED@ci/1?access_token=PLANTED"/>'
+        "</properties>",
         case("x", '<failure message="https://u:PLANTED@h/"/><system-out>PLANTED</system-out>'),
         "<system-err>PLANTED</system-err>",
     ))  # fmt: skip
@@ -444,6 +446,7 @@ def test_no_secret_of_a_report_is_at_rest(offer: Import, folder: Path, warehouse
     for (table,) in names:
         rows = query(warehouse_url, f"select * from {table}")
         assert "PLANTED" not in str(rows), table
+    assert query(warehouse_url, "select count(build_url) from ingest.code_identities") == [(1,)]
 
 
 def test_a_dry_run_says_all_and_writes_nothing(
