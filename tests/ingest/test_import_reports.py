@@ -4,6 +4,8 @@ import copy
 import gzip
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -542,3 +544,13 @@ def test_watching_takes_a_file_once_it_is_whole(
         )  # fmt: skip
 
     assert seen == [(10, "loaded"), (80, "rejected")]
+
+
+def test_an_import_needs_neither_http_nor_what_models_need() -> None:
+    code = (
+        "import sys, pipelines.ingest.import_reports, pipelines.settings\n"
+        "heavy = {'aiohttp', 'dagster', 'dbt', 'httpx', 'numpy', 'pandas', 'sqlalchemy'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

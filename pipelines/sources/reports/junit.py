@@ -2,6 +2,7 @@
 
 import re
 from datetime import datetime, timedelta
+from operator import itemgetter
 
 from pipelines.sources.reports import identity
 from pipelines.sources.reports.code_identity import from_names
@@ -46,6 +47,7 @@ _FOREIGN = {
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 _ENVIRONMENTS = frozenset({"environment", "env", "test.environment", "test_environment"})
 _SYNTHETIC = "request or script error"
+_test_row = itemgetter(*COLUMNS[TESTS][1:])
 
 
 class JunitReader:
@@ -224,7 +226,7 @@ class JunitReader:
             "file": self._masker.text(case.attributes.get("file")),
             "extra": case.leftovers(self._masker, was_retried=bool(attempts)),
         }
-        self._rows.add(TESTS, tuple(record[column] for column in COLUMNS[TESTS][1:]))
+        self._rows.add(TESTS, _test_row(record))
         for number, attempt in enumerate(attempts, 1):
             message = self._masker.text(shortened(attempt.message))
             self._rows.add(
