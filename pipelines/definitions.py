@@ -4,6 +4,11 @@ import dagster as dg
 
 from pipelines.http.retry import RetryPolicy
 from pipelines.ingest.progress import NullProgress, Progress
+from pipelines.orchestration.alert_sensors import (
+    alert_on_failure_sensor,
+    alert_on_recovery_sensor,
+    freshness_sensor,
+)
 from pipelines.orchestration.backfill_assets import days_asset
 from pipelines.orchestration.checks import raw_checks
 from pipelines.orchestration.dbt_assets import dbt_models
@@ -14,9 +19,7 @@ from pipelines.orchestration.report_asset import report_asset
 from pipelines.orchestration.report_files import report_files
 from pipelines.orchestration.resources import resources
 from pipelines.orchestration.sensors import (
-    alert_on_failure_sensor,
     backfill_sync_sensor,
-    freshness_sensor,
     models_after_backfill_sensor,
     report_sensor,
 )
@@ -52,6 +55,7 @@ def build_definitions(
             asset_checks=[raw_checks(source, runs_key(source)) for source in sources],
             sensors=[
                 alert_on_failure_sensor(settings),
+                alert_on_recovery_sensor(settings),
                 freshness_sensor(settings),
                 models_after_backfill_sensor(settings),
                 backfill_sync_sensor(settings),
