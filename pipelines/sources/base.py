@@ -3,12 +3,14 @@
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from pipelines.http.client import Client
 from pipelines.sources.fields import Json
 from pipelines.sources.redaction import Redactor
 from pipelines.sources.spec import SourceName
+
+if TYPE_CHECKING:  # an import of files needs no HTTP
+    from pipelines.http.client import Client
 
 ListOrder = Literal["unknown", "newest_first", "oldest_first", "neither"]
 Rows = dict[str, list[tuple[Any, ...]]]
@@ -168,7 +170,7 @@ class ResultsSource(Protocol):
 class RunSource(Protocol):
     """One API as a load sees it: what the `source.py` of a source's folder connects."""
 
-    client: Client
+    client: "Client"
     redactor: Redactor
 
     @property
