@@ -30,6 +30,9 @@ from pipelines.warehouse.engine import connect
 
 OWNERS = ["team:testruns"]
 
+# Groups of the tables that no API fills, by the name of dbt's source.
+_GROUPS = {"ingest": "ingest", "reports": "report_files"}
+
 
 def runs_key(source: Source) -> dg.AssetKey:
     """The asset of the source's runs, whose page shows how a load went."""
@@ -54,9 +57,9 @@ def raw_assets(
             if table["source_name"] == source
         ]
         assets += [_load_asset(source, specs, retry, progress)] if source in loaded else specs
-    # What loads note down on the way is read by models as well; no step of its own writes it.
-    ledger = [table for table in manifest["sources"].values() if table["source_name"] == "ingest"]
-    return [*assets, *(_ledger_spec(table) for table in ledger)]
+    # What loads note down on the way, and what imports of files write, is read by models as well.
+    others = [table for table in manifest["sources"].values() if table["source_name"] in _GROUPS]
+    return [*assets, *(_table_spec(table) for table in others)]
 
 
 def loaded_sources(settings: Settings) -> Sequence[Source]:
@@ -64,14 +67,15 @@ def loaded_sources(settings: Settings) -> Sequence[Source]:
     return settings.configured_sources or SOURCES
 
 
-def _ledger_spec(table: dict[str, Any]) -> dg.AssetSpec:
+def _table_spec(table: dict[str, Any]) -> dg.AssetSpec:
+    group = _GROUPS[table["source_name"]]
     return dg.AssetSpec(
         key=[table["schema"], table["identifier"]],
         description=table["description"],
-        group_name=table["source_name"],
+        group_name=group,
         kinds={"postgres"},
         owners=OWNERS,
-        tags={"layer": "ingest"},
+        tags={"layer": "ingest" if group == "ingest" else "raw"},
         metadata=_columns(table),
     )
 
