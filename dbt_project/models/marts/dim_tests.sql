@@ -59,6 +59,7 @@ select
     tests.automation_case_id,
     tests.automation_source_id,
     tests.test_folder,
+    tests.class_name,
     tests.test_name,
     tests.first_seen_at,
     tests.last_seen_at,
