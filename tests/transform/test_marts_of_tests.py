@@ -22,7 +22,10 @@ from psycopg.types.json import Jsonb
 from tests.support.dbt import Connection, dbt, insert, marts, rows
 from tests.support.mart_oracle import Outcome, Streak, SuiteRun, days, outages, streaks, worst
 
-MARTS = ("+dim_tests", "+fct_failure_streaks", "+fct_failure_clusters", "+fct_outages")
+MARTS = (
+    *("+dim_tests", "+fct_failure_streaks", "+fct_failure_clusters", "+fct_outages"),
+    "+fct_same_code_flakiness",
+)
 FIRST_NIGHT = datetime(2026, 3, 1, 2, tzinfo=UTC)
 FIGURES = [
     f"facts.{window}_{figure}"
