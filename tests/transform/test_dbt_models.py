@@ -131,7 +131,24 @@ def test_the_marts_say_what_was_computed_by_hand(
         ("cut", "failed", False, day("2026-10-25"), None, 0, 0, 0, 0, 0, None),
         ("killed", "running", True, day("2026-10-25"), None, 0, 0, 0, 0, 0, None),
         ("waiting", "queued", True, None, None, 0, 0, 0, 0, 0, None),
+        ("k", "failed", False, None, None, None, None, 1, 1, 0, 0.5),
         ("1", "failed", False, day("2026-10-25"), 291_600_011.423, None, None, 6, 2, 2, 0.75),
+    ]
+    assert rows(
+        warehouse,
+        "select run_id, commit_sha, branch, code_digest from marts.fct_test_runs"
+        " where num_nonnulls(commit_sha, code_digest) > 0 order by 1",
+    ) == [("a", None, None, "d"), ("k", "c0ffee", "main", None)]
+    assert rows(
+        warehouse,
+        """
+        select system, test_folder, test_name, outcome, is_flaky_in_run, error_message
+        from marts.fct_test_results where test_run_key in ('postman:c', 'reports:k') order by 1, 4
+        """,
+    ) == [
+        ("postman", None, "p", "passed", False, None),
+        ("reports", "shop", "t", "failed", False, None),
+        ("reports", "shop", "t", "passed", True, None),
     ]
     assert rows(
         warehouse,
