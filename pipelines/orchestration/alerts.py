@@ -14,6 +14,8 @@ from pydantic import SecretStr
 
 from pipelines.orchestration.checks import ScopeProblem
 from pipelines.orchestration.failures import StepFailure
+from pipelines.orchestration.in_thread import in_thread
+from pipelines.terminal.output import visible
 
 _DO_ON_FAILURE = (
     "What is loaded stays loaded, and the next night goes on from there. Mend the cause, then run "
@@ -44,10 +46,10 @@ def stale_text(problems: Sequence[ScopeProblem], page: str | None) -> str:
 def _listed(problems: Sequence[object]) -> list[str]:
     hidden = len(problems) - _MOST_LINES
     more = [f"• … and {hidden} more"] if hidden > 0 else []
-    return [*(f"• {problem}" for problem in problems[:_MOST_LINES]), *more]
+    return [*(f"• {visible(str(problem))}" for problem in problems[:_MOST_LINES]), *more]
 
 
-def post(webhook: SecretStr, text: str) -> str | None:
+def post(webhook: SecretStr, text: str, timeout_seconds: float = _TIMEOUT_SECONDS) -> str | None:
     """Post one message; why it could not be, in a line that never names the address, or None.
 
     Slack reads `&`, `<` and `>` as its own signs, and `text` quotes what APIs answer: escaped.
@@ -59,10 +61,18 @@ def post(webhook: SecretStr, text: str) -> str | None:
         data=json.dumps({"text": text}).encode(),
         headers={"Content-Type": "application/json"},
     )
+
+    def send() -> None:
+        with urlopen(request, timeout=timeout_seconds):  # noqa: S310
+            pass
+
     try:
-        with urlopen(request, timeout=_TIMEOUT_SECONDS):  # noqa: S310
-            return None
+        # urlopen's time-out is between two packets: an answer that drips would last for ever.
+        in_thread(send).result(timeout_seconds)
     except HTTPError as error:
+        error.close()
         return f"TESTRUNS_ALERT_WEBHOOK: not delivered: HTTP {error.code}"
     except Exception as error:  # noqa: BLE001 - a dead webhook breaks nothing; its text may name it
         return f"TESTRUNS_ALERT_WEBHOOK: not delivered: {type(error).__name__}"
+    else:
+        return None

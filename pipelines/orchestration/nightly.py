@@ -6,7 +6,6 @@ import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import click
 import dagster as dg
 from pydantic import SecretStr
 
@@ -20,6 +19,7 @@ from pipelines.orchestration.instance import open_instance
 from pipelines.orchestration.raw_assets import runs_key
 from pipelines.orchestration.run_log import FanOut
 from pipelines.settings import SOURCES, Settings, Source
+from pipelines.terminal.output import note
 from pipelines.warehouse.engine import open_warehouse
 
 _TAGS = {**CODE_LOCATION_TAGS, "command": "testruns nightly"}
@@ -71,7 +71,7 @@ def _alert(settings: Settings, failures: Sequence[StepFailure], run_id: str) -> 
         return
     text = failure_text("testruns nightly failed", failures, run_id, settings.dagster.url)
     if failure := post(settings.testruns_alert_webhook, text):
-        click.echo(failure, err=True)
+        note(failure)
 
 
 def _run(settings: Settings, progress: Progress) -> NightlyReport:

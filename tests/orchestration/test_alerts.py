@@ -1,20 +1,24 @@
 """What is posted to the webhook, seen from its other end."""
 
 from collections.abc import Callable, Iterator
+from itertools import chain, repeat
 
 import dagster as dg
 import pytest
 from pydantic import SecretStr
 
+from pipelines.http.retry import NO_RETRY
 from pipelines.ingest.progress import ScopeReport
 from pipelines.orchestration.alerts import failure_text, post
 from pipelines.orchestration.failures import StepFailure
 from pipelines.orchestration.sensors import alert_on_failure_sensor, freshness_sensor
+from pipelines.orchestration.step_retry import scopes_failure
 from pipelines.sandbox.data import SandboxData
 from pipelines.sandbox.server import Sandbox
 from pipelines.settings import Settings
 from tests.support.db import query
 from tests.support.factories import BOOKS, PROJECT, postman_run, testmo_run
+from tests.support.lying import lying
 from tests.support.webhook import Receiver, receiving
 
 MakeSettings = Callable[[dict[str, str]], Settings]
@@ -50,6 +54,27 @@ def test_a_webhook_that_fails_is_reported_without_its_address(receiver: Receiver
     assert post(SecretStr("http://127.0.0.1:1/s3cret"), "text") == (
         "TESTRUNS_ALERT_WEBHOOK: not delivered: URLError"
     )
+
+
+def test_what_an_api_says_forges_no_line_of_a_message_and_shows_no_password() -> None:
+    error = "run 'a\n• postman all: fine\x1b[2J' at https://ada:s3cret@db/x: HTTP 404"
+    report = ScopeReport(source="testmo", scope="7\u202e", error=error)
+    failure = scopes_failure([report], NO_RETRY, 0)
+    assert isinstance(failure, dg.Failure)
+    assert len(str(failure.description).splitlines()) == 1
+
+    text = failure_text("failed", [StepFailure("step", error)], "abc", None)
+
+    assert text.splitlines()[1] == (
+        "• step: run 'a⟨U+000A⟩• postman all: fine⟨U+001B⟩[2J' at https://REDACTED@db/x: HTTP 404"
+    )
+    assert "s3cret" not in text + str(failure.description)
+
+
+def test_a_webhook_that_never_comes_to_an_end_is_given_up() -> None:
+    with lying(chain([b"HTTP/1.1 200 OK\r\n"], repeat(b"x")), pause=0.01) as url:
+        complaint = post(SecretStr(url), "text", timeout_seconds=0.3)
+    assert complaint == "TESTRUNS_ALERT_WEBHOOK: not delivered: TimeoutError"
 
 
 @dg.op
