@@ -2,11 +2,16 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
-from tests.support.dbt import Connection, at, dbt, load_postman, rows
+from pipelines.report.write import write_report
+from pipelines.settings import load_settings
+from pipelines.terminal.status import read_queries
+from pipelines.transform.build import transform
+from tests.support.dbt import Connection, at, dbt, insert, load_postman, rows
 
 VIEWS = "select viewname, definition from pg_views where schemaname = 'bi' order by 1"
 RIGHTS = """
@@ -27,11 +32,47 @@ def warehouse(dbt_warehouse_url: str) -> Iterator[Connection]:
         connection.execute("drop role bi_tool")
 
 
+def absurd(warehouse: Connection) -> None:
+    """Runs as an older version loaded them: counts at the limit of bigint, names of 10 kB."""
+    most, long = 2**63 - 1, "".join(map(str, range(3000)))
+    night: dict[str, Any] = {"started_at": at("2026-07-01T23:30Z"), "duration_ms": most}
+    totals = ("requests_total", "requests_failed", "assertions_total", "assertions_failed")
+    announced: dict[str, Any] = dict.fromkeys(totals, most)
+    counts = ("success_count", "failure_count", "completed_count", "total_count", "status3_count")
+    for number in (1, 2):
+        ids: dict[str, Any] = {"collection_id": long[:1000], "environment_id": long[:1000]}
+        load_postman(warehouse, f"big {number}", ["pf"], **night, **ids, **announced)
+        run = {"run_id": number, "project_id": most, "milestone_id": most, "elapsed": most}
+        stamps = {"name": long, "status": 3, "created_at": night["started_at"], "load_id": 1}
+        insert(warehouse, "raw_testmo.automation_runs", run | stamps | dict.fromkeys(counts, most))
+        difference = {
+            "source": "postman",
+            "scope": long[:1000],
+            "total": "requests_total",
+            "load_id": 1,
+        }
+        figures = {"announced": most, "loaded": 0, "repeated": 0, "reason": "missing"}
+        insert(
+            warehouse,
+            "ingest.reconciliations",
+            difference | figures | {"run_id": f"big {number}"},
+        )
+    warehouse.execute("update raw_postman.executions set item_name = %s, extra = null", [long])
+    warehouse.execute("update raw_postman.assertions set name = %s, error = %s", [long, long])
+
+
 def test_views_and_grants_of_people_survive_every_build(
-    dbt_warehouse_url: str, warehouse: Connection, dbt_target: Path
+    dbt_warehouse_url: str, warehouse: Connection, dbt_target: Path, tmp_path: Path
 ) -> None:
     load_postman(warehouse, "a", ["pf"], started_at=at("2026-07-01T23:30Z"))
-    dbt(dbt_warehouse_url, dbt_target, "run")
+    absurd(warehouse)
+    report = transform(dbt_warehouse_url, timezone="UTC", target_path=dbt_target)
+    assert report.succeeded, report
+    settings = load_settings(
+        {"TESTRUNS_WAREHOUSE_URL": dbt_warehouse_url, "TESTRUNS_HOME": str(tmp_path)}, tmp_path
+    )
+    assert write_report(settings).path.exists()
+    assert read_queries(dbt_warehouse_url, "summary")
     models = [
         model
         for (model,) in rows(
