@@ -128,8 +128,10 @@ class Settings(Section):
     testruns_timezone: str = "UTC"
     testruns_nightly_cron: str = "0 3 * * *"
     testruns_alert_webhook: SecretStr | None = None
+    # CSV: which team owns which scopes and tests (warehouse/ownership.py).
+    testruns_ownership_file: Path | None = None
 
-    @field_validator("testruns_home", "testruns_reports_dir")
+    @field_validator("testruns_home", "testruns_reports_dir", "testruns_ownership_file")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         try:

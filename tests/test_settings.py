@@ -43,6 +43,7 @@ refresh_token,secret,sig,signature,token
 TESTRUNS_TIMEZONE             UTC
 TESTRUNS_NIGHTLY_CRON         0 3 * * *
 TESTRUNS_ALERT_WEBHOOK
+TESTRUNS_OWNERSHIP_FILE
 TESTRUNS_DAGSTER_EXECUTOR     in_process
 TESTRUNS_DAGSTER_LAUNCHER     local
 TESTRUNS_DAGSTER_STORAGE_URL
@@ -142,6 +143,7 @@ def test_settings_cannot_be_changed(nowhere: Path) -> None:
 TAKEN: list[tuple[str, str, Any]] = [
     ("TESTRUNS_HOME", "/var/lib/testruns", Path("/var/lib/testruns")),
     ("TESTRUNS_HOME", "~/runs", Path.home() / "runs"),
+    ("TESTRUNS_OWNERSHIP_FILE", "~/owners.csv", Path.home() / "owners.csv"),
     ("POSTMAN_API_URL", "https://api.eu.postman.com/", "https://api.eu.postman.com"),
     ("POSTMAN_API_URL", " HTTPS://API.postman.com ", "https://API.postman.com"),
     ("POSTMAN_API_URL", "http://127.0.0.1:8080/postman", "http://127.0.0.1:8080/postman"),

@@ -72,13 +72,18 @@ from ingest.loads
 where kind <> 'incremental';
 
 -- name: build_inputs
--- What the models are built of, beside the raw tables: the project, the day and the reconciliations.
+-- What the models are built of, beside the raw tables: the project, the day, the
+-- reconciliations and the owners.
 select
     concat_ws(
         ' ',
         %(project)s::text,
         (now() at time zone %(timezone)s)::date,
-        (select concat(count(*), ' ', max(checked_at)) from ingest.reconciliations)
+        (select concat(count(*), ' ', max(checked_at)) from ingest.reconciliations),
+        (
+            select md5(string_agg(rules::text, ' ' order by rules.line))
+            from ingest.ownership as rules
+        )
     ) as inputs;
 
 -- name: changing_tables
