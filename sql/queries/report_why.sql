@@ -161,6 +161,7 @@ ranked as (
             partition by is_broken
             order by failures_in_a_row desc, test_environment_key asc
         ) as broken_rank,
+        count(*) over (partition by has_episodes) as unsteady,
         count(*) over (partition by is_broken) as broken
     from judged
 )
@@ -190,6 +191,7 @@ select
         as flaky_rank,
     case when ranked.is_broken and ranked.broken_rank <= 15 then ranked.broken_rank end
         as broken_rank,
+    ranked.unsteady,
     ranked.broken
 from ranked
 left join
