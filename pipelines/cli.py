@@ -19,7 +19,7 @@ from pipelines.terminal import output
 if TYPE_CHECKING:
     from pipelines.settings import Settings, Source
 
-_EPILOG = """Settings come from the environment or from .env here; see README.md.
+_EPILOG = """Settings come from the environment or from .env here; see docs/settings.md.
 
 Shell completion: eval "$(_TESTRUNS_COMPLETE=bash_source testruns)", or zsh_source, fish_source.
 """
