@@ -16,6 +16,7 @@ from pipelines.orchestration.instance import executor
 from pipelines.orchestration.jobs import job_definitions
 from pipelines.orchestration.raw_assets import loaded_sources, raw_assets, runs_key
 from pipelines.orchestration.report_asset import report_asset
+from pipelines.orchestration.report_files import report_files
 from pipelines.orchestration.resources import resources
 from pipelines.orchestration.sensors import (
     backfill_sync_sensor,
@@ -48,6 +49,7 @@ def build_definitions(
     report = report_asset([key for key in models.keys if key.path[0] == "marts"])
     return dg.Definitions.merge(
         job_definitions(settings, retry, progress, is_quiet=is_quiet),
+        report_files(settings, manifest, retry),
         dg.Definitions(
             assets=[*raw_assets(settings, manifest, retry, progress), *days, models, report],
             asset_checks=[raw_checks(source, runs_key(source)) for source in sources],

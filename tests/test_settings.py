@@ -19,6 +19,7 @@ from pipelines.sources.testmo.settings import TestmoSettings
 CONTRACT = """
 TESTRUNS_WAREHOUSE_URL
 TESTRUNS_HOME                 .testruns
+TESTRUNS_REPORTS_DIR
 POSTMAN_API_URL               https://api.getpostman.com
 POSTMAN_API_KEY
 POSTMAN_COLLECTION_IDS
@@ -42,6 +43,7 @@ refresh_token,secret,sig,signature,token
 TESTRUNS_TIMEZONE             UTC
 TESTRUNS_NIGHTLY_CRON         0 3 * * *
 TESTRUNS_ALERT_WEBHOOK
+TESTRUNS_OWNERSHIP_FILE
 TESTRUNS_DAGSTER_EXECUTOR     in_process
 TESTRUNS_DAGSTER_LAUNCHER     local
 TESTRUNS_DAGSTER_STORAGE_URL
@@ -141,6 +143,7 @@ def test_settings_cannot_be_changed(nowhere: Path) -> None:
 TAKEN: list[tuple[str, str, Any]] = [
     ("TESTRUNS_HOME", "/var/lib/testruns", Path("/var/lib/testruns")),
     ("TESTRUNS_HOME", "~/runs", Path.home() / "runs"),
+    ("TESTRUNS_OWNERSHIP_FILE", "~/owners.csv", Path.home() / "owners.csv"),
     ("POSTMAN_API_URL", "https://api.eu.postman.com/", "https://api.eu.postman.com"),
     ("POSTMAN_API_URL", " HTTPS://API.postman.com ", "https://API.postman.com"),
     ("POSTMAN_API_URL", "http://127.0.0.1:8080/postman", "http://127.0.0.1:8080/postman"),
@@ -246,6 +249,7 @@ REFUSED: list[tuple[str, str]] = [
             "0 3 L * *", "0 3 LW * *", "0 3 * * 5L", "0 3 15 * 1#3",
         )
     ),
+    ("TESTRUNS_REPORTS_DIR", "~nobody-of-this-name/reports"),
     ("TESTRUNS_ALERT_WEBHOOK", "hooks.test"),
     ("TESTRUNS_ALERT_WEBHOOK", "https://[hush]/"),
     ("TESTRUNS_ALERT_WEBHOOK", "https://a\u2100b/"),

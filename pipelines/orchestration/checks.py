@@ -258,7 +258,7 @@ def raw_checks(source: Source, runs: dg.AssetKey) -> dg.AssetChecksDefinition:
                 evidence = Evidence(connection, source, warehouse.settings)
                 for key in sorted(context.selected_asset_check_keys, key=_place):
                     verdict = CHECKS[key.name][0](evidence)
-                    yield _result(key, verdict)
+                    yield check_result(key, verdict)
                     if verdict.problem is None or verdict.severity is not _ERROR:
                         continue
                     # A scope that is late stands among the failed ones, where there are any.
@@ -277,7 +277,8 @@ def _place(key: dg.AssetCheckKey) -> int:
     return list(CHECKS).index(key.name)
 
 
-def _result(key: dg.AssetCheckKey, verdict: Verdict) -> dg.AssetCheckResult:
+def check_result(key: dg.AssetCheckKey, verdict: Verdict) -> dg.AssetCheckResult:
+    """A verdict as the result of a check."""
     return dg.AssetCheckResult(
         asset_key=key.asset_key,
         check_name=key.name,

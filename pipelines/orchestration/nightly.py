@@ -16,9 +16,8 @@ from pipelines.orchestration.alerts import Alerts
 from pipelines.orchestration.dagster_internals import CODE_LOCATION_TAGS, was_interrupted
 from pipelines.orchestration.failures import StepFailure, run_failures
 from pipelines.orchestration.instance import open_instance
-from pipelines.orchestration.raw_assets import runs_key
 from pipelines.orchestration.run_log import FanOut
-from pipelines.settings import SOURCES, Settings, Source
+from pipelines.settings import Settings, Source
 from pipelines.terminal.output import note
 from pipelines.warehouse.engine import open_warehouse
 
@@ -48,7 +47,7 @@ class NightlyReport:
 def run_nightly(settings: Settings, progress: Progress | None = None) -> NightlyReport:
     """Load what is new, then build and test the models, as the schedule does it.
 
-    What fails in it is in the report. Raises SettingsError when no source is configured,
+    What fails in it is in the report. Raises SettingsError when there is nothing to load,
     WarehouseError when there is no warehouse, TransformError for a dbt project that dbt cannot
     parse, KeyboardInterrupt when it is stopped by SIGINT or SIGTERM; Dagster has the run as failed
     then, and what is loaded stays. A failure is posted to TESTRUNS_ALERT_WEBHOOK unless stderr is
@@ -70,7 +69,7 @@ def _complain(complaint: str | None) -> None:
 
 
 def _run(settings: Settings, progress: Progress, alerts: Alerts | None) -> NightlyReport:
-    settings.require_source()
+    settings.require_input()
     started = time.monotonic()
     url = open_warehouse(settings)
     settings = settings.model_copy(update={"testruns_warehouse_url": SecretStr(url)})
@@ -93,8 +92,7 @@ def _run(settings: Settings, progress: Progress, alerts: Alerts | None) -> Night
     if not result.success and was_interrupted(result):
         raise KeyboardInterrupt
     checks = result.get_asset_check_evaluations()
-    raw = {runs_key(source) for source in SOURCES}
-    tests = [check for check in checks if check.asset_key not in raw]
+    tests = [check for check in checks if not check.asset_key.path[0].startswith("raw_")]
     return NightlyReport(
         run_id=result.run_id,
         succeeded=result.success,

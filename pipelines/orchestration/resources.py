@@ -17,6 +17,7 @@ from pipelines.ingest.progress import Progress, ScopeReport
 from pipelines.settings import SOURCES, Settings, Source
 from pipelines.transform.manifest import dbt_folder
 from pipelines.warehouse.engine import open_warehouse
+from pipelines.warehouse.ownership import Rule, read_ownership
 from pipelines.warehouse.url import WarehouseUrl
 
 
@@ -35,6 +36,10 @@ class Warehouse(dg.ConfigurableResource[object]):
     def open(self) -> str:
         """Its URL, secrets included; the schema is in place. Raises WarehouseError."""
         return open_warehouse(self.settings)
+
+    def ownership(self) -> list[Rule]:
+        """Who owns what. Raises SettingsError."""
+        return read_ownership(self.settings.testruns_ownership_file)
 
 
 class Api(dg.ConfigurableResource[object]):

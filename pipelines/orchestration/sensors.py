@@ -36,7 +36,8 @@ def models_after_backfill_sensor(settings: Settings) -> dg.SensorDefinition:
         minimum_interval_seconds=30,
         default_status=_RUNNING,
         description="Starts the job transform when a backfill, of the UI or of the command line, "
-        "or testruns retry-rejected has ended; it builds nothing where nothing has changed.",
+        "an import or testruns retry-rejected has ended; it builds nothing where nothing has "
+        "changed.",
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         try:

@@ -17,6 +17,7 @@ from pipelines.warehouse.embedded.server import EmbeddedPostgres
 
 # The sandbox counts requests as Postman does; the demo is not there to wait for a minute's end.
 _REQUESTS_PER_MINUTE = 60_000
+_OWNERSHIP = Path(__file__).parents[1] / "sandbox" / "ownership.csv"
 
 
 def demo_home(settings: Settings) -> Path:
@@ -49,6 +50,7 @@ def _own_variables(settings: Settings) -> dict[str, str]:
         "TESTRUNS_HOME": str(demo_home(settings)),
         "TESTRUNS_TIMEZONE": settings.testruns_timezone,
         "TESTRUNS_NIGHTLY_CRON": settings.testruns_nightly_cron,
+        "TESTRUNS_OWNERSHIP_FILE": str(_OWNERSHIP),
     }
 
 
@@ -56,6 +58,7 @@ def is_unconfigured(settings: Settings) -> bool:
     """Whether nothing is set up: no key, no warehouse of the user's, none of our own."""
     return (
         not settings.configured_sources
+        and settings.testruns_reports_dir is None
         and settings.testruns_warehouse_url is None
         and not EmbeddedPostgres(settings.testruns_home).exists()
     )

@@ -12,6 +12,7 @@ from pipelines.transform.build_record import build_inputs, save_build
 from pipelines.transform.environment import database_name, dbt_environment
 from pipelines.transform.manifest import load_manifest
 from pipelines.transform.runner import first_line, invoke
+from pipelines.warehouse.ownership import Rule, save_ownership
 
 
 @dataclass(frozen=True)
@@ -144,13 +145,15 @@ def transform(
     *,
     timezone: str,
     target_path: Path,
+    ownership: Sequence[Rule] = (),
     full_refresh: bool = False,
     on_wait: Callable[[str], None] = lambda _: None,
 ) -> TransformReport:
     """Builds and tests every model in the warehouse at `url`.
 
-    `timezone` is the IANA zone of the business day; dbt writes under `target_path`. `full_refresh`
-    builds incremental models anew. `on_wait` gets a line that names another build, after 5 s.
+    `timezone` is the IANA zone of the business day; dbt writes under `target_path`. `ownership` is
+    who owns what; `full_refresh` builds incremental models anew. `on_wait` gets a line that names
+    another build, after 5 s.
 
     A model or test that fails is in the report; TransformError says that dbt could not start.
     """
@@ -158,6 +161,7 @@ def transform(
     results: list[NodeResult] = []
     arguments = ["--full-refresh"] if full_refresh else []
     with build_lock(url, on_wait) as session:
+        save_ownership(session, ownership)
         inputs = build_inputs(session, timezone)
         build_models(url, timezone, target_path, results.append, arguments=arguments)
         report = TransformReport(seconds=time.monotonic() - started, results=results)

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from psycopg import Connection
 from psycopg.rows import scalar_row
+from psycopg.sql import SQL, Identifier
 
 from pipelines.transform.manifest import project_digest
 from pipelines.warehouse.queries import queries
@@ -16,7 +17,14 @@ from pipelines.warehouse.queries import queries
 def build_inputs(session: Connection, timezone: str) -> str:
     """What a build that begins now is built of; `timezone` is that of the business day."""
     params = {"project": f"{project_digest()} {timezone}", "timezone": timezone}
-    return _scalar(session, "build_inputs", params)
+    tables = session.execute(queries("assets")["changing_tables"]).fetchall()
+    newest = SQL("select concat_ws(' ', {})").format(
+        SQL(", ").join(
+            SQL("(select max(loaded_at) from {})").format(Identifier(*table)) for table in tables
+        )
+    )
+    changed_at = session.cursor(row_factory=scalar_row).execute(newest).fetchone()
+    return f"{_scalar(session, 'build_inputs', params)} {changed_at}"
 
 
 def built_at(session: Connection, inputs: str) -> datetime | None:

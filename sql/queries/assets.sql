@@ -72,21 +72,29 @@ from ingest.loads
 where kind <> 'incremental';
 
 -- name: build_inputs
--- What the models are built of. `loaded_at` of a run changes with anything that belongs to it.
+-- What the models are built of, beside the raw tables: the project, the day, the
+-- reconciliations and the owners.
 select
     concat_ws(
         ' ',
         %(project)s::text,
         (now() at time zone %(timezone)s)::date,
-        (select max(loaded_at) from raw_postman.collection_runs),
-        (select max(loaded_at) from raw_testmo.automation_runs),
-        (select max(loaded_at) from raw_testmo.automation_sources),
-        (select max(loaded_at) from raw_testmo.configs),
-        (select max(loaded_at) from raw_testmo.milestones),
-        (select max(loaded_at) from raw_testmo.statuses),
-        (select max(loaded_at) from raw_testmo.users),
-        (select concat(count(*), ' ', max(checked_at)) from ingest.reconciliations)
+        (select concat(count(*), ' ', max(checked_at)) from ingest.reconciliations),
+        (
+            select md5(string_agg(rules::text, ' ' order by rules.line))
+            from ingest.ownership as rules
+        )
     ) as inputs;
+
+-- name: changing_tables
+-- Raw tables that say when a row last changed. `loaded_at` of a run changes with anything that
+-- belongs to it.
+select
+    table_schema,
+    table_name
+from information_schema.columns
+where column_name = 'loaded_at' and starts_with(table_schema, 'raw_')
+order by table_schema, table_name;
 
 -- name: built_tables
 -- The tables that stand. A view holds nothing, so that it may have been made anew, as by a build of

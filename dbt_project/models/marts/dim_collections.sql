@@ -29,6 +29,8 @@ red_now as (
 select
     health.health_key as collection_id,
     names.collection_name,
+    owners.owner,
+    owners.channel,
     health.first_seen_at,
     health.last_seen_at,
     health.current_health,
@@ -45,3 +47,4 @@ left join red_now
     on health.health_key = red_now.collection_or_project_id
 left join names
     on health.health_key = names.collection_or_project_id
+{{ join_owners("'postman'", 'health.health_key', 'names.collection_name') }}

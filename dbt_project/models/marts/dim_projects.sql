@@ -16,6 +16,8 @@ red_now as (
 
 select
     health.health_key as project_id,
+    owners.owner,
+    owners.channel,
     health.first_seen_at,
     health.last_seen_at,
     health.current_health,
@@ -30,3 +32,4 @@ select
 from health
 left join red_now
     on health.health_key = red_now.collection_or_project_id
+{{ join_owners("'testmo'", 'health.health_key', 'null') }}

@@ -60,6 +60,8 @@ select
     tests.automation_source_id,
     tests.test_folder,
     tests.test_name,
+    owners.owner,
+    owners.channel,
     tests.first_seen_at,
     tests.last_seen_at,
     tests.first_seen_date,
@@ -78,3 +80,11 @@ left join health
     on tests.test_key = health.test_key
 left join {{ ref('dim_requests') }} as requests
     on tests.request_key = requests.request_key
+left join {{ ref('dim_collections') }} as collections
+    on tests.system = 'postman' and tests.collection_or_project_id = collections.collection_id
+{{ join_owners(
+    'tests.system',
+    'tests.collection_or_project_id',
+    'collections.collection_name',
+    full_test_name(),
+) }}

@@ -1,0 +1,13 @@
+{#- What a person calls a test of either system: "request: assertion", "request #2: assertion" for the
+    second request of its name, "folder: test". The parts are columns of `tests` and `requests`. -#}
+{% macro full_test_name() -%}
+    concat_ws(
+        ': ',
+        nullif(
+            coalesce(requests.item_name, tests.test_folder)
+            || case when requests.item_occurrence > 1 then ' #' || requests.item_occurrence else '' end,
+            ''
+        ),
+        nullif(coalesce(tests.assertion_name, tests.test_name), '')
+    )
+{%- endmacro %}

@@ -1,0 +1,39 @@
+-- The map of owners. One block a query, found by its name.
+
+-- name: delete_rules
+delete from ingest.ownership;
+
+-- name: insert_rule
+insert into ingest.ownership (line, system, scope_pattern, test_pattern, owner, channel)
+values (
+    %(line)s, %(system)s, %(scope_pattern)s, %(test_pattern)s, %(owner)s, %(channel)s
+);
+
+-- name: owners_of_scopes
+-- Of these scopes of a source those that have an owner, and where the owner wants to be told. It
+-- needs no mart: an alert may name a scope of which nothing was ever loaded.
+with names as (
+    select distinct on (collection_id)
+        collection_id,
+        extra ->> 'collectionName' as collection_name
+    from raw_postman.collection_runs
+    where
+        %(source)s = 'postman'
+        and collection_id = any(%(scopes)s::text[])
+        and extra ->> 'collectionName' <> ''
+    order by collection_id asc, started_at desc nulls last
+)
+
+select
+    scopes.scope,
+    owners.owner,
+    owners.channel
+from unnest(%(scopes)s::text[]) as scopes (scope)
+left join names on scopes.scope = names.collection_id
+cross join
+    lateral ingest.owner_of(
+        %(source)s::text, -- noqa: RF02
+        scopes.scope,
+        names.collection_name,
+        null
+    ) as owners;
