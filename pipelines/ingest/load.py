@@ -120,8 +120,8 @@ async def _pages(
         listed = [session.fetcher.listed(sent) for sent in page.runs]
         run_ids = [run.run_id for run in listed if run.run_id is not None]
         stored = await session.in_thread(session.ledger.stored_runs, run_ids, session.started_at)
-        # A first load, or one that goes on with it: nothing of this page is here yet.
-        if not is_sized and listed and not stored:
+        # A first load, or one that goes on with it: most of this page is not here yet.
+        if not is_sized and len(stored) < len(listed) / 2:
             is_sized = _report_size(session, watermark, page, listed)
         yield page, listed, stored
 

@@ -84,8 +84,8 @@ def test_a_first_load_says_what_is_before_it_and_a_second_does_not(
         query(
             warehouse_url,
             "with gone as (delete from ingest.run_states where source = 'testmo'"
-            " and run_id::int > 100 returning 1) update ingest.watermarks set high_water ="
-            " (select created_at from raw_testmo.automation_runs where run_id = 100)"
+            " and run_id::int < 131 returning 1) update ingest.watermarks set high_water ="
+            " (select created_at from raw_testmo.automation_runs where run_id = 131)"
             " where source = 'testmo' returning 1",
         )
         load({**sandbox.settings, "TESTRUNS_LOOKBACK_HOURS": "0"}, progress)
@@ -95,7 +95,7 @@ def test_a_first_load_says_what_is_before_it_and_a_second_does_not(
     assert postman[3] == pytest.approx((230 + 2.3) / 100_000)
     # Testmo announces no limit: the setting's ceiling holds.
     assert testmo[3] == pytest.approx(2.3 / 100_000)
-    assert [(source, runs) for source, _, runs, _ in progress.sizes[2:]] == [("testmo", 130)]
+    assert [(source, runs) for source, _, runs, _ in progress.sizes[2:]] == [("testmo", 131)]
 
 
 def test_hours_of_loading_are_announced_before_they_begin(
