@@ -137,6 +137,15 @@ def _metadata(report: ImportReport) -> Metadata:
     })  # fmt: skip
 
 
+def files_by_outcome(result: dg.ExecuteInProcessResult) -> dict[str, int]:
+    """What became of the files that a run of Dagster's has imported."""
+    for materialized in result.asset_materializations_for_node(JOB):
+        files = materialized.metadata.get("files_by_outcome")
+        if isinstance(files, dg.TableMetadataValue):
+            return {str(one.data["outcome"]): int(str(one.data["files"])) for one in files.records}
+    return {}
+
+
 def _checks(folder: Path) -> dg.AssetChecksDefinition:
     specs = [dg.AssetCheckSpec(name, asset=RUNS, description=text) for name, text in CHECKS.items()]
 
