@@ -117,7 +117,7 @@ def test_a_folder_that_is_gone_fails_the_check_and_not_the_step(
     folder.rmdir()
     done, checks = run(definitions)
     assert not done.success
-    assert len(done.asset_materializations_for_node("import_reports")) == 3
+    assert len(done.asset_materializations_for_node("load_reports")) == 3
     problem = f"TESTRUNS_REPORTS_DIR: cannot be read: No such file or directory ({folder})"
     assert checks[IMPORTED].description == problem
     assert checks[IMPORTED].severity is dg.AssetCheckSeverity.ERROR
@@ -152,8 +152,9 @@ def test_the_sensor_asks_for_an_import_when_a_file_has_come_to_rest(
 
 
 def test_a_night_needs_no_api_where_there_is_a_folder(definitions: dg.Definitions) -> None:
-    nodes = {node.name for node in definitions.resolve_job_def("nightly").graph.nodes}
-    assert nodes == {"import_reports", "check_reports", "dbt_build"}
+    jobs = {job.name: job for job in definitions.get_repository_def().get_all_jobs()}
+    nodes = {node.name for node in jobs["nightly"].graph.nodes}
+    assert nodes == {"load_reports", "check_reports", "dbt_build"}
     graph = definitions.resolve_asset_graph()
     for table in ("runs", "tests", "attempts"):
         node = graph.get(dg.AssetKey(["raw_reports", table]))
