@@ -368,9 +368,12 @@ def test_a_changed_var_or_definition_builds_anew_what_is_kept(
         started = at("2026-07-01T02:00Z") + dt.timedelta(days=night)
         load_postman(warehouse, f"{night}", ["f" if night % 2 else "p"], started_at=started)
     warehouse.execute("update raw_postman.assertions set name = 'ok'")
+    # an item keeps its history when it is renamed: six nights would be too few for a verdict
+    warehouse.execute("update raw_postman.executions set item_name = 'b' where run_id::int > 5")
 
-    def flaky_days(*options: str) -> int:
-        dbt(dbt_warehouse_url, dbt_target, "run", "--select", "+fct_test_flakiness", *options)
+    def flaky_days(*options: str, timezone: str = "UTC") -> int:
+        select = ("--select", "+fct_test_flakiness", *options)
+        dbt(dbt_warehouse_url, dbt_target, "run", *select, timezone=timezone)
         ((days,),) = rows(warehouse, "select count(*) from marts.fct_test_flakiness where is_flaky")
         return int(days)
 
@@ -390,6 +393,11 @@ def test_a_changed_var_or_definition_builds_anew_what_is_kept(
     warehouse.execute("update ingest.model_definitions set definition = 'other'")
     assert flaky_days() == 3
     assert written() != before
+    # another business day moves every night to the day before
+    days = "select min(business_date), max(business_date) from marts.fct_test_flakiness"
+    assert rows(warehouse, days) == [(day("2026-07-01"), day("2026-07-12"))]
+    assert flaky_days(timezone="America/New_York") == 3
+    assert rows(warehouse, days) == [(day("2026-06-30"), day("2026-07-11"))]
 
 
 def test_every_var_defines_what_is_kept_but_those_that_only_tests_read() -> None:

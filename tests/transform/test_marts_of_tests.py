@@ -110,6 +110,9 @@ def test_planted_tests_are_found_and_steady_ones_are_not_accused(
         "worse": "P" * 22 + "FF" + "P" * 6,
         "young": "-" * 25 + "PFPFP",
         "skipped": "S" * 30,
+        "removed": "P" * 18 + "-" * 12,
+        "returned": "P" * 10 + "-" * 12 + "P" * 8,
+        "now and then": "P-" * 15,
     }
     names = list(planted)
     insert(warehouse, "raw_testmo.automation_sources", {"id": 5, "name": "web", "load_id": 1})
@@ -117,7 +120,9 @@ def test_planted_tests_are_found_and_steady_ones_are_not_accused(
         started_at = FIRST_NIGHT + timedelta(days=night)
         letters = [(name, planted[name][night]) for name in names]
         items = [(name, letter, f"{name}: {night}") for name, letter in letters if letter != "-"]
-        load(warehouse, f"{night}", [items], started_at=started_at)
+        # newman makes up an ID for an environment without one: it names nothing
+        made_up = {"environment_id": f"made up {night}"}
+        load(warehouse, f"{night}", [items], started_at=started_at, **made_up)
         run = {"run_id": night, "project_id": 7, "source_id": 5, "load_id": 1}
         insert(warehouse, "raw_testmo.automation_runs", run | {"created_at": started_at})
         for number, (name, letter) in enumerate(letters):
@@ -142,6 +147,9 @@ def test_planted_tests_are_found_and_steady_ones_are_not_accused(
         "worse": "regressing",
         "young": "new",
         "skipped": "new",
+        "removed": "gone",
+        "returned": "healthy",
+        "now and then": "healthy",
     }
     for system, name in (("postman", "assertion_name"), ("testmo", "test_name")):
         told = dict(
