@@ -19,9 +19,9 @@ from pipelines.terminal import output
 if TYPE_CHECKING:
     from pipelines.settings import Settings, Source
 
-_EPILOG = """Settings come from the environment or from .env here; see README.md.
+_EPILOG = """Settings come from the environment or from .env here; see docs/settings.md.
 
-Shell completion: eval "$(_TESTRUNS_COMPLETE=bash_source testruns)", or zsh_source, fish_source.
+Shell completion: eval "$(testruns completion bash)" in the shell's start-up file.
 """
 
 _one_source = click.option("--source", type=click.Choice(SOURCES), help="Only this one.")
@@ -371,6 +371,22 @@ def import_files(
     )
     output.line(summary_line(report.files, report.rows, is_dry_run=dry_run))
     return 1 if report.failures else 0
+
+
+@cli.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> int:
+    """Print what makes a shell complete commands and options.
+
+    In ~/.bashrc or ~/.zshrc: eval "$(testruns completion bash)"; in fish: testruns completion fish
+    | source.
+    """
+    from click.shell_completion import get_completion_class
+
+    completes = get_completion_class(shell)
+    if completes is not None:
+        click.echo(completes(cli, {}, "testruns", "_TESTRUNS_COMPLETE").source())
+    return 0
 
 
 if __name__ == "__main__":

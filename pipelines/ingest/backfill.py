@@ -188,7 +188,6 @@ async def _estimate_source(
 ) -> list[Estimate]:
     estimates = []
     api = run_source(settings, source, NullProgress(), None)
-    per_minute = settings.sources[source].requests_per_minute
     async with api.client:
         for scope in scopes:
             api.client.count_anew()
@@ -207,6 +206,6 @@ async def _estimate_source(
             except TestrunsError as failure:
                 error = str(failure)
             requests = to_fetch + api.client.traffic.requests.total()
-            rate = api.client.rate_limiter.quota.limit or per_minute
-            estimates.append(Estimate(source, scope, runs, requests, requests / rate, error))
+            minutes = requests / api.client.rate_limiter.per_minute
+            estimates.append(Estimate(source, scope, runs, requests, minutes, error))
     return estimates

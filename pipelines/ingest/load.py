@@ -124,27 +124,31 @@ async def _pages(
     session: ScopeSession[Ledger], watermark: Watermark
 ) -> AsyncGenerator[tuple[Page, list[ListedRun], dict[str, StoredRun]], None]:
     """Each page of the walk, its runs, and what is held of them."""
-    is_sized = watermark.high_water is not None
+    is_sized = False
     async for page in session.source.pages(session.scope, watermark, now=session.started_at):
         listed = [session.fetcher.listed(sent) for sent in page.runs]
         run_ids = [run.run_id for run in listed if run.run_id is not None]
         stored = await session.in_thread(session.ledger.stored_runs, run_ids, session.started_at)
-        if not is_sized:
-            _report_size(session, watermark, page, listed)
-            is_sized = True
+        # A first load, or one that goes on with it: most of this page is not here yet.
+        if not is_sized and len(stored) < len(listed) / 2:
+            is_sized = _report_size(session, watermark, page, listed)
         yield page, listed, stored
 
 
 def _report_size(
     session: ScopeSession[Ledger], watermark: Watermark, page: Page, listed: list[ListedRun]
-) -> None:
-    """Report what a first load has before it, by its first page."""
-    walk, before = page.watermark.walk, watermark.walk
-    if walk is None or walk.announced_total is None or not listed:
-        return
-    runs = walk.announced_total - ((before and before.runs_listed) or 0)
+) -> bool:
+    """Report what a load has before it, by its first page; False where that does not show it."""
+    runs, walk, before = page.remaining, page.watermark.walk, watermark.walk
+    if runs is None:
+        # The total of a list that goes back beyond the high water is not what there is to load.
+        if watermark.high_water is not None or walk is None or walk.announced_total is None:
+            return False
+        runs = walk.announced_total - ((before and before.runs_listed) or 0)
     details = sum(not session.source.is_whole(run.record) for run in listed)
-    session.report_size(runs, runs * details / len(listed))
+    # Of each page one request for the list, and one for each run that the list shows in part.
+    session.report_size(runs, runs * (1 + details) / len(listed))
+    return True
 
 
 async def _open_runs(

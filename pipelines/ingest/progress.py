@@ -16,7 +16,7 @@ class Progress(Protocol):
     def scope_sized(self, source: Source, scope: str, runs: int, minutes: float) -> None:
         """A first load has so many runs before it; their requests take so long at the limit.
 
-        Only where the API announces how many there are; 0 minutes where it announces no limit.
+        Only where the API announces how many there are.
         """
 
     def runs_fetched(self, source: Source, scope: str, runs: int) -> None:

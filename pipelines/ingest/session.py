@@ -213,8 +213,7 @@ class ScopeSession(Generic[AnyLedger]):
 
     def report_size(self, runs: int, details: float) -> None:
         """Report how many runs there are to load, by so many requests."""
-        limit = self.source.client.rate_limiter.quota.limit
-        minutes = details / limit if limit else 0.0
+        minutes = details / self.source.client.rate_limiter.per_minute
         self._progress.scope_sized(self.source.name, self.scope, runs, minutes)
 
     def _message(self, failure: TestrunsError | None) -> str | None:

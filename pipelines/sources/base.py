@@ -77,11 +77,15 @@ NO_REFERENCES = References()
 
 @dataclass(frozen=True)
 class Page:
-    """Runs as listed, the watermark that holds once they are loaded, and what they refer to."""
+    """Runs as listed, the watermark that holds once they are loaded, and what they refer to.
+
+    `remaining` are the runs of the list from this page on, None where the API does not say.
+    """
 
     runs: list[Any]
     watermark: Watermark
     references: References = NO_REFERENCES
+    remaining: int | None = None
 
 
 @dataclass(frozen=True)

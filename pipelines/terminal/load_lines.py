@@ -62,8 +62,8 @@ def format_quota(quota: Mapping[str, int]) -> str:
 
 def size_line(source: Source, scope: str, runs: int, minutes: float) -> str:
     """What a first load has before it."""
-    takes = f", {format_minutes(minutes)} at the allowed rate" if minutes else ""
-    return f"{source} {scope}: {runs:,} runs to load{takes}; a stopped load goes on where it was"
+    takes = f"{format_minutes(minutes)} at the allowed rate"
+    return f"{source} {scope}: {runs:,} runs to load, {takes}; a stopped load goes on where it was"
 
 
 def estimate_line(estimate: "Estimate") -> str:

@@ -39,11 +39,12 @@ class Filters:
 
 @dataclass(frozen=True)
 class RunPage:
-    """Runs as sent, `expands` beside them, and whether a page follows."""
+    """Runs as sent, `expands` beside them, whether a page follows; how many runs match, if told."""
 
     runs: list[Any]
     expands: object
     has_next: bool
+    total: int | None = None
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,13 @@ async def run_page(
         runs = items(answer.body, "result")
     except BadFieldError as bad:
         raise PermanentError(f"{client.name} {LIST_ENDPOINT}: {bad}") from None
-    return RunPage(runs, answer.body.get("expands"), bool(answer.body.get("next_page")))
+    total = answer.body.get("total")
+    return RunPage(
+        runs,
+        answer.body.get("expands"),
+        bool(answer.body.get("next_page")),
+        total if type(total) is int else None,
+    )
 
 
 async def run_by_id(
