@@ -27,6 +27,8 @@ def scope_line(report: ScopeReport) -> str:
         parts.append(f"{report.rejected:,} records rejected (see testruns status)")
     if report.high_water_after is not None:
         parts.append(f"up to {report.high_water_after:%F %T} UTC")
+    if report.notice is not None:
+        parts.append(report.notice)
     separator = ", " if report.error is None else "; "
     return f"{report.source} {report.scope}: {separator.join(parts)}"
 
@@ -60,8 +62,8 @@ def format_quota(quota: Mapping[str, int]) -> str:
 
 def size_line(source: Source, scope: str, runs: int, minutes: float) -> str:
     """What a first load has before it."""
-    takes = f", {format_minutes(minutes)} at the allowed rate" if minutes else ""
-    return f"{source} {scope}: {runs:,} runs to load{takes}; a stopped load goes on where it was"
+    takes = f"{format_minutes(minutes)} at the allowed rate"
+    return f"{source} {scope}: {runs:,} runs to load, {takes}; a stopped load goes on where it was"
 
 
 def estimate_line(estimate: "Estimate") -> str:
