@@ -236,6 +236,12 @@ def demo() -> int:
     help="What is to go wrong, at each request or at some; may be repeated.",
 )
 @click.option("--list-faults", is_flag=True, help="Say what can go wrong, and serve nothing.")
+@click.option(
+    "--write-reports",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Write the history as report files (newman, JUnit, CTRF), and serve nothing.",
+)
 def sandbox(
     port: int,
     postman_runs: Path | None,
@@ -243,16 +249,20 @@ def sandbox(
     testmo_books: Path | None,
     requests_per_minute: int,
     faults: tuple[str, ...],
+    write_reports: Path | None,
     *,
     list_faults: bool,
 ) -> int:
     """Serve both APIs on loopback, with invented runs or files."""
-    from pipelines.terminal.sandbox import serve, show_faults
+    from pipelines.terminal.sandbox import serve, show_faults, write
 
+    files = (postman_runs, testmo_runs, testmo_books)
     if list_faults:
         show_faults()
+    elif write_reports is not None:
+        write(files, write_reports)
     else:
-        serve(port, (postman_runs, testmo_runs, testmo_books), requests_per_minute, faults)
+        serve(port, files, requests_per_minute, faults)
     return 0
 
 

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from pipelines.errors import (
     ApiError,
     BadRequestError,
+    NotAllowedError,
     NotFoundError,
     PermanentError,
     QuotaSpentError,
@@ -44,6 +45,7 @@ _REFUSALS: dict[int, tuple[type[PermanentError], str]] = {
     401: (UnauthorizedError, ", the key is not accepted; see {key_setting}"),
     403: (PermanentError, ", the key of {key_setting} may not read {path}"),
     404: (NotFoundError, ", the API knows no {path}"),
+    405: (NotAllowedError, ", the API does not have {path}"),
     422: (BadRequestError, ", the API does not take {path}"),
 }
 

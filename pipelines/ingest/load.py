@@ -18,8 +18,9 @@ from pipelines.sources.base import Page, RunSource, Watermark
 from pipelines.sources.redaction import Redactor
 from pipelines.sources.registry import REGISTRY
 from pipelines.warehouse.batch import FetchResult
-from pipelines.warehouse.ledger import Ledger, StoredRun
+from pipelines.warehouse.ledger import Ledger
 from pipelines.warehouse.rate_limits import WarehouseStore
+from pipelines.warehouse.stored_runs import StoredRun
 
 
 def load_source(
@@ -88,7 +89,10 @@ def run_source(
 
 
 async def _walk(session: ScopeSession[Ledger], watermark: Watermark) -> AsyncIterator[Work]:
-    """What there is to do for the runs of each page, then its watermark; for known runs nothing."""
+    """What there is to do for the runs of each page, then its watermark; for known runs nothing.
+
+    Known ones that were loaded without their test results are loaded again, where there are any.
+    """
     source, fetcher = session.source, session.fetcher
     async with aclosing(prefetch(_pages(session, watermark))) as pages:
         async for page, listed, stored in pages:
@@ -100,14 +104,19 @@ async def _walk(session: ScopeSession[Ledger], watermark: Watermark) -> AsyncIte
                 is_whole = source.is_whole(run.record)
                 if known is not None and known.is_open:
                     session.seen_open.add(run.run_id)
-                if known is not None and known.listed_digest == run.digest:
+                if (
+                    known is not None
+                    and known.listed_digest == run.digest
                     # An open run may go on and its summary stay as it is.
-                    if known.is_due and not is_whole:
-                        yield fetcher.detail(run)
-                elif is_whole:
-                    yield fetcher.flat(run)
+                    and not (known.is_due and not is_whole)
+                    and not (known.lacks_results and session.expects_results)
+                ):
+                    continue
+                whole_digest = known and known.whole_digest
+                if is_whole:
+                    yield fetcher.with_results(fetcher.flat(run), whole_digest)
                 else:
-                    yield fetcher.detail(run)
+                    yield fetcher.detail(run, whole_digest)
             yield FetchResult(references=page.references, watermark=page.watermark)
 
 
@@ -136,9 +145,14 @@ def _report_size(
         if watermark.high_water is not None or walk is None or walk.announced_total is None:
             return False
         runs = walk.announced_total - ((before and before.runs_listed) or 0)
-    details = sum(not session.source.is_whole(run.record) for run in listed)
-    # Of each page one request for the list, and one for each run that the list shows in part.
-    session.report_size(runs, runs * (1 + details) / len(listed))
+    # Of each page one request for the list, one for each run that the list shows in part, and
+    # those for results that come by requests of their own.
+    source, requests = session.source, 1
+    for run in listed:
+        requests += not source.is_whole(run.record)
+        if source.results is not None and session.expects_results and isinstance(run.record, dict):
+            requests += source.results.requests(run.record)
+    session.report_size(runs, runs * requests / len(listed))
     return True
 
 
@@ -154,4 +168,8 @@ async def _open_runs(
         if run.run_id in session.seen_open:
             continue
         is_behind = bool(run.opened_at and walked_from and run.opened_at < walked_from)
-        yield session.fetcher.by_id(run.run_id, is_listed=is_behind and not run.is_loaded)
+        yield session.fetcher.by_id(
+            run.run_id,
+            is_listed=is_behind and not run.is_loaded,
+            whole_digest=run.whole_digest,
+        )

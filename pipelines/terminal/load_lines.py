@@ -27,6 +27,8 @@ def scope_line(report: ScopeReport) -> str:
         parts.append(f"{report.rejected:,} records rejected (see testruns status)")
     if report.high_water_after is not None:
         parts.append(f"up to {report.high_water_after:%F %T} UTC")
+    if report.notice is not None:
+        parts.append(report.notice)
     separator = ", " if report.error is None else "; "
     return f"{report.source} {report.scope}: {separator.join(parts)}"
 

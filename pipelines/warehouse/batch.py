@@ -1,6 +1,7 @@
 """What a load commits at once: what came of each run, and the watermark that holds after it."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -51,7 +52,8 @@ class FetchResult:
     """What came of one run, or the watermark at a page's end.
 
     `listed_digest` is of the run as the list shows it; `canonical` is the run as JSON, kept until
-    it is written; `is_detail`: the run was fetched by itself.
+    it is written; `is_detail`: the run was fetched by itself. `set_aside` are parts of a run that
+    could not be parsed; `results_size` are the bytes of its test results.
     """
 
     outcome: Outcome | None = None
@@ -60,6 +62,8 @@ class FetchResult:
     references: References = NO_REFERENCES
     watermark: Watermark | None = None
     is_detail: bool = False
+    set_aside: Sequence[Rejected] = ()
+    results_size: int | None = None
 
 
 @dataclass
@@ -80,11 +84,12 @@ class Batch:
         """Add what came of one run, or a page's end."""
         if result.outcome is not None:
             self.results.append(result)
+        self.results += map(FetchResult, result.set_aside)
         for table, rows in result.references.rows.items():
             self.references.setdefault(table, {}).update((row[0], row) for row in rows)
         self.watermark = result.watermark
-        self._bytes += len(result.canonical)
-        self._details += result.is_detail
+        self._bytes += len(result.canonical) + (result.results_size or 0)
+        self._details += result.is_detail or result.results_size is not None
 
     @property
     def latest(self) -> list[FetchResult]:

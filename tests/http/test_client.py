@@ -24,6 +24,7 @@ from pydantic import SecretStr
 from pipelines.errors import (
     ApiError,
     BadRequestError,
+    NotAllowedError,
     NotFoundError,
     PermanentError,
     QuotaSpentError,
@@ -494,7 +495,7 @@ PERMANENT: dict[int, tuple[type[ApiError], str]] = {
     401: (UnauthorizedError, "see POSTMAN_API_KEY"),
     403: (PermanentError, f"the key of POSTMAN_API_KEY may not read {PATH}"),
     404: (NotFoundError, f"knows no {PATH}"),
-    405: (PermanentError, "HTTP 405"),
+    405: (NotAllowedError, "HTTP 405, the API does not have"),
     410: (PermanentError, "HTTP 410"),
     422: (BadRequestError, PATH),
     451: (PermanentError, "HTTP 451"),

@@ -21,7 +21,6 @@ from tests.support.contract import (
     REPORTS,
     STAMPS,
     TESTMO,
-    TESTS,
     WATERMARKS,
 )
 from tests.support.db import url_of_role
@@ -52,7 +51,7 @@ def tables(connection: psycopg.Connection) -> dict[str, dict[str, str]]:
 def test_every_table_and_column_that_was_promised_is_there(connection: psycopg.Connection) -> None:
     found = tables(connection)
 
-    for table, columns in {**POSTMAN, **TESTMO, **TESTS, **REPORTS}.items():
+    for table, columns in {**POSTMAN, **TESTMO, **REPORTS}.items():
         stamps = {**STAMPS, "deleted_at": "timestamptz"} if table in PARENTS else {}
         assert found[table] == {**columns, **stamps}, table
     for table, columns in REFERENCES.items():

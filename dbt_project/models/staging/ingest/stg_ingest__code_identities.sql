@@ -1,6 +1,17 @@
 with source as (
 
-    select * from {{ source('ingest', 'code_identities') }}
+    {{ optional_source('ingest', 'code_identities', {
+        'source': 'text',
+        'run_id': 'text',
+        'commit_sha': 'text',
+        'merge_sha': 'text',
+        'branch': 'text',
+        'pipeline_id': 'text',
+        'pipeline_attempt': 'text',
+        'build_url': 'text',
+        'code_digest': 'text',
+        'updated_at': 'timestamptz',
+    }) }}
 
 ),
 

@@ -1,6 +1,14 @@
 with source as (
 
-    select * from {{ source('reports', 'attempts') }}
+    {{ optional_source('reports', 'attempts', {
+        'run_id': 'text',
+        'test_index': 'integer',
+        'attempt': 'integer',
+        'status': 'text',
+        'message': 'text',
+        'type': 'text',
+        'duration_ms': 'double precision',
+    }) }}
 
 ),
 

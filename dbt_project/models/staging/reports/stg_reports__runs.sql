@@ -1,6 +1,23 @@
 with source as (
 
-    select * from {{ source('reports', 'runs') }}
+    {{ optional_source('reports', 'runs', {
+        'run_id': 'text',
+        'load_id': 'bigint',
+        'source': 'text',
+        'format': 'text',
+        'name': 'text',
+        'environment': 'text',
+        'duration_ms': 'bigint',
+        'tests_total': 'bigint',
+        'tests_failed': 'bigint',
+        'tests_skipped': 'bigint',
+        'started_at': 'timestamptz',
+        'finished_at': 'timestamptz',
+        'first_loaded_at': 'timestamptz',
+        'loaded_at': 'timestamptz',
+        'deleted_at': 'timestamptz',
+        'extra': 'jsonb',
+    }) }}
 
 ),
 

@@ -1,6 +1,18 @@
 with source as (
 
-    select * from {{ source('reports', 'tests') }}
+    {{ optional_source('reports', 'tests', {
+        'run_id': 'text',
+        'test_index': 'integer',
+        'suite_path': 'text[]',
+        'class_name': 'text',
+        'name': 'text',
+        'status': 'text',
+        'message': 'text',
+        'type': 'text',
+        'file': 'text',
+        'duration_ms': 'double precision',
+        'extra': 'jsonb',
+    }) }}
 
 ),
 
@@ -12,10 +24,12 @@ renamed as (
         test_index,
 
         -- text
-        suite_path,
+        to_jsonb(suite_path) as suite_path,
+        array_to_string(suite_path, ' > ') as test_folder,
         class_name,
         name as test_name,
         status,
+        case status when 'other' then 'neutral' else status end as outcome,
         message as failure_message,
         type as failure_type,
         file as test_file,
