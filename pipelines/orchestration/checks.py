@@ -223,7 +223,10 @@ CHECKS: dict[str, tuple[Callable[[Evidence], Verdict], str]] = {
     ),
     "no_field_is_new": (
         _no_field_is_new,
-        "The API sends no field that it never sent before and that has no column. Warns once.",
+        (
+            "The API sends no field that it never sent before and that has no column. Warns once; "
+            "what the first load of a scope sees is only shown."
+        ),
     ),
     "watermarks_move": (
         _watermarks_move,

@@ -110,6 +110,8 @@ def test_everything_is_loaded_built_and_tested(nights: Nights, data: SandboxData
     first = nights.first
     assert first.succeeded, first.failures
     assert (first.failures, first.failed_checks) == ([], [])
+    # Fields without a column are no news in a first load.
+    assert [one for one in first.warned_checks if "no_field_is_new" in one] == []
     assert {report.source for report in first.scopes} == {"postman", "testmo"}
     assert nights.count("marts.fct_test_runs") == len(data.postman_runs) + len(data.testmo_runs)
     ((models,),) = nights.execute(
