@@ -217,6 +217,29 @@ def test_the_reader_reads_all_that_is_there_and_writes_nothing(
             connection.execute(refused.encode())
 
 
+def test_the_reader_neither_writes_by_accident_nor_reads_for_hours(
+    empty_database_url: str, server_url: str
+) -> None:
+    with connect(empty_database_url) as connection:
+        migrate(connection)
+        connection.execute("alter role testruns_reader password 'plain'")
+    database = empty_database_url.rpartition("/")[2]
+    url = url_of_role(server_url, "testruns_reader", database)
+    with psycopg.connect(url, autocommit=True) as reader:
+        assert reader.execute("show statement_timeout").fetchall() == [("5min",)]
+        for refused in ("create temporary table mine (id integer)", "select lo_create(0)"):
+            with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+                reader.execute(refused.encode())
+
+
+def test_in_the_embedded_database_the_reader_may_make_no_temporary_table(server_url: str) -> None:
+    with psycopg.connect(server_url, autocommit=True) as superuser:
+        may = superuser.execute(
+            "select has_database_privilege('testruns_reader', 'testruns', 'temporary')"
+        ).fetchall()
+    assert may == [(False,)]
+
+
 @pytest.mark.parametrize("schema", ["ingest", "raw_postman", "raw_testmo", "staging", "marts"])
 def test_the_reader_reads_what_is_made_later(connection: psycopg.Connection, schema: str) -> None:
     connection.execute(f"create table {schema}.later as select 1 as one".encode())
