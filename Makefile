@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help install demo test test-slow bench lint format dev lock wheel clean
+.PHONY: help install demo test test-slow bench lint format dev bi bi-export lock wheel clean
 
 help: ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+): .*## (.*)/  make \1\t\2/' | expand -t 20
@@ -61,6 +61,12 @@ format: install ## what the linters can mend themselves
 
 dev: install ## Dagster's UI and daemon on http://127.0.0.1:3000
 	@$(BIN)/testruns dev
+
+bi: install ## Superset with both dashboards on http://127.0.0.1:8088
+	@$(BIN)/python -m bi serve $(if $(PORT),--port $(PORT))
+
+bi-export: install ## dashboards as they are in Superset now, into bi/superset
+	@$(BIN)/python -m bi export
 
 lock: ## resolve the dependencies anew (needs uv)
 	uv pip compile --universal --generate-hashes --no-strip-extras --no-emit-index-url \

@@ -1,10 +1,10 @@
--- What the BI role may read: all that is there, and all that loads and dbt will make.
+-- What the BI role may read: marts and the views over them, those that dbt will make too.
 
 do $$
 declare
     schemas text := (
         select string_agg(quote_ident(nspname), ', ') from pg_namespace
-        where nspname ~ '^(ingest|raw_.+|staging|marts)$'
+        where nspname ~ '^(marts|bi)$'
     );
 begin
     execute format('grant usage on schema %s to testruns_reader', schemas);

@@ -11,18 +11,18 @@ from pipelines.terminal.loading import show_sources_left_out
 from pipelines.terminal.places import short_path
 from pipelines.terminal.progress import load_progress
 from pipelines.warehouse.engine import open_warehouse
-from pipelines.warehouse.ownership import read_ownership
+from pipelines.warehouse.reference import read_reference
 
 
 def transform(settings: Settings, *, full_refresh: bool) -> int:
     """Build and test the models."""
     from pipelines.transform.build import transform as build  # noqa: PLC0415 - not for a night
 
-    ownership = read_ownership(settings.testruns_ownership_file)
+    reference = read_reference(settings)
     report = build(
         open_warehouse(settings),
         timezone=settings.testruns_timezone,
-        ownership=ownership,
+        reference=reference,
         target_path=settings.testruns_home / "dbt",
         full_refresh=full_refresh,
         on_wait=output.note,
@@ -52,7 +52,7 @@ def dbt(settings: Settings, arguments: tuple[str, ...]) -> int:
 def nightly(settings: Settings, *, verbose: bool) -> int:
     """Load, then build, as a run of Dagster's."""
     settings.require_source()
-    read_ownership(settings.testruns_ownership_file)  # a complaint comes before the first request
+    read_reference(settings)  # a complaint comes before the first request
     from pipelines.orchestration.nightly import run_nightly  # noqa: PLC0415 - two seconds
 
     show_sources_left_out(settings)

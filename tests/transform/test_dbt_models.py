@@ -284,8 +284,8 @@ def test_an_empty_warehouse_builds_without_a_complaint_and_every_column_is_descr
         warehouse,
         """
         select table_schema, table_name, column_name from information_schema.columns
-        where table_schema in ('raw_postman', 'raw_testmo', 'staging', 'marts')
-        or (table_schema, table_name) = ('ingest', 'reconciliations')
+        where table_schema in ('raw_postman', 'raw_testmo', 'staging', 'marts', 'bi')
+        or (table_schema, table_name) in (('ingest', 'reconciliations'), ('ingest', 'addresses'))
         """,
     ):
         columns.setdefault((schema, table), set()).add(column)
