@@ -4,6 +4,11 @@ import dagster as dg
 
 from pipelines.http.retry import RetryPolicy
 from pipelines.ingest.progress import NullProgress, Progress
+from pipelines.orchestration.alert_sensors import (
+    alert_on_failure_sensor,
+    alert_on_recovery_sensor,
+    freshness_sensor,
+)
 from pipelines.orchestration.backfill_assets import days_asset
 from pipelines.orchestration.checks import raw_checks
 from pipelines.orchestration.dbt_assets import dbt_models
@@ -11,11 +16,10 @@ from pipelines.orchestration.instance import executor
 from pipelines.orchestration.jobs import job_definitions
 from pipelines.orchestration.raw_assets import loaded_sources, raw_assets, runs_key
 from pipelines.orchestration.report_asset import report_asset
+from pipelines.orchestration.report_files import report_files
 from pipelines.orchestration.resources import resources
 from pipelines.orchestration.sensors import (
-    alert_on_failure_sensor,
     backfill_sync_sensor,
-    freshness_sensor,
     models_after_backfill_sensor,
     report_sensor,
 )
@@ -45,11 +49,13 @@ def build_definitions(
     report = report_asset([key for key in models.keys if key.path[0] == "marts"])
     return dg.Definitions.merge(
         job_definitions(settings, retry, progress, is_quiet=is_quiet),
+        report_files(settings, manifest, retry),
         dg.Definitions(
             assets=[*raw_assets(settings, manifest, retry, progress), *days, models, report],
             asset_checks=[raw_checks(source, runs_key(source)) for source in sources],
             sensors=[
                 alert_on_failure_sensor(settings),
+                alert_on_recovery_sensor(settings),
                 freshness_sensor(settings),
                 models_after_backfill_sensor(settings),
                 backfill_sync_sensor(settings),

@@ -119,6 +119,8 @@ class Settings(Section):
 
     testruns_warehouse_url: SecretStr | None = None
     testruns_home: Path = Path(".testruns")
+    # A folder, or a mounted bucket, into which CI puts report files; None: none is looked at.
+    testruns_reports_dir: Path | None = None
     # The largest answer of an API that is read, decompressed.
     testruns_max_body_mb: Annotated[int, Field(ge=1, le=1_000_000)] = 128
     testruns_lookback_hours: Annotated[int, Field(ge=0, le=24 * 3660)] = 72
@@ -131,7 +133,9 @@ class Settings(Section):
     # CSV: names of scopes and environments of which the APIs tell IDs alone.
     testruns_names_file: Path | None = None
 
-    @field_validator("testruns_home", "testruns_ownership_file", "testruns_names_file")
+    @field_validator(
+        "testruns_home", "testruns_reports_dir", "testruns_ownership_file", "testruns_names_file"
+    )
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         try:
@@ -206,6 +210,11 @@ class Settings(Section):
             keys = ", ".join(spec.key_setting for spec in REGISTRY.values())
             raise SettingsError(f"{keys}: none is set, so there is nothing to load")
         return self.configured_sources
+
+    def require_input(self) -> None:
+        """Raises SettingsError where neither a source nor a folder of reports is configured."""
+        if self.testruns_reports_dir is None:
+            self.require_source()
 
 
 def sections() -> list[type[Section]]:

@@ -19,6 +19,7 @@ from pipelines.sources.testmo.settings import TestmoSettings
 CONTRACT = """
 TESTRUNS_WAREHOUSE_URL
 TESTRUNS_HOME                 .testruns
+TESTRUNS_REPORTS_DIR
 POSTMAN_API_URL               https://api.getpostman.com
 POSTMAN_API_KEY
 POSTMAN_COLLECTION_IDS
@@ -249,6 +250,7 @@ REFUSED: list[tuple[str, str]] = [
             "0 3 L * *", "0 3 LW * *", "0 3 * * 5L", "0 3 15 * 1#3",
         )
     ),
+    ("TESTRUNS_REPORTS_DIR", "~nobody-of-this-name/reports"),
     ("TESTRUNS_ALERT_WEBHOOK", "hooks.test"),
     ("TESTRUNS_ALERT_WEBHOOK", "https://[hush]/"),
     ("TESTRUNS_ALERT_WEBHOOK", "https://a\u2100b/"),

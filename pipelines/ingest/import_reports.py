@@ -14,6 +14,7 @@ import psycopg
 
 from pipelines.errors import WarehouseError
 from pipelines.ingest.report_files import Surroundings, Watch, offered_files
+from pipelines.ingest.report_folder import look_into, seconds_at_rest
 from pipelines.ingest.report_importer import Importer, ImportReport, Options
 from pipelines.settings import Settings
 from pipelines.sources.content import redaction_salt
@@ -26,7 +27,7 @@ from pipelines.warehouse.report_ledger import ImportedFile, ReportLedger
 _ROWS_VERSION = b"1"
 _WATCH_EVERY = 1.0
 # A file that ends too early may still be written, for so many seconds.
-_GIVEN_UP_AFTER = 60.0
+GIVEN_UP_AFTER = 60.0
 
 
 @contextmanager
@@ -81,6 +82,29 @@ def import_paths(
     return importer.report
 
 
+def import_folder(
+    settings: Settings,
+    url: str,
+    folder: Path,
+    *,
+    settled: Callable[[ImportedFile], None] = lambda _: None,
+) -> ImportReport:
+    """Import what is new in a folder; files that were imported as they are now are not read.
+
+    A file that ends too early is left for later while it is younger than a minute. Raises
+    SettingsError where the folder cannot be read, WarehouseError when Postgres fails.
+    """
+    new = look_into(folder, url).new
+    if not new:
+        return ImportReport()
+    fresh = {file.offered for file in new if seconds_at_rest(file) < GIVEN_UP_AFTER}
+    files = [file.offered for file in new]
+    with _importer(settings, url, Options(), {}, settled, is_dry_run=False) as importer:
+        importer.take((file for file in files if file in fresh), wait_for_rest=True)
+        importer.take(file for file in files if file not in fresh)
+    return importer.report
+
+
 def watch_paths(
     settings: Settings,
     url: str,
@@ -101,8 +125,8 @@ def watch_paths(
         while True:
             now = clock()
             files = watch.at_rest(offered_files(paths), now)
-            fresh = [file for file in files if watch.rested_for(file, now) < _GIVEN_UP_AFTER]
-            stale = [file for file in files if watch.rested_for(file, now) >= _GIVEN_UP_AFTER]
+            fresh = [file for file in files if watch.rested_for(file, now) < GIVEN_UP_AFTER]
+            stale = [file for file in files if watch.rested_for(file, now) >= GIVEN_UP_AFTER]
             waiting = importer.take(fresh, wait_for_rest=True)
             importer.take(stale)
             for file in files:

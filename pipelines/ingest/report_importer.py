@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
@@ -27,7 +26,6 @@ from pipelines.sources.reports.spool import Spool
 from pipelines.warehouse.engine import reason
 from pipelines.warehouse.report_ledger import ImportedFile, ReportLedger
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # What a run holds is checked before; should a check be wrong, one run pays for it.
 _REFUSES_A_VALUE = (
     psycopg.DataError,
@@ -125,22 +123,22 @@ class Importer:
         try:
             content = FileBytes(file.path)
         except ReportError as error:
-            raise _NotTaken(error, "", None) from None
+            raise _NotTaken(error) from None
         try:
             report = read_report(content, self._spool, self._redactor)
             digest = content.digest()
             if content.has_changed:
                 raise ReportError("it changed while it was read", is_cut=True)
         except ReportError as error:
-            raise _NotTaken(error, _digest(content), content.size) from None
+            raise _NotTaken(error, content) from None
         except Exception as error:
             # Whatever it is, it costs one file.
             unexpected = ReportError(f"it cannot be understood ({type(error).__name__})")
-            raise _NotTaken(unexpected, _digest(content), content.size) from error
+            raise _NotTaken(unexpected, content) from error
         finally:
             content.close()
         beside = self._beside(file)
-        written_at = _EPOCH + timedelta(microseconds=content.modified_ns // 1000)
+        written_at = content.modified_at
         code = first_known(self._code, beside, report.code, self._surroundings.job(written_at))
         given = self._given(report.system)
         run = settle_time({**report.run, **given}, written_at)
@@ -156,7 +154,7 @@ class Importer:
             if job_key is None
             else identity.run_id(report.kind, "job", report.run["source"], *job_key)
         )
-        return Offer(file, digest, content.size, part, report, code, job_run_id, given)
+        return Offer(file, digest, content.size, written_at, part, report, code, job_run_id, given)
 
     def _beside(self, file: OfferedFile) -> CodeIdentity:
         """What a sidecar says; one that cannot be read is set aside, once, and says nothing."""
@@ -164,7 +162,7 @@ class Importer:
             return self._surroundings.code(file)
         except SidecarError as error:
             sidecar = OfferedFile(error.path, file.root, is_named=True)
-            self._reject(sidecar, _NotTaken(ReportError(str(error)), "", None))
+            self._reject(sidecar, _NotTaken(ReportError(str(error))))
             return self._beside(file)
 
     def _given(self, system: str) -> dict[str, str]:
@@ -179,8 +177,9 @@ class Importer:
 
     def _reject(self, file: OfferedFile, error: "_NotTaken") -> None:
         rejected = ImportedFile(
-            path=printable(file.path), digest=error.digest, size_bytes=error.size, kind=None,
-            outcome="rejected", reason=self._redactor.text(str(error)),
+            path=printable(file.path), digest=error.digest, size_bytes=error.size,
+            modified_at=error.modified_at, kind=None, outcome="rejected",
+            reason=self._redactor.text(str(error)), is_foreign=error.is_foreign,
         )  # fmt: skip
         if error.is_foreign and not file.is_named:
             self.report.foreign.add(rejected.path)
@@ -196,10 +195,10 @@ class Importer:
                 files = self._merger.merge(run_id, offers)
                 self._ledger.save_files(files)
         except _REFUSES_A_VALUE as error:
-            refused = ReportError(f"the warehouse refuses the run: {reason(error)}")
-            for offer in offers:
-                self._reject(offer.file, _NotTaken(refused, offer.digest, offer.size_bytes))
-            return
+            refused = self._redactor.text(f"the warehouse refuses the run: {reason(error)}")
+            files = [offer.outcome("rejected", None, refused) for offer in offers]
+            with self._ledger.transaction():
+                self._ledger.save_files(files)
         self._note(files)
 
     def _note(self, files: Sequence[ImportedFile]) -> None:
@@ -210,10 +209,14 @@ class Importer:
 
 
 class _NotTaken(Exception):  # noqa: N818 - it is an outcome
-    def __init__(self, error: ReportError, digest: str, size: int | None) -> None:
+    """`content` is the file, where it could be opened."""
+
+    def __init__(self, error: ReportError, content: FileBytes | None = None) -> None:
         super().__init__(str(error))
         self.is_cut, self.is_foreign = error.is_cut, error.is_foreign
-        self.digest, self.size = digest, size
+        self.digest = _digest(content) if content else ""
+        self.size = content.size if content else None
+        self.modified_at = content.modified_at if content else None
 
 
 def _digest(content: FileBytes) -> str:

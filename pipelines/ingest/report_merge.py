@@ -22,6 +22,7 @@ class Offer:
     file: OfferedFile
     digest: str
     size_bytes: int
+    modified_at: datetime
     part: Part
     report: Report
     code: CodeIdentity
@@ -35,11 +36,12 @@ class Offer:
         keys = (part.lookalike, part.postman_id, part.collection_name)
         return [key for key in keys if key is not None]
 
-    def outcome(self, outcome: str, run_id: str, reason: str | None = None) -> ImportedFile:
+    def outcome(self, outcome: str, run_id: str | None, reason: str | None = None) -> ImportedFile:
         """What became of its file."""
         return ImportedFile(
             path=printable(self.file.path), digest=self.digest, size_bytes=self.size_bytes,
-            kind=self.report.kind, outcome=outcome, run_id=run_id, reason=reason,
+            modified_at=self.modified_at, kind=self.report.kind, outcome=outcome, run_id=run_id,
+            reason=reason,
         )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ raw_assets.py         the raw tables: a step a source, over `load_source`
 dbt_assets.py         the models and their tests: one step, over `dbt build`
 backfill_assets.py    windows read again: chosen days, or a job with a window as its config
 report_asset.py       the HTML report behind the marts
+report_files.py       report files of a folder: a step, its checks, a job and a sensor
 checks.py             checks of the raw tables after each load; an error fails the run at its end
 jobs.py               jobs and schedule
 sensors.py            failed runs, late scopes, and what follows a backfill of any command

@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from pipelines.errors import TestrunsError
+from pipelines.orchestration.failures import ScopeProblem, failure_of_scopes
 from pipelines.orchestration.metadata import Metadata, table, without_empty_tables
 from pipelines.orchestration.resources import Warehouse
 from pipelines.settings import Settings, Source
@@ -30,24 +31,13 @@ _WARN, _ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
 
 
 @dataclass(frozen=True)
-class ScopeProblem:
-    """What is wrong with a collection or project."""
-
-    source: Source
-    scope: str
-    problem: str
-
-    def __str__(self) -> str:
-        return f"{self.source} {self.scope}: {self.problem}"
-
-
-@dataclass(frozen=True)
 class Verdict:
-    """What a check says: `problem`, a line each, or None for a pass."""
+    """What a check says: `problem`, a line each, or None for a pass; `scopes` that it speaks of."""
 
     problem: str | None = None
     severity: dg.AssetCheckSeverity = _WARN
     metadata: Metadata = field(default_factory=dict)
+    scopes: Sequence[ScopeProblem] = ()
 
     @property
     def shown_metadata(self) -> Metadata:
@@ -87,7 +77,7 @@ def _every_scope_is_loaded(evidence: Evidence) -> Verdict:
     failed = [
         ScopeProblem(evidence.source, row["scope"], row["error"]) for row in rows if row["error"]
     ]
-    return Verdict(_lines(failed), _ERROR, {"scopes": table(rows)})
+    return Verdict(_lines(failed), _ERROR, {"scopes": table(rows)}, failed)
 
 
 def _lines(problems: Iterable[object]) -> str | None:
@@ -174,7 +164,8 @@ def _quota_lasts(evidence: Evidence) -> Verdict:
 
 def _is_fresh(evidence: Evidence) -> Verdict:
     late = late_scopes(evidence)
-    return Verdict(_lines(late), _ERROR, {"last_loaded": table(evidence.read("last_successes"))})
+    metadata = {"last_loaded": table(evidence.read("last_successes"))}
+    return Verdict(_lines(late), _ERROR, metadata, late)
 
 
 def late_scopes(evidence: Evidence, *, is_new_late: bool = True) -> list[ScopeProblem]:
@@ -197,7 +188,7 @@ def late_scopes(evidence: Evidence, *, is_new_late: bool = True) -> list[ScopePr
 
 def freshness_verdict(problems: Sequence[ScopeProblem]) -> Verdict:
     """The verdict of the check FRESH on what `late_scopes` says."""
-    return Verdict(_lines(problems), _ERROR)
+    return Verdict(_lines(problems), _ERROR, scopes=problems)
 
 
 FRESH = "is_fresh"
@@ -260,22 +251,24 @@ def raw_checks(source: Source, runs: dg.AssetKey) -> dg.AssetChecksDefinition:
         context: dg.AssetCheckExecutionContext, warehouse: Warehouse
     ) -> Iterator[dg.AssetCheckResult]:
         errors: list[str] = []
+        scopes: list[ScopeProblem] = []
         try:
             reader = engine(warehouse.open(), role="testruns dagster")
             with reader.connect() as connection:
                 evidence = Evidence(connection, source, warehouse.settings)
                 for key in sorted(context.selected_asset_check_keys, key=_place):
                     verdict = CHECKS[key.name][0](evidence)
-                    yield _result(key, verdict)
+                    yield check_result(key, verdict)
                     if verdict.problem is None or verdict.severity is not _ERROR:
                         continue
                     # A scope that is late stands among the failed ones, where there are any.
                     if key.name != FRESH or not errors:
                         errors.append(verdict.problem)
+                        scopes += verdict.scopes
         except (SQLAlchemyError, TestrunsError) as error:
             raise dg.Failure(f"{source} cannot be checked: {error}", allow_retries=False) from None
         if errors:
-            raise dg.Failure("\n".join(errors), allow_retries=False)
+            raise failure_of_scopes(errors, scopes)
 
     return check
 
@@ -284,7 +277,8 @@ def _place(key: dg.AssetCheckKey) -> int:
     return list(CHECKS).index(key.name)
 
 
-def _result(key: dg.AssetCheckKey, verdict: Verdict) -> dg.AssetCheckResult:
+def check_result(key: dg.AssetCheckKey, verdict: Verdict) -> dg.AssetCheckResult:
+    """A verdict as the result of a check."""
     return dg.AssetCheckResult(
         asset_key=key.asset_key,
         check_name=key.name,

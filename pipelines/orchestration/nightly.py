@@ -3,23 +3,22 @@
 import sys
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-import click
 import dagster as dg
 from pydantic import SecretStr
 
 from pipelines.definitions import build_definitions
 from pipelines.errors import TestrunsError
 from pipelines.ingest.progress import NullProgress, Progress, ScopeReport
-from pipelines.orchestration.alerts import failure_text, post
+from pipelines.orchestration.alerts import Alerts
 from pipelines.orchestration.dagster_internals import CODE_LOCATION_TAGS, was_interrupted
 from pipelines.orchestration.failures import StepFailure, run_failures
 from pipelines.orchestration.instance import open_instance
-from pipelines.orchestration.raw_assets import runs_key
 from pipelines.orchestration.run_log import FanOut
-from pipelines.settings import SOURCES, Settings, Source
+from pipelines.settings import Settings, Source
+from pipelines.terminal.output import note
 from pipelines.warehouse.engine import open_warehouse
 
 _TAGS = {**CODE_LOCATION_TAGS, "command": "testruns nightly"}
@@ -48,34 +47,29 @@ class NightlyReport:
 def run_nightly(settings: Settings, progress: Progress | None = None) -> NightlyReport:
     """Load what is new, then build and test the models, as the schedule does it.
 
-    What fails in it is in the report. Raises SettingsError when no source is configured,
+    What fails in it is in the report. Raises SettingsError when there is nothing to load,
     WarehouseError when there is no warehouse, TransformError for a dbt project that dbt cannot
     parse, KeyboardInterrupt when it is stopped by SIGINT or SIGTERM; Dagster has the run as failed
     then, and what is loaded stays. A failure is posted to TESTRUNS_ALERT_WEBHOOK unless stderr is
     a terminal, where somebody watches.
     """
+    # Without a terminal nobody watches: cron or its like has started it.
+    alerts = None if sys.stderr.isatty() else Alerts(settings)
     try:
-        report = _run(settings, progress or NullProgress())
+        return _run(settings, progress or NullProgress(), alerts)
     except TestrunsError as error:
-        lines = str(error).splitlines()
-        _alert(settings, [StepFailure(None, line) for line in lines], "did not begin")
+        if alerts:
+            _complain(alerts.not_begun(str(error).splitlines()))
         raise
-    if not report.succeeded:
-        _alert(settings, report.failures, report.run_id)
-    return report
 
 
-def _alert(settings: Settings, failures: Sequence[StepFailure], run_id: str) -> None:
-    """Post a failure that nobody watches: without a terminal, cron or its like has started it."""
-    if settings.testruns_alert_webhook is None or sys.stderr.isatty():
-        return
-    text = failure_text("testruns nightly failed", failures, run_id, settings.dagster.url)
-    if failure := post(settings.testruns_alert_webhook, text):
-        click.echo(failure, err=True)
+def _complain(complaint: str | None) -> None:
+    if complaint:
+        note(complaint)
 
 
-def _run(settings: Settings, progress: Progress) -> NightlyReport:
-    settings.require_source()
+def _run(settings: Settings, progress: Progress, alerts: Alerts | None) -> NightlyReport:
+    settings.require_input()
     started = time.monotonic()
     url = open_warehouse(settings)
     settings = settings.model_copy(update={"testruns_warehouse_url": SecretStr(url)})
@@ -90,11 +84,15 @@ def _run(settings: Settings, progress: Progress) -> NightlyReport:
             tags=_TAGS,
         )
         failures = [] if result.success else run_failures(instance, result.run_id)
+        run = result.dagster_run
+        if alerts and result.success:
+            _complain(alerts.run_succeeded(instance, run))
+        elif alerts and not was_interrupted(result):
+            _complain(alerts.run_failed(instance, run, "testruns nightly failed", failures))
     if not result.success and was_interrupted(result):
         raise KeyboardInterrupt
     checks = result.get_asset_check_evaluations()
-    raw = {runs_key(source) for source in SOURCES}
-    tests = [check for check in checks if check.asset_key not in raw]
+    tests = [check for check in checks if not check.asset_key.path[0].startswith("raw_")]
     return NightlyReport(
         run_id=result.run_id,
         succeeded=result.success,

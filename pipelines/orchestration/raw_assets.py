@@ -48,30 +48,34 @@ def raw_assets(
     loaded = loaded_sources(settings)
     assets: list[dg.AssetsDefinition | dg.AssetSpec] = []
     for source in SOURCES:
-        specs = [
-            _spec(source, table)
-            for table in manifest["sources"].values()
-            if table["source_name"] == source
-        ]
+        specs = [_spec(source, table) for table in dbt_tables(manifest, source)]
         assets += [_load_asset(source, specs, retry, progress)] if source in loaded else specs
     # What loads note down on the way is read by models as well; no step of its own writes it.
-    ledger = [table for table in manifest["sources"].values() if table["source_name"] == "ingest"]
-    return [*assets, *(_ledger_spec(table) for table in ledger)]
+    ledger = dbt_tables(manifest, "ingest")
+    return [*assets, *(table_spec(table, "ingest", layer="ingest") for table in ledger)]
+
+
+def dbt_tables(manifest: dict[str, Any], source_name: str) -> list[dict[str, Any]]:
+    """The tables of a source of dbt's."""
+    return [table for table in manifest["sources"].values() if table["source_name"] == source_name]
 
 
 def loaded_sources(settings: Settings) -> Sequence[Source]:
-    """Sources that have a step."""
+    """Sources that have a step: those that are configured, or all where nothing else is either."""
+    if settings.testruns_reports_dir is not None:
+        return settings.configured_sources
     return settings.configured_sources or SOURCES
 
 
-def _ledger_spec(table: dict[str, Any]) -> dg.AssetSpec:
+def table_spec(table: dict[str, Any], group: str, *, layer: str = "raw") -> dg.AssetSpec:
+    """The asset of a table that no API fills."""
     return dg.AssetSpec(
         key=[table["schema"], table["identifier"]],
         description=table["description"],
-        group_name=table["source_name"],
+        group_name=group,
         kinds={"postgres"},
         owners=OWNERS,
-        tags={"layer": "ingest"},
+        tags={"layer": layer},
         metadata=_columns(table),
     )
 

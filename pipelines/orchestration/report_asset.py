@@ -33,7 +33,7 @@ def report_asset(marts: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
         from pipelines.report.write import write_report  # noqa: PLC0415 - pandas and matplotlib
 
         try:
-            path = write_report(warehouse.settings)
+            path = write_report(warehouse.settings).path
         except TestrunsError as error:
             raise dg.Failure(str(error), allow_retries=False) from None
         return dg.MaterializeResult(

@@ -1,6 +1,5 @@
-"""What watches between the nights: failed runs, late scopes, and backfills of any command."""
+"""What follows by itself: the report behind the marts, models and days behind backfills."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,96 +9,12 @@ import dagster as dg
 from sqlalchemy import Connection
 
 from pipelines.errors import TestrunsError
-from pipelines.orchestration.alerts import failure_text, post, stale_text
 from pipelines.orchestration.backfill_assets import days_key, days_of
-from pipelines.orchestration.checks import (
-    FRESH,
-    FRESH_HOURS,
-    Evidence,
-    freshness_verdict,
-    late_scopes,
-)
-from pipelines.orchestration.dagster_internals import SCHEDULE_NAME_TAG, WILL_RETRY_TAG
-from pipelines.orchestration.failures import run_failures
-from pipelines.orchestration.raw_assets import loaded_sources, runs_key
 from pipelines.settings import Settings, Source
 from pipelines.warehouse.engine import engine, warehouse_url
 from pipelines.warehouse.queries import queries
 
 _RUNNING = dg.DefaultSensorStatus.RUNNING
-
-
-def alert_on_failure_sensor(settings: Settings) -> dg.SensorDefinition:
-    """Posts scheduled runs that failed; switched on where a webhook is set."""
-    webhook = settings.testruns_alert_webhook
-
-    @dg.run_failure_sensor(
-        name="alert_on_failure_sensor",
-        default_status=_RUNNING if webhook else dg.DefaultSensorStatus.STOPPED,
-        description="Posts a scheduled run that failed to TESTRUNS_ALERT_WEBHOOK.",
-    )
-    def sensor(context: dg.RunFailureSensorContext) -> dg.SkipReason | None:
-        run = context.dagster_run
-        if webhook is None:
-            return dg.SkipReason("TESTRUNS_ALERT_WEBHOOK is not set")
-        if SCHEDULE_NAME_TAG not in run.tags:
-            return dg.SkipReason("somebody started this run by hand")
-        if run.tags.get(WILL_RETRY_TAG) == "true":
-            return dg.SkipReason("Dagster will try this run again")
-        failures = run_failures(context.instance, run.run_id)
-        title = f"the scheduled run of {run.job_name} failed"
-        text = failure_text(title, failures, run.run_id, settings.dagster.url)
-        if failure := post(webhook, text):
-            context.log.warning(failure)
-        return None
-
-    return sensor
-
-
-def freshness_sensor(settings: Settings) -> dg.SensorDefinition:
-    """Looks between the nights whether each scope is still being loaded."""
-    webhook, page = settings.testruns_alert_webhook, settings.dagster.url
-
-    @dg.sensor(
-        name="freshness_sensor",
-        minimum_interval_seconds=600,
-        default_status=_RUNNING,
-        description=f"Looks every ten minutes whether each scope was loaded within {FRESH_HOURS} "
-        f"hours; evaluates the check {FRESH}, and posts to TESTRUNS_ALERT_WEBHOOK once.",
-    )
-    def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        known = {(source, scope) for source, scope in json.loads(context.cursor or "[]")}
-        sources = loaded_sources(settings)
-        try:
-            with _reader(settings) as connection:
-                # What was never loaded is new, and not late.
-                late = [
-                    problem
-                    for source in sources
-                    for problem in late_scopes(
-                        Evidence(connection, source, settings), is_new_late=False
-                    )
-                ]
-        except TestrunsError as error:
-            return dg.SkipReason(str(error))
-        late_keys = {(problem.source, problem.scope) for problem in late}
-        news = [problem for problem in late if (problem.source, problem.scope) not in known]
-        if news and webhook is not None and (failure := post(webhook, stale_text(news, page))):
-            context.log.warning(failure)
-        changed = {source for source, _ in late_keys ^ known}
-        return dg.SensorResult(
-            skip_reason=dg.SkipReason(f"{len(late)} scopes are late"),
-            asset_events=[
-                freshness_verdict(
-                    [problem for problem in late if problem.source == source]
-                ).evaluation(FRESH, runs_key(source))
-                for source in sources
-                if source in changed
-            ],
-            cursor=json.dumps(sorted(late_keys)),
-        )
-
-    return sensor
 
 
 def report_sensor(report: dg.AssetsDefinition) -> dg.AutomationConditionSensorDefinition:
@@ -121,7 +36,8 @@ def models_after_backfill_sensor(settings: Settings) -> dg.SensorDefinition:
         minimum_interval_seconds=30,
         default_status=_RUNNING,
         description="Starts the job transform when a backfill, of the UI or of the command line, "
-        "or testruns retry-rejected has ended; it builds nothing where nothing has changed.",
+        "an import or testruns retry-rejected has ended; it builds nothing where nothing has "
+        "changed.",
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         try:

@@ -11,7 +11,7 @@ from psycopg import Error as PsycopgError
 from psycopg.errors import InvalidSchemaName, UndefinedColumn, UndefinedTable
 
 from pipelines.errors import WarehouseError
-from pipelines.report.formats import short_id, visible
+from pipelines.report.formats import is_web_address, short_id, visible
 from pipelines.report.period import Period
 from pipelines.resources import bundled
 from pipelines.sources.registry import REGISTRY
@@ -20,10 +20,17 @@ from pipelines.warehouse.queries import queries
 
 Row = dict[str, Any]
 
+_SUBJECTS = ("report", "report_why")
+# Queries about the items that an earlier one lists: its name, their key, the parameter.
+_LISTED = {
+    "latency": ("request_key", "request_keys"),
+    "verdicts": ("test_environment_key", "test_environment_keys"),
+}
+
 
 @dataclass(frozen=True)
 class ReportData:
-    """A frame for each query of sql/queries/report.sql, by its name; times are UTC.
+    """A frame for each query of sql/queries/report*.sql, by its name; times are UTC.
 
     `thresholds` are the vars of the dbt project, with which the marts are built.
     """
@@ -36,6 +43,25 @@ class ReportData:
         """The rows of a query; None is null."""
         frame = self.frames[query].astype(object)
         return cast("list[Row]", frame.where(frame.notna(), None).to_dict("records"))
+
+    def grouped(self, query: str, column: str) -> dict[str, list[Row]]:
+        """The rows of a query by the values of a column, in their order."""
+        groups: dict[str, list[Row]] = {}
+        for row in self.rows(query):
+            groups.setdefault(row[column], []).append(row)
+        return groups
+
+    @cached_property
+    def _links(self) -> dict[str, str]:
+        return {
+            row["test_run_key"]: row["url"]
+            for row in self.rows("run_links")
+            if is_web_address(row["url"])
+        }
+
+    def run_link(self, test_run_key: str) -> str | None:
+        """Where the run can be looked at; None where nothing is known."""
+        return self._links.get(test_run_key)
 
     @cached_property
     def _names(self) -> dict[tuple[str, str | None], str]:
@@ -67,6 +93,7 @@ def read_data(url: str, period: Period) -> ReportData:
         "last_day": period.last_day,
         "recent_days": thresholds["latency_recent_days"],
         "strip": thresholds["flakiness_long_window"],
+        "short": thresholds["flaky_short_runs"],
     }
     frames: dict[str, pd.DataFrame] = {}
     # A build of dbt's meanwhile must not let one part of the page contradict another.
@@ -75,13 +102,30 @@ def read_data(url: str, period: Period) -> ReportData:
     )
     try:
         with snapshot.connect() as connection:
-            for name, query in queries("report").items():
-                if name == "latency_days":
-                    params["request_keys"] = frames["latency"]["request_key"].tolist()
-                frames[name] = pd.read_sql(query.decode(), connection, params=params)
+            for subject in _SUBJECTS:
+                for name, query in queries(subject).items():
+                    if name == "run_links":
+                        params["run_keys"] = _run_keys(frames)
+                    frames[name] = pd.read_sql(query.decode(), connection, params=params)
+                    if name in _LISTED:
+                        column, parameter = _LISTED[name]
+                        params[parameter] = frames[name][column].tolist()
     except DatabaseError as error:
         raise WarehouseError(_complaint(error, frames)) from None
     return ReportData(period, thresholds, frames)
+
+
+def _run_keys(frames: dict[str, pd.DataFrame]) -> list[str]:
+    """Every run that a frame names."""
+    return sorted(
+        {
+            key
+            for frame in frames.values()
+            for column in frame.columns
+            if column.endswith("run_key")
+            for key in frame[column].dropna()
+        }
+    )
 
 
 def _complaint(error: DatabaseError, frames: dict[str, pd.DataFrame]) -> str:

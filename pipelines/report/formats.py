@@ -6,11 +6,13 @@ made to be what they look like, and cut to a length.
 
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from pipelines.terminal import output
 
 _LONGEST_NAME = 200
+_LONGEST_ADDRESS = 2000
 
 
 def visible(text: object, longest: int = _LONGEST_NAME) -> str:
@@ -25,6 +27,31 @@ def full_name(row: dict[str, Any]) -> str:
     parent = f"{visible(row['parent_name'], 100)}: " if row["parent_name"] else ""
     name = visible(row["test_name"] or "(without a name)")
     return f"{parent}{name}{format_occurrence(row['occurrence'])}"
+
+
+def run_id(test_run_key: str) -> str:
+    """The run's ID in its system, out of `system:ID`."""
+    return visible(test_run_key.partition(":")[2])
+
+
+def is_web_address(url: str) -> bool:
+    """Whether a browser may be sent there: HTTP or HTTPS, a host, nothing hidden."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    is_plain = len(url) <= _LONGEST_ADDRESS and " " not in url and output.visible(url) == url
+    return is_plain and parts.scheme in ("http", "https") and bool(parts.hostname)
+
+
+def outage_cause(row: dict[str, Any]) -> str:
+    """`host pay.example.com, HTTP 503`: what an outage (fct_outages) hit, and how it answered."""
+    kind = "host" if row["system"] == "postman" else "folder"
+    where = f"{kind} {visible(row['component'], 100)}" if row["component"] else f"no single {kind}"
+    if (row["unanswered_share"] or 0) > 0.5:
+        return f"{where}, no answer"
+    status = row["response_status_code"]
+    return where if status is None else f"{where}, HTTP {status:.0f}"
 
 
 def format_occurrence(number: float | None) -> str:

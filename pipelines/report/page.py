@@ -26,6 +26,7 @@ def render(data: ReportData, written_at: datetime) -> str:
         "ago": lambda time: f"{formats.format_duration(_seconds(time, data.period.as_of))} ago",
         "visible": formats.visible,
         "short_id": formats.short_id,
+        "run_id": formats.run_id,
         "full_name": formats.full_name,
         "duration": formats.format_duration,
         "percent": formats.format_percent,
@@ -37,6 +38,7 @@ def render(data: ReportData, written_at: datetime) -> str:
         "period": data.period,
         "thresholds": data.thresholds,
         "scope_name": data.scope_name,
+        "run_link": data.run_link,
     }
     sections = []
     for section in SECTIONS:

@@ -1,6 +1,7 @@
 """`testruns report`: from the marts to a file that opens in any browser, without a network."""
 
 import os
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -8,8 +9,18 @@ from pipelines.errors import TestrunsError
 from pipelines.report.data import read_data
 from pipelines.report.page import render
 from pipelines.report.period import choose_period
+from pipelines.report.sections import outages
+from pipelines.report.sections.outages import OutageLine
 from pipelines.settings import Settings
 from pipelines.warehouse.engine import open_warehouse
+
+
+@dataclass(frozen=True)
+class WrittenReport:
+    """A page that was written; `outages` are those of its period, the latest first."""
+
+    path: Path
+    outages: list[OutageLine]
 
 
 class ReportError(TestrunsError):
@@ -21,7 +32,7 @@ def write_report(
     out: Path | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
-) -> Path:
+) -> WrittenReport:
     """Write the page and say where; `out` None: `report.html` in TESTRUNS_HOME/reports.
 
     It speaks of the business days from `since` (None: eight weeks) to `until` (None: now). A file
@@ -32,8 +43,9 @@ def write_report(
     """
     now = datetime.now(UTC)
     period = choose_period(since, until, now, settings.testruns_timezone)
-    page = render(read_data(open_warehouse(settings), period), written_at=now)
-    return _write(page, out, settings.testruns_home / "reports")
+    data = read_data(open_warehouse(settings), period)
+    path = _write(render(data, written_at=now), out, settings.testruns_home / "reports")
+    return WrittenReport(path, outages.lines(data))
 
 
 def _write(page: str, out: Path | None, reports: Path) -> Path:

@@ -13,6 +13,8 @@ from pipelines.terminal.progress import load_progress
 from pipelines.warehouse.engine import open_warehouse
 from pipelines.warehouse.reference import read_reference
 
+_MOST_OUTAGES = 5
+
 
 def transform(settings: Settings, *, full_refresh: bool) -> int:
     """Build and test the models."""
@@ -51,7 +53,7 @@ def dbt(settings: Settings, arguments: tuple[str, ...]) -> int:
 
 def nightly(settings: Settings, *, verbose: bool) -> int:
     """Load, then build, as a run of Dagster's."""
-    settings.require_source()
+    settings.require_input()
     read_reference(settings)  # a complaint comes before the first request
     from pipelines.orchestration.nightly import run_nightly  # noqa: PLC0415 - two seconds
 
@@ -67,17 +69,20 @@ def nightly(settings: Settings, *, verbose: bool) -> int:
 def report(
     settings: Settings, out: Path | None, since: str | None, until: str | None, *, is_opened: bool
 ) -> int:
-    """Write the page and say where it is."""
+    """Write the page and say where it is, and on stderr which outages its period had."""
     from pipelines.report.write import write_report  # noqa: PLC0415 - a second
 
     zone = settings.testruns_timezone
-    page = write_report(
+    written = write_report(
         settings,
         out,
         moment("--since", since, zone) if since else None,
         moment("--until", until, zone) if until else None,
     )
-    output.line(short_path(page))
-    if is_opened and not webbrowser.open(page.as_uri()):
-        output.note(f"no browser could be started; open {page.as_uri()}")
+    output.line(short_path(written.path))
+    output.note(*(f"outage {line}" for line in written.outages[:_MOST_OUTAGES]))
+    if len(written.outages) > _MOST_OUTAGES:
+        output.note("more outages are on the page")
+    if is_opened and not webbrowser.open(written.path.as_uri()):
+        output.note(f"no browser could be started; open {written.path.as_uri()}")
     return 0

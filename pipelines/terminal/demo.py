@@ -59,6 +59,7 @@ def is_unconfigured(settings: Settings) -> bool:
     """Whether nothing is set up: no key, no warehouse of the user's, none of our own."""
     return (
         not settings.configured_sources
+        and settings.testruns_reports_dir is None
         and settings.testruns_warehouse_url is None
         and not EmbeddedPostgres(settings.testruns_home).exists()
     )

@@ -16,6 +16,9 @@ from pipelines.warehouse.engine import open_warehouse
 
 if TYPE_CHECKING:
     from pipelines.orchestration.nightly import NightlyReport
+    from pipelines.report.sections.outages import OutageLine
+
+_MOST_OUTAGES = 3
 
 
 def run_demo(settings: Settings) -> int:
@@ -38,9 +41,9 @@ def run_demo(settings: Settings) -> int:
     with _step("report: one page to open in a browser"):
         from pipelines.report.write import write_report  # noqa: PLC0415 - another second
 
-        page = write_report(demo)
-    _show_summary(read_queries(url, "summary"), report)
-    _show_next_steps(demo, url, page)
+        written = write_report(demo)
+    _show_summary(read_queries(url, "summary"), report, written.outages)
+    _show_next_steps(demo, url, written.path)
     return 0
 
 
@@ -51,7 +54,9 @@ def _step(name: str) -> Iterator[None]:
     output.line(f"  {name:<66}{time.monotonic() - began:6.1f} s")
 
 
-def _show_summary(rows: dict[str, list[Row]], report: "NightlyReport") -> None:
+def _show_summary(
+    rows: dict[str, list[Row]], report: "NightlyReport", outages: list["OutageLine"]
+) -> None:
     loaded = rows["loaded"][0]
     output.line()
     output.line(
@@ -112,6 +117,9 @@ def _show_summary(rows: dict[str, list[Row]], report: "NightlyReport") -> None:
     )
     output.line()
     output.line("Worth a look")
+    for outage in outages[:_MOST_OUTAGES]:
+        output.line(f"  outage of {outage.began}")
+        output.line(f"      {outage.what}")
     for row in rows["unfinished"]:
         output.line(f"  {row['system']} run {row['run_id']}, {row['started_at']:%F %H:%M} UTC")
         output.line(f"      {row['remark']}")

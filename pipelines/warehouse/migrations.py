@@ -38,8 +38,6 @@ comment on column ingest.schema_versions.applied_at is 'UTC.';
 
 
 _MAY_CREATE = "select has_database_privilege(current_database(), 'create')"
-# Needed by `testruns import` alone.
-_OPTIONAL = {"raw_reports"}
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,7 @@ def migrate(connection: psycopg.Connection) -> list[str]:
     """
     if connection.info.server_version < 150_000:
         raise WarehouseError("TESTRUNS_WAREHOUSE_URL: Postgres 15 or newer is needed")
-    migrations = _possible(connection, _migrations())
+    migrations = _migrations()
     if _applied(connection) == {file.version: file.checksum for file in migrations}:
         _grant_to_reader(connection)
         return []
@@ -82,25 +80,6 @@ def migrate(connection: psycopg.Connection) -> list[str]:
             )
     _grant_to_reader(connection)
     return [file.name for file in missing]
-
-
-def _possible(connection: psycopg.Connection, migrations: list[_Migration]) -> list[_Migration]:
-    """Without files that make an optional schema, where it is not there and may not be created.
-
-    An older warehouse of a role without CREATE goes on as it is, until an administrator makes the
-    schema.
-    """
-    cursor = connection.cursor(row_factory=scalar_row)
-    applied = _applied(connection)
-    may_create = cursor.execute(_MAY_CREATE).fetchone()
-    existing = set(cursor.execute("select nspname::text from pg_namespace"))
-    return [
-        file
-        for file in migrations
-        if file.version in applied
-        or may_create
-        or existing.issuperset(_OPTIONAL.intersection(_CREATE_SCHEMA.findall(file.statements)))
-    ]
 
 
 def _schema_filter(connection: psycopg.Connection, statements: list[str]) -> Callable[[str], bytes]:

@@ -36,7 +36,7 @@ def save_outcomes(
     if runs:
         run_ids = [run.run_id for run in runs]
         connection.execute(
-            sql["save_reconciliations"], {**scope, "compared": run_ids, **_differences(runs)}
+            sql["save_reconciliations"], {**scope, "compared": run_ids, **difference_columns(runs)}
         )
         connection.execute(sql["supersede_rejected"], {**scope, "superseded": run_ids})
     if not_found:
@@ -105,8 +105,8 @@ def _states(results: Sequence[FetchResult]) -> dict[str, list[Any]]:
     return dict(zip(names, columns, strict=True))
 
 
-def _differences(runs: list[FlatRun]) -> dict[str, list[Any]]:
-    """Parameters of `save_reconciliations`."""
+def difference_columns(runs: list[FlatRun]) -> dict[str, list[Any]]:
+    """Parameters of `save_reconciliations`: what runs announce beside what their rows come to."""
     rows = [
         (run.run_id, difference.total, difference.announced, difference.loaded, run.is_open)
         for run in runs

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from itertools import chain
 from typing import Any, cast
 
@@ -13,12 +14,13 @@ import psycopg
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb, set_json_dumps
 
-from pipelines.sources.base import FlatRun, Rows
+from pipelines.sources.base import Difference, FlatRun, Rows
 from pipelines.sources.reports import identity
 from pipelines.sources.reports.code_identity import CodeIdentity, first_known
 from pipelines.sources.reports.parts import Part, merged_run
-from pipelines.sources.reports.report import SYSTEMS, Announced, numbered
+from pipelines.sources.reports.report import SYSTEMS, numbered
 from pipelines.sources.reports.spool import Spool, SpooledTable
+from pipelines.warehouse.outcomes import difference_columns
 from pipelines.warehouse.queries import queries
 from pipelines.warehouse.writer import column_types, merge_runs
 
@@ -32,15 +34,20 @@ _LONGEST_SCOPE = 500
 
 @dataclass(frozen=True)
 class ImportedFile:
-    """A file that was offered, and what became of it."""
+    """A file that was offered, and what became of it.
+
+    `size_bytes` and `modified_at` None: it could not be read; `is_foreign`: it is no report at all.
+    """
 
     path: str
     digest: str
     size_bytes: int | None
+    modified_at: datetime | None
     kind: str | None
     outcome: str
     run_id: str | None = None
     reason: str | None = None
+    is_foreign: bool = False
 
 
 @dataclass(frozen=True)
@@ -161,6 +168,7 @@ class ReportLedger:
             opened_at=run["started_at"],
             digest=digest,
             rows=cast("Rows", {parent: [row], **rows}),  # read as they are written
+            differences=_differences(placed),
         )
         written = merge_runs(self._connection, _Tables(columns), [flat], self._types, self._load_id)
         scope = (run["collection_id"] if system == "postman" else run["source"]) or "files"
@@ -177,7 +185,13 @@ class ReportLedger:
                 run_id=run_id, part=number, run=Jsonb(part.run), totals=Jsonb(part.totals),
                 **part.as_record(),
             )  # fmt: skip
-        self._reconcile(run_id, system, scope, placed)
+        self._connection.execute(
+            queries("ledger")["save_reconciliations"],
+            {
+                "source": system, "scope": scope, "load_id": self._load_id, "compared": [run_id],
+                **difference_columns([flat]),
+            },
+        )  # fmt: skip
         self._save_code(run_id, system, first_known(code, self._code(run_id, system)))
         self._settle(placed[0], run.get("collection_id"))
         self.rows += written
@@ -238,22 +252,6 @@ class ReportLedger:
                 "supersede_junit", collection_name=part.collection_name, load_id=self._load_id
             )
 
-    def _reconcile(self, run_id: str, system: str, scope: str, parts: Sequence[Part]) -> None:
-        totals = [Announced(*sums) for sums in _sums(parts)]
-        differences = [total for total in totals if total.reason() is not None]
-        self._execute(
-            "replace_reconciliations",
-            system=system,
-            scope=scope,
-            run_id=run_id,
-            load_id=self._load_id,
-            totals=[one.total for one in differences],
-            announced=[one.announced for one in differences],
-            loaded=[one.loaded for one in differences],
-            repeated=[one.repeated for one in differences],
-            reasons=[one.reason() for one in differences],
-        )
-
     def _code(self, run_id: str, system: str) -> CodeIdentity:
         rows = self._dicts("code_identity", {"run_id": run_id, "system": system})
         return CodeIdentity(**rows[0]) if rows else CodeIdentity()
@@ -274,17 +272,18 @@ class ReportLedger:
         self._connection.execute(self._sql[query], params)
 
 
-def _sums(parts: Sequence[Part]) -> list[tuple[str, int | None, int, int]]:
-    """(total, announced, loaded, repeated) over all parts; announced None: a part does not say."""
-    sums: dict[str, list[Any]] = {}
+def _differences(parts: Sequence[Part]) -> list[Difference]:
+    """Totals that all parts announce together, where the rows come to something else."""
+    sums: dict[str, list[int]] = {}
     for part in parts:
-        for total, announced, loaded, repeated in part.totals:
-            held = sums.setdefault(total, [0, 0, 0, 0])
-            held[0] = None if announced is None or held[0] is None else held[0] + announced
-            held[1] += loaded
-            held[2] += repeated
-            held[3] += 1
+        for total, announced, loaded, *_ in part.totals:
+            held = sums.setdefault(total, [0, 0, 0])
+            if announced is not None:
+                held[0] += announced
+                held[1] += 1
+            held[2] += loaded
     return [
-        (total, announced if told == len(parts) else None, loaded, repeated)
-        for total, (announced, loaded, repeated, told) in sums.items()
+        Difference(total, announced, loaded)
+        for total, (announced, announcing, loaded) in sums.items()
+        if announcing == len(parts) and announced != loaded
     ]

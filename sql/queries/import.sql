@@ -127,44 +127,6 @@ update ingest.imported_files
 set run_id = %(new_run_id)s
 where run_id = %(run_id)s;
 
--- name: replace_reconciliations
--- Where the totals that the run announces are not what its rows come to.
-with settled as (
-    delete from ingest.reconciliations
-    where source = %(system)s and run_id = %(run_id)s and not (total = any(%(totals)s::text[]))
-)
-
-insert into ingest.reconciliations as held (
-    source, scope, run_id, total, announced, loaded, repeated, reason, load_id
-)
-select
-    %(system)s,
-    %(scope)s,
-    %(run_id)s,
-    differing.total,
-    differing.announced,
-    differing.loaded,
-    differing.repeated,
-    differing.reason,
-    %(load_id)s as comparing_load_id
-from
-    unnest(
-        %(totals)s::text[],
-        %(announced)s::bigint[],
-        %(loaded)s::bigint[],
-        %(repeated)s::bigint[],
-        %(reasons)s::text[]
-    ) as differing (total, announced, loaded, repeated, reason)
-on conflict (source, run_id, total) do update
-    set
-        scope = excluded.scope,
-        announced = excluded.announced,
-        loaded = excluded.loaded,
-        repeated = excluded.repeated,
-        reason = excluded.reason,
-        load_id = excluded.load_id,
-        checked_at = now();
-
 -- name: save_code_identity
 -- What is known of the code; what a poorer source does not know is kept. A row: it has changed.
 insert into ingest.code_identities as held (
@@ -278,17 +240,33 @@ where run_id = %(run_id)s;
 -- name: save_file
 -- A file that was offered, once for each place and content.
 insert into ingest.imported_files as held (
-    digest, path, kind, size_bytes, run_id, outcome, reason, first_outcome
+    digest, path, kind, size_bytes, modified_at, run_id, outcome, reason, is_foreign, first_outcome
 )
 values (
-    %(digest)s, %(path)s, %(kind)s, %(size_bytes)s, %(run_id)s, %(outcome)s, %(reason)s,
-    %(outcome)s
+    %(digest)s, %(path)s, %(kind)s, %(size_bytes)s, %(modified_at)s, %(run_id)s, %(outcome)s,
+    %(reason)s, %(is_foreign)s, %(outcome)s
 )
 on conflict (digest, md5(path)) do update
     set
         kind = excluded.kind,
         size_bytes = excluded.size_bytes,
+        modified_at = excluded.modified_at,
         run_id = excluded.run_id,
         outcome = excluded.outcome,
         reason = excluded.reason,
+        is_foreign = excluded.is_foreign,
         imported_at = now();
+
+-- name: known_files
+-- The files below a folder (its path ends with a slash) as they were last offered.
+select distinct on (path)
+    path,
+    size_bytes,
+    modified_at,
+    imported_at,
+    outcome,
+    reason,
+    is_foreign
+from ingest.imported_files
+where starts_with(path, %(folder)s)
+order by path asc, imported_at desc;

@@ -197,104 +197,6 @@ select
 from marts.fct_daily_run_health
 where business_date between %(first_day)s and %(last_day)s;
 
--- name: flaky
--- Tests in their environments that fail now and then, as of the last day, and their last results,
--- one a run, as letters, oldest first: p passed, f failed. Those that are gone are left out.
-with period as (
-    select
-        %(first_day)s::date as first_day,
-        %(last_day)s::date as last_day
-),
-
-latest as (
-    select distinct on (flakiness.test_environment_key) flakiness.*
-    from marts.fct_test_flakiness as flakiness
-    cross join period
-    where flakiness.business_date between period.first_day and period.last_day
-    order by flakiness.test_environment_key asc, flakiness.business_date desc
-),
-
-flakiest as (
-    select latest.*
-    from latest
-    inner join marts.dim_tests as tests
-        on latest.test_key = tests.test_key
-    where tests.is_live and latest.episodes > 0
-    order by
-        coalesce(latest.is_flaky, false) desc,
-        latest.episodes desc,
-        latest.long_flip_rate_low desc nulls last,
-        latest.test_environment_key asc
-    limit 15
-),
-
-last_results as (
-    select
-        flakiest.test_environment_key,
-        decided.*
-    from flakiest
-    cross join period
-    cross join
-        lateral (
-            select
-                results.outcome,
-                results.run_started_at,
-                results.run_sort_key,
-                results.result_number
-            from staging.int_test_results as results
-            where
-                results.test_environment_key = flakiest.test_environment_key
-                and results.is_outcome
-                and results.is_decided
-                and results.business_date <= period.last_day
-                and results.run_started_at is not null
-            order by
-                results.business_date desc,
-                results.run_started_at desc,
-                results.run_sort_key desc,
-                results.result_number desc
-            limit %(strip)s
-        ) as decided
-),
-
-strips as (
-    select
-        test_environment_key,
-        string_agg(
-            left(outcome, 1), '' order by run_started_at, run_sort_key, result_number
-        ) as letters
-    from last_results
-    group by test_environment_key
-)
-
-select
-    flakiest.system,
-    flakiest.collection_or_project_id as scope,
-    flakiest.environment_id,
-    left(coalesce(tests.item_name, tests.test_folder), 1000) as parent_name,
-    left(coalesce(tests.assertion_name, tests.test_name), 1000) as test_name,
-    tests.item_occurrence as occurrence,
-    health.health,
-    flakiest.episodes,
-    flakiest.results_since_episode,
-    flakiest.long_results,
-    flakiest.long_passed,
-    strips.letters
-from flakiest
-inner join marts.dim_tests as tests
-    on flakiest.test_key = tests.test_key
-inner join marts.fct_test_health as health
-    on
-        flakiest.test_environment_key = health.test_environment_key
-        and flakiest.business_date = health.business_date
-left join strips
-    on flakiest.test_environment_key = strips.test_environment_key
-order by
-    coalesce(flakiest.is_flaky, false) desc,
-    flakiest.episodes desc,
-    flakiest.long_flip_rate_low desc nulls last,
-    flakiest.test_environment_key asc;
-
 -- name: latency
 -- Requests answered in the last days of the period, each in its environment: those that take
 -- longest, and those that have become slower. `request_key` names request and environment.
@@ -326,23 +228,29 @@ ranked as (
 )
 
 select
-    request_environment_key as request_key,
-    collection_id,
-    environment_id,
-    left(item_name, 1000) as item_name,
-    item_occurrence,
-    p95_ms,
-    recent_requests,
-    recent_median_ms,
-    baseline_requests,
-    baseline_median_ms,
-    slowdown_ratio,
-    recent_tail_share,
-    is_regression,
-    slowest_rank,
-    slowing_rank
+    ranked.request_environment_key as request_key,
+    ranked.collection_id,
+    ranked.environment_id,
+    left(ranked.item_name, 1000) as item_name,
+    ranked.item_occurrence,
+    ranked.p95_ms,
+    ranked.recent_requests,
+    ranked.recent_median_ms,
+    ranked.baseline_requests,
+    ranked.baseline_median_ms,
+    ranked.slowdown_ratio,
+    ranked.slowdown_z,
+    ranked.baseline_p90_ms,
+    ranked.recent_tail_share,
+    ranked.is_regression,
+    ranked.slowest_rank,
+    ranked.slowing_rank,
+    requests.first_seen_at,
+    requests.last_seen_at
 from ranked
-where slowest_rank <= 10 or (is_regression and slowing_rank <= 10);
+inner join marts.dim_requests as requests
+    on ranked.request_key = requests.request_key
+where ranked.slowest_rank <= 10 or (ranked.is_regression and ranked.slowing_rank <= 10);
 
 -- name: latency_days
 -- Each day of these requests in their environments.
@@ -350,7 +258,10 @@ select
     request_environment_key as request_key,
     business_date,
     p50_ms,
-    p95_ms
+    p95_ms,
+    requests_answered,
+    max_ms,
+    slowest_test_run_key
 from marts.fct_request_latency_daily
 where
     request_environment_key = any(%(request_keys)s)

@@ -1,4 +1,4 @@
-"""The shell lines of docs/import.md, run as CI runs them."""
+"""The shell lines of docs/ci.md, run as CI runs them."""
 
 import json
 import os
@@ -14,7 +14,7 @@ import yaml
 from tests.support.db import query
 from tests.support.reports import as_bytes, execution, newman, passed
 
-DOCS = Path(__file__).parents[2] / "docs" / "import.md"
+DOCS = Path(__file__).parents[2] / "docs" / "ci.md"
 HEAD, MERGE = "a" * 40, "b" * 40
 
 VARIABLES = {
@@ -24,7 +24,7 @@ VARIABLES = {
     },
     "GitLab CI": {
         "GITLAB_CI": "true", "CI_COMMIT_SHA": HEAD, "CI_COMMIT_REF_NAME": "fix",
-        "CI_PIPELINE_ID": "11", "CI_JOB_ID": "1",
+        "CI_PIPELINE_ID": "11", "CI_JOB_ID": "1", "CI_JOB_NAME": "api-tests",
     },
     "Jenkins": {
         "JENKINS_URL": "https://j.example.test/", "GIT_COMMIT": HEAD, "GIT_BRANCH": "origin/fix",
@@ -35,7 +35,7 @@ VARIABLES = {
 
 def section(title: str) -> str:
     """The code block of a section."""
-    text = DOCS.read_text("utf-8").split(f"## {title}\n")[1].split("\n## ")[0]
+    text = DOCS.read_text("utf-8").split(f"### {title}\n")[1].split("\n## ")[0].split("\n### ")[0]
     block = re.search(r"```\w+\n(.*?)```", text, re.DOTALL)
     assert block
     return block[1]
@@ -43,9 +43,9 @@ def section(title: str) -> str:
 
 def shell_lines(title: str) -> list[str]:
     block = section(title)
-    if title == "Jenkins":
-        return re.findall(r"sh '([^']*)'", block)
-    if title == "GitLab CI":
+    if title.startswith("Jenkins"):
+        return [line for _, line in re.findall(r"sh ('''|')(.*?)\1", block)]
+    if title.startswith("GitLab CI"):
         job = yaml.safe_load(block)["api-tests"]
         return [*job["script"], *job["after_script"]]
     steps = yaml.safe_load(block)["jobs"]["api-tests"]["steps"]
@@ -104,14 +104,21 @@ def test_a_job_keeps_its_run(title: str, workspace: Path, warehouse_url: str) ->
     ) == [(HEAD, "fix", "11")]
 
 
-def test_a_job_can_say_what_it_is(workspace: Path, warehouse_url: str) -> None:
-    (workspace / "reports").mkdir()
-    shutil.copy(workspace / "report.json", workspace / "reports")
-    line = section("Where CI cannot reach the warehouse")
+@pytest.mark.parametrize("title", VARIABLES)
+def test_a_job_keeps_its_reports_and_says_what_it_tested(
+    title: str, workspace: Path, warehouse_url: str
+) -> None:
+    for line in shell_lines(f"{title}, artifact"):
+        run(line, workspace, {**VARIABLES[title], "HEAD_SHA": HEAD})
+    shutil.make_archive(str(workspace / "reports"), "zip", workspace / "reports")
+    shutil.rmtree(workspace / "reports")
+    for line in section("Import them").splitlines():
+        run(line, workspace, {"TESTRUNS_WAREHOUSE_URL": warehouse_url})
 
-    run(line, workspace, {**VARIABLES["GitHub Actions"], "HEAD_SHA": HEAD})
-    run("testruns import reports", workspace, {"TESTRUNS_WAREHOUSE_URL": warehouse_url})
-
-    assert query(
-        warehouse_url, "select commit_sha, branch, pipeline_id from ingest.code_identities"
-    ) == [(HEAD, "fix", "11")]
+    ((commit, merge, branch, pipeline),) = query(
+        warehouse_url,
+        "select commit_sha, merge_sha, branch, pipeline_id from ingest.code_identities"
+        " join raw_postman.collection_runs using (run_id)",
+    )
+    assert (commit, branch, pipeline) == (HEAD, "fix", "11")
+    assert merge == (MERGE if title == "GitHub Actions" else None)

@@ -185,15 +185,26 @@ def test_announced_totals_are_reconciled(offer: Import, folder: Path, warehouse_
     run["run"]["stats"]["assertions"]["total"] = 5
     put(folder, "a.json", run)
     put(folder, "b.xml", junit(case("a"), attributes='name="s" tests="4"'))
+    # A script's own request makes newman write its execution again: the same to the request's ID.
+    sent = execution(0, assertions=[passed("ok")])
+    again = copy.deepcopy(sent)
+    other = {**copy.deepcopy(sent), "cursor": {**sent["cursor"], "httpRequestId": "another"}}
+    for name, second in (("repeated", again), ("looped", other)):
+        run = newman([sent, second], started=STARTED + len(name))
+        run["run"]["stats"]["assertions"]["total"] = 1
+        put(folder, f"{name}.json", run)
 
     offer(folder)
 
     assert query(
         warehouse_url,
-        "select source, total, announced, loaded, reason from ingest.reconciliations order by 1",
+        "select source, total, announced, loaded, repeated, reason from ingest.reconciliations"
+        " order by 1, 3, 5",
     ) == [
-        ("postman", "assertions_total", 5, 2, "missing"),
-        ("reports", "tests_total", 4, 1, "missing"),
+        ("postman", "assertions_total", 1, 2, 0, "surplus"),
+        ("postman", "assertions_total", 1, 2, 1, "repeated"),
+        ("postman", "assertions_total", 5, 2, 0, "missing"),
+        ("reports", "tests_total", 4, 1, 0, "missing"),
     ]
 
 

@@ -1,15 +1,25 @@
 """What is posted to the webhook, seen from its other end."""
 
+import json
+import socket
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import dagster as dg
+import psycopg
 import pytest
 from pydantic import SecretStr
 
 from pipelines.ingest.progress import ScopeReport
-from pipelines.orchestration.alerts import failure_text, post
-from pipelines.orchestration.failures import StepFailure
-from pipelines.orchestration.sensors import alert_on_failure_sensor, freshness_sensor
+from pipelines.orchestration import webhook
+from pipelines.orchestration.alert_sensors import (
+    alert_on_failure_sensor,
+    alert_on_recovery_sensor,
+    freshness_sensor,
+)
+from pipelines.orchestration.alerts import failure_alert
+from pipelines.orchestration.failures import ScopeProblem, failure_of_scopes
+from pipelines.orchestration.webhook import Alert, post
 from pipelines.sandbox.data import SandboxData
 from pipelines.sandbox.server import Sandbox
 from pipelines.settings import Settings
@@ -26,76 +36,223 @@ def receiver() -> Iterator[Receiver]:
         yield server
 
 
-def test_a_message_says_what_why_what_to_do_and_where(receiver: Receiver) -> None:
-    failures = [
-        StepFailure("check_testmo", f"testmo {number}: <!channel> HTTP 404") for number in range(20)
-    ]
-    text = failure_text(
-        "the scheduled run of nightly failed", failures, "abc", "http://dagster:3000"
-    )
-    assert post(SecretStr(receiver.url), text) is None
-    (posted,) = receiver.texts
-    first, *listed, what_to_do, where = posted.splitlines()
-    assert first == "testruns: the scheduled run of nightly failed"
-    assert listed[0] == "• check_testmo: testmo 0: &lt;!channel&gt; HTTP 404"
-    assert listed[-1] == "• … and 5 more"
-    assert "`testruns nightly`" in what_to_do
-    assert where == "http://dagster:3000/runs/abc"
+def alert() -> Alert:
+    return Alert("testruns: failed", {"testmo 1": ["HTTP 404"]}, ["Mend it."], "http://d:3000/r/1")
 
 
-def test_a_webhook_that_fails_is_reported_without_its_address(receiver: Receiver) -> None:
-    receiver.status = 500
-    complaint = post(SecretStr(receiver.url), "text")
-    assert complaint == "TESTRUNS_ALERT_WEBHOOK: not delivered: HTTP 500"
-    assert post(SecretStr("http://127.0.0.1:1/s3cret"), "text") == (
-        "TESTRUNS_ALERT_WEBHOOK: not delivered: URLError"
-    )
+# The host, and where its kind of message holds the title and the lines of a place.
+KINDS = [
+    ("hooks.slack.com", lambda sent: sent["text"].splitlines()[:3]),
+    ("chat.example.com", lambda sent: sent["text"].splitlines()[:3]),
+    (
+        "prod-7.westeurope.logic.azure.com",
+        lambda sent: [
+            block["inlines"][0]["text"] for block in sent["attachments"][0]["content"]["body"][:3]
+        ],
+    ),
+    (
+        "de0.7f.environment.api.powerplatform.com",
+        lambda sent: [
+            block["inlines"][0]["text"] for block in sent["attachments"][0]["content"]["body"][:3]
+        ],
+    ),
+    (
+        "contoso.webhook.office.com",
+        lambda sent: [
+            sent["sections"][0]["activityTitle"],
+            sent["sections"][0]["facts"][0]["name"],
+            "• " + sent["sections"][0]["facts"][0]["value"],
+        ],
+    ),
+]
 
 
-@dg.op
-def check_testmo() -> None:
-    raise dg.Failure("testmo 99: HTTP 404\ntestmo 100: HTTP 403")
+@pytest.mark.parametrize(("host", "lines"), KINDS, ids=[host for host, _ in KINDS])
+def test_each_kind_of_webhook_gets_the_message_in_its_own_form(
+    receiver: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
+    host: str,
+    lines: Callable[[dict[str, Any]], list[str]],
+) -> None:
+    # As a proxy, the receiver gets what is posted to any host.
+    monkeypatch.setenv("http_proxy", receiver.url)
+    assert post(SecretStr(f"http://{host}/workflows/s3cret"), alert()) is None
+    (sent,) = receiver.messages
+    assert receiver.hosts == [host]
+    assert lines(sent) == ["testruns: failed", "testmo 1", "• HTTP 404"]
+    assert "http://d:3000/r/1" in json.dumps(sent)
 
 
-@dg.job(executor_def=dg.in_process_executor)
-def nightly() -> None:
-    check_testmo()
+def test_a_text_of_slack_calls_nobody(receiver: Receiver) -> None:
+    assert post(SecretStr(receiver.url), Alert("x", {"testmo 1": ["<!channel> & more"]})) is None
+    assert receiver.texts == ["x\ntestmo 1\n• &lt;!channel&gt; &amp; more"]
 
 
 @pytest.mark.parametrize(
-    ("tags", "is_posted"),
+    ("status", "body", "reason"),
     [
-        ({"dagster/schedule_name": "nightly"}, True),
-        ({"dagster/schedule_name": "nightly", "dagster/will_retry": "true"}, False),
-        ({}, False),
+        (500, b"", "HTTP 500"),
+        (302, b"", "HTTP 302"),
+        (200, b"Webhook message delivery failed with error: 429", "Teams did not take it"),
     ],
 )
-def test_a_scheduled_run_that_failed_for_good_is_posted_and_one_by_hand_is_not(
-    make_settings: MakeSettings, receiver: Receiver, tags: dict[str, str], *, is_posted: bool
+def test_a_webhook_that_takes_nothing_is_reported_without_its_address(
+    receiver: Receiver, status: int, body: bytes, reason: str
 ) -> None:
-    settings = make_settings({"TESTRUNS_ALERT_WEBHOOK": receiver.url})
-    sensor = alert_on_failure_sensor(settings)
-    with dg.instance_for_test() as instance:
-        failed = nightly.execute_in_process(instance=instance, raise_on_error=False, tags=tags)
+    receiver.status, receiver.body = status, body
+    complaint = post(SecretStr(receiver.url), alert())
+    assert complaint == f"TESTRUNS_ALERT_WEBHOOK: not delivered: {reason}"
+
+
+def test_a_webhook_that_is_not_there_is_reported_without_its_address() -> None:
+    complaint = post(SecretStr("http://127.0.0.1:1/s3cret"), alert())
+    assert complaint == "TESTRUNS_ALERT_WEBHOOK: not delivered: URLError"
+
+
+def test_a_webhook_that_never_ends_its_answer_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(webhook, "_LONGEST_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        complaint = post(SecretStr(f"http://127.0.0.1:{silent.getsockname()[1]}"), alert())
+    assert complaint is not None
+    assert complaint.startswith("TESTRUNS_ALERT_WEBHOOK: not delivered: ")
+
+
+class Night:
+    """Scheduled runs of one job, each with what goes wrong in it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._instance = dg.DagsterInstance.ephemeral()
+        self._problems: list[ScopeProblem] = []
+
+        @dg.op
+        def check_testmo() -> None:
+            if self._problems:
+                raise failure_of_scopes([*map(str, self._problems), "dbt"], self._problems)
+
+        @dg.job(executor_def=dg.in_process_executor)
+        def nightly() -> None:
+            check_testmo()
+
+        self._job = nightly
+
+    def run(self, *problems: str, **tags: str) -> None:
+        """A night in which these are wrong, as `scope: problem`."""
+        self._problems = [ScopeProblem("testmo", *one.split(": ", 1)) for one in problems]
+        tags = {"dagster/schedule_name": "nightly"} | {
+            f"dagster/{name}": value for name, value in tags.items()
+        }
+        done = self._job.execute_in_process(
+            instance=self._instance,
+            raise_on_error=False,
+            tags={name: value for name, value in tags.items() if value},
+        )
+        failed = alert_on_failure_sensor(self._settings)
+        works = alert_on_recovery_sensor(self._settings)
+        event = done.get_run_success_event() if done.success else done.get_run_failure_event()
         context = dg.build_run_status_sensor_context(
-            sensor_name=sensor.name,
-            dagster_instance=instance,
-            dagster_run=failed.dagster_run,
-            dagster_event=failed.get_run_failure_event(),
-        ).for_run_failure()
-        sensor(context)
-    lines = [line for text in receiver.texts for line in text.splitlines() if line[0] == "•"]
-    assert (
-        lines
-        == [
-            "• check_testmo: testmo 99: HTTP 404",
-            "• check_testmo: testmo 100: HTTP 403",
-        ]
-        * is_posted
+            sensor_name="sensor",
+            dagster_instance=self._instance,
+            # As the daemon gives it: with the tags that it has now.
+            dagster_run=self._instance.get_run_by_id(done.run_id) or done.dagster_run,
+            dagster_event=event,
+        )
+        if done.success:
+            works(context)
+        else:
+            failed(context.for_run_failure())
+
+
+@pytest.fixture
+def night(make_settings: MakeSettings, receiver: Receiver) -> Night:
+    return Night(
+        make_settings(
+            {"TESTRUNS_ALERT_WEBHOOK": receiver.url, "TESTRUNS_DAGSTER_URL": "http://dagster:3000"}
+        )
     )
 
 
-def test_a_scope_that_goes_stale_is_posted_once_and_its_check_fails_until_it_is_loaded(
+def test_a_failed_night_is_one_message_grouped_by_scope(night: Night, receiver: Receiver) -> None:
+    night.run("99: HTTP 404", "99: at https://k3y@h/x?token=s3cret", "100: HTTP\x1b 403\n")
+    (text,) = receiver.texts
+    *told, what_to_do, where = text.splitlines()
+    assert told == [
+        "testruns: the scheduled run of nightly failed",
+        "testmo 99",
+        "• HTTP 404",
+        "• at https://REDACTED@h/x?token=REDACTED",
+        "check_testmo",
+        "• testmo 100: HTTP⟨U+001B⟩ 403",
+        "• dbt",
+    ]
+    assert "`testruns nightly`" in what_to_do
+    assert where.startswith("http://dagster:3000/runs/")
+
+
+def test_the_same_failures_are_no_news_and_a_recovery_is_a_line(
+    night: Night, receiver: Receiver
+) -> None:
+    night.run()
+    night.run("99: HTTP 503 after 5 attempts")
+    night.run("99: HTTP 503 after 4 attempts")
+    assert len(receiver.texts) == 1
+    night.run("99: HTTP 404")
+    night.run("100: HTTP 404")
+    assert len(receiver.texts) == 3
+    assert "New since the last message: testmo 100." in receiver.texts[-1]
+    assert "No longer failing: testmo 99." in receiver.texts[-1]
+    night.run()
+    night.run()
+    assert [text.splitlines()[0] for text in receiver.texts[3:]] == [
+        "testruns: nightly works again: testmo 100, check_testmo"
+    ]
+    night.run("100: HTTP 404")
+    assert len(receiver.texts) == 5
+
+
+def test_a_scope_stands_with_its_name_its_team_and_its_channel(
+    night: Night, receiver: Receiver, warehouse_url: str
+) -> None:
+    with psycopg.connect(warehouse_url, autocommit=True) as connection:
+        connection.execute(
+            """
+            create table marts.dim_collections (collection_id text, collection_name text);
+            create table marts.dim_projects as
+            select 99::bigint as project_id, 'pay' as owner, '#pay' as channel
+            """
+        )
+    night.run("99: HTTP 404")
+    assert receiver.texts[0].splitlines()[1] == "testmo 99 · pay · #pay"
+
+
+def test_what_was_not_delivered_is_posted_the_next_night(night: Night, receiver: Receiver) -> None:
+    receiver.status = 500
+    night.run("99: HTTP 404")
+    receiver.status = 200
+    night.run("99: HTTP 404")
+    night.run("99: HTTP 404")
+    assert len(receiver.messages) == 2
+
+
+def test_runs_by_hand_and_runs_that_are_tried_again_are_not_posted(
+    night: Night, receiver: Receiver
+) -> None:
+    night.run("99: HTTP 404", will_retry="true")
+    night.run("99: HTTP 404", schedule_name="")
+    assert receiver.messages == []
+
+
+def test_a_message_is_as_long_as_people_read() -> None:
+    places = {f"testmo {number}": ["x"] * 9 for number in range(20)}
+    alert = failure_alert("failed", places)
+    assert len(alert.places) == 15
+    assert next(iter(alert.places.values())) == [*["x"] * 5, "… and 4 more"]
+    assert alert.closing[0] == "… and 5 more places"
+
+
+def test_a_scope_that_goes_stale_is_posted_once_and_so_is_its_return(
     make_settings: MakeSettings, load: Callable[..., list[ScopeReport]], receiver: Receiver
 ) -> None:
     with Sandbox(SandboxData([postman_run(1)], [testmo_run(1)], BOOKS)) as sandbox:
@@ -105,11 +262,12 @@ def test_a_scope_that_goes_stale_is_posted_once_and_its_check_fails_until_it_is_
     sensor = freshness_sensor(settings)
     assert settings.testruns_warehouse_url is not None
     url = settings.testruns_warehouse_url.get_secret_value()
+    instance = dg.DagsterInstance.ephemeral()
     cursor: str | None = None
 
     def look() -> list[bool]:
         nonlocal cursor
-        result = sensor(dg.build_sensor_context(cursor=cursor))
+        result = sensor(dg.build_sensor_context(instance, cursor=cursor))
         assert isinstance(result, dg.SensorResult)
         cursor = result.cursor
         evaluations = result.asset_events
@@ -117,10 +275,13 @@ def test_a_scope_that_goes_stale_is_posted_once_and_its_check_fails_until_it_is_
 
     assert look() == []
     query(url, "update ingest.loads set finished_at = now() - interval '37 hours' returning 1")
+    receiver.status = 500
     assert look() == [False]
+    receiver.status = 200
     assert look() == []
-    (text,) = receiver.texts
-    assert f"• testmo {PROJECT}: last loaded " in text
+    assert look() == []
+    _, text = receiver.texts
+    assert f"testmo {PROJECT}\n• last loaded " in text
     query(url, "update ingest.loads set finished_at = now() returning 1")
     assert look() == [True]
-    assert len(receiver.texts) == 1
+    assert receiver.texts[2:] == [f"testruns: loaded again: testmo {PROJECT}"]

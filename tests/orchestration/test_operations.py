@@ -8,11 +8,14 @@ import pytest
 
 from pipelines.cli import cli
 from pipelines.orchestration import alerts
+from pipelines.orchestration.alert_sensors import (
+    alert_on_failure_sensor,
+    alert_on_recovery_sensor,
+    freshness_sensor,
+)
 from pipelines.orchestration.checks import CHECKS, FRESH_HOURS
 from pipelines.orchestration.sensors import (
-    alert_on_failure_sensor,
     backfill_sync_sensor,
-    freshness_sensor,
     models_after_backfill_sensor,
 )
 from pipelines.settings import (
@@ -69,13 +72,14 @@ def test_every_check_of_the_raw_tables_is_told_with_its_severity_and_what_to_do(
 def test_every_alert_is_told_as_it_begins_and_by_its_sensor(settings: Settings) -> None:
     documented = rows("alert begins")
     failed = [
-        alerts.failure_text(title, [], "run", None).splitlines()[0]
+        alerts.failure_alert(title, {}).title
         for title in ("the scheduled run of nightly failed", "testruns nightly failed")
     ]
-    (stale, *_) = alerts.stale_text([], None).splitlines()
-    assert set(documented) == {*failed, stale}
+    again = ["testruns: nightly works again", "testruns: loaded again"]
+    assert set(documented) == {*failed, alerts.stale_alert([]).title, *again}
     for make_sensor in (
         alert_on_failure_sensor,
+        alert_on_recovery_sensor,
         backfill_sync_sensor,
         freshness_sensor,
         models_after_backfill_sensor,

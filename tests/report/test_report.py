@@ -3,7 +3,6 @@
 import datetime as dt
 import re
 from collections.abc import Callable, Iterator
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +12,27 @@ from psycopg.types.json import Jsonb
 
 from pipelines.errors import SettingsError, WarehouseError
 from pipelines.report import sections
-from pipelines.report.formats import format_duration, format_percent, visible
+from pipelines.report.formats import format_duration, format_percent, is_web_address, visible
 from pipelines.report.period import choose_period
 from pipelines.report.write import ReportError, write_report
 from pipelines.settings import Settings, load_settings
+from tests.support import mart_oracle
 from tests.support.cli import command
 from tests.support.dbt import dbt, insert, load_postman
+from tests.support.html import Reader
+from tests.support.latency_oracle import mann_whitney_z, tail_share
 
 NOW = dt.datetime.now(dt.UTC)
 DAY = dt.timedelta(days=1)
-SECTIONS = ("night", "health", "flaky", "latency", "streaks", "clusters", "not-whole", "freshness")
+SECTIONS = (
+    *("night", "outages", "health", "broken", "flaky", "latency"),
+    *("streaks", "clusters", "not-whole", "freshness"),
+)
 SCRIPT = "<script>alert(1)</script>"
 TURNED = "safe \u202egnp.exe\u202c & \"quoted\" 'text'"
+BUILD = "https://ci.example.com/builds/1"
 LONG = "W" * 5000
 ERROR = f"]]>--></pre></details></style>{SCRIPT} {{{{ 7 * 7 }}}} \x1b[31m {LONG}"
-VOID = {"meta", "link", "img", "br", "hr", "input", "path"}
 
 
 def invent(warehouse: psycopg.Connection[Any]) -> None:
@@ -51,12 +56,28 @@ def invent(warehouse: psycopg.Connection[Any]) -> None:
         )
         items = ["p", "p"] if night == 0 else ["p", "p", "p", "p"]
         load_postman(warehouse, f"cut{night}", items, collection_id="c2", **about)
+        # an outage of two nights, and a test that fails on two other ones
+        is_out = night in (8, 9)
+        items = ["f" if is_out else "p"] * 8
+        items[3] = "f" if is_out or night in (5, 14) else "p"
+        load_postman(warehouse, f"ord{night}", items, collection_id="c4", **about)
     # what is slower is compared with 15 answers at least
     for night in (20, 21):
         began = NOW - dt.timedelta(hours=1) - night * DAY
         load_postman(warehouse, f"old{night}", ["p"], times=[100], started_at=began)
     long_ago: dict[str, Any] = {"status": "running", "started_at": NOW - 3 * DAY}
     load_postman(warehouse, "lost", [], collection_id="c3", **long_ago)
+    warehouse.execute(
+        "update raw_postman.executions set request_url = 'https://orders.example.com/',"
+        " response_status_code = case when run_id in ('ord8', 'ord9') then 503 else 200 end"
+        " where run_id like 'ord%'"
+    )
+    insert(
+        warehouse,
+        "ingest.code_identities",
+        {"source": "postman", "run_id": "pay0", "build_url": f'{BUILD}?<&"'},
+        {"source": "postman", "run_id": "pay1", "build_url": "javascript:alert(1)//example.com"},
+    )
     # what tells a test apart must not tell how it ended
     warehouse.execute("update raw_postman.assertions set name = 'assertion'")
     for item, name in (("item 1", SCRIPT), ("item 2", TURNED), ("item 0", LONG)):
@@ -119,47 +140,9 @@ def settings_for(url: str, folder: Path, **more: str) -> Settings:
 @pytest.fixture(scope="module")
 def page(built_url: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("report")
-    written = write_report(settings_for(built_url, folder))
+    written = write_report(settings_for(built_url, folder)).path
     assert written == folder / "home/reports/report.html"
     return written.read_text(encoding="utf-8")
-
-
-class Reader(HTMLParser):
-    """What a browser would make of a page: its elements, closed in order, and their text."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.ids: list[str] = []
-        self.texts: dict[str, list[str]] = {}
-        self.section = ""
-        self.feed(page)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        self.ids += [value for name, value in attrs if name == "id" and value]
-        if tag == "section":
-            self.section = str(dict(attrs)["id"])
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.handle_starttag(tag, attrs)
-        if tag not in VOID:
-            self.open.pop()
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag not in VOID:
-            assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if data.strip():
-            self.texts.setdefault(self.section, []).append(data.strip())
-
-    def text(self, section: str) -> str:
-        return " ".join(self.texts[section])
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +156,7 @@ def test_the_page_is_well_formed_and_has_each_section_once(read: Reader) -> None
     assert len(read.ids) == len(set(read.ids))
     for _, attributes in read.tags:
         for name in ("aria-labelledby", "href"):
-            if name in attributes:
+            if name in attributes and not str(attributes[name]).startswith("https://"):
                 assert str(attributes[name]).removeprefix("#") in read.ids
 
 
@@ -218,7 +201,7 @@ def test_a_name_of_5000_characters_takes_the_room_of_a_name(page: str) -> None:
 
 def test_last_night_is_answered_first_with_what_speaks_against_it(read: Reader) -> None:
     text = read.text("night")
-    assert "No: 1 of 2 collections and projects is red." in text
+    assert "No: 1 of 3 collections and projects is red." in text
     assert "collection c2: 1 green run did less than usual" in text
     assert f"collection c2: its last load did not succeed (502 {SCRIPT})" in text
     assert read.texts["night"].index("red") < read.texts["night"].index("What failed last night")
@@ -228,12 +211,126 @@ def test_the_flaky_test_stands_first_with_its_results_as_a_strip(read: Reader) -
     texts = read.texts["flaky"]
     first = texts.index("Now") + 1
     assert texts[first] == f"item 1: {SCRIPT}"
-    strip = (
-        "Last 20 results, oldest first: 10 failures in 10 groups, the longest of 1; 1 pass since"
+    assert read.strips["flaky"][texts[first]].alt == (
+        "Last 20 results, oldest first: 10 failures in 10 groups, the longest of 1; "
+        "10 in episodes; 1 pass since the last"
     )
-    assert next(text for text in texts if text.startswith("Last 20")).startswith(strip)
-    assert "10" in texts
+    assert "10 episodes in its last 150 results" in read.text("flaky")
+    low, high = (format_percent(bound) for bound in mart_oracle.wilson(10, 20))
+    assert f"10 passed: 50\u00a0%, Wilson interval {low} to {high}." in read.text("flaky")
     assert "flaky" in texts
+
+
+def strips_of(warehouse: psycopg.Connection[Any], collection: str, item: str) -> str:
+    """The letters of an item's test, computed anew from the runs that were loaded."""
+    runs: dict[str, tuple[dt.datetime, dict[str, bool]]] = {}
+    for run_id, began, name, passed in warehouse.execute(
+        "select run_id, started_at, item_name, passed"
+        " from raw_postman.collection_runs join raw_postman.executions using (run_id)"
+        " join raw_postman.assertions using (run_id, execution_index) where collection_id = %s"
+        " order by started_at",
+        [collection],
+    ):
+        runs.setdefault(run_id, (began, {}))[1][name] = passed
+    outcomes = {
+        name: [
+            mart_oracle.Outcome(
+                "passed" if results[name] else "failed", began, run_id, run_id, name, "host"
+            )
+            for run_id, (began, results) in runs.items()
+            if name in results
+        ]
+        for name in {name for _, results in runs.values() for name in results}
+    }
+    streaks = {name: mart_oracle.streaks(listed) for name, listed in outcomes.items()}
+    suite = [
+        mart_oracle.SuiteRun(run_id, list(results.values()).count(False) / len(results))
+        for run_id, (_, results) in runs.items()
+    ]
+    out = mart_oracle.outages(suite, [streak for listed in streaks.values() for streak in listed])
+    letters = dict.fromkeys((outcome.run_key for outcome in outcomes[item]), "·")
+    for streak in streaks[item]:
+        is_short = streak.recovered is not None and len(streak.failed) <= 2
+        letter = "O" if any(streak in outage for outage in out) else "E" if is_short else "F"
+        letters |= {outcome.run_key: letter for outcome in streak.failed}
+    return "".join(letters.values())[-50:]
+
+
+def test_strips_show_what_the_loaded_runs_say(read: Reader, built_url: str) -> None:
+    with psycopg.connect(built_url) as warehouse:
+        expected = {
+            "flaky": {
+                f"item 1: {SCRIPT}": strips_of(warehouse, "c1", "item 1"),
+                "item 3: assertion": strips_of(warehouse, "c4", "item 3"),
+            },
+            "broken": {f"item 2: {visible(TURNED)}": strips_of(warehouse, "c1", "item 2")},
+        }
+    assert {
+        section: {name: strip.letters for name, strip in read.strips[section].items()}
+        for section in expected
+    } == expected
+    assert expected["flaky"]["item 3: assertion"] == "·····E····OO··E·····"
+    titles = read.strips["flaky"]["item 3: assertion"].titles
+    assert [title.split(maxsplit=2)[2] for title in titles[4:6] + titles[10:11]] == [
+        *("passed", "run ord14: failed, in an episode", "run ord9: failed in an outage")
+    ]
+
+
+def test_an_outage_is_named_with_its_cause_its_runs_and_its_tests(read: Reader) -> None:
+    text = read.text("outages")
+    assert "host orders.example.com, HTTP 503" in text
+    assert "collection c4" in text
+    assert "16 failures in all" in text
+    assert "Tests that it hit, 5 of 8:" in text
+    assert read.runs["outages"] == ["ord9"]
+    assert "open" not in read.texts["outages"]
+    assert "outage" not in read.texts["night"]
+
+
+def test_the_runs_that_prove_a_verdict_are_in_the_warehouse(read: Reader, built_url: str) -> None:
+    with psycopg.connect(built_url) as warehouse:
+        rows = warehouse.execute("select run_id from raw_postman.collection_runs").fetchall()
+    loaded = {run_id for (run_id,) in rows}
+    assert set(read.runs["broken"]) == {"pay2", "pay0"}
+    assert {"ord5", "ord4", "ord14", "ord13", "pay15", "pay14"} <= set(read.runs["flaky"])
+    assert set(read.runs["latency"]) == {f"pay{night}" for night in range(7)}
+    assert {run_id for runs in read.runs.values() for run_id in runs} <= loaded
+
+
+def test_a_run_leads_to_its_build_and_nowhere_else(read: Reader, page: str) -> None:
+    links = {a["href"] for tag, a in read.tags if tag == "a" and str(a["href"])[0] != "#"}
+    assert links == {f'{BUILD}?<&"'}
+    assert "javascript:" not in page
+    assert all("noopener" in str(a["rel"]) for _, a in read.tags if a.get("href") in links)
+
+
+@pytest.mark.parametrize(
+    ("address", "leads"),
+    [
+        *(("https://ci.example.com/1?a=b#c", True), ("http://10.0.0.1:8080/", True)),
+        *(("javascript:alert(1)", False), ("data:text/html,x", False), ("//example.com", False)),
+        *(("https:///path", False), ("https://[::1", False), ("https://a.com/\u202eb", False)),
+        *(("https://a.com/ b", False), ("https://a.com/" + "x" * 2000, False), ("", False)),
+    ],
+)
+def test_only_addresses_of_the_web_are_links(address: str, *, leads: bool) -> None:
+    assert is_web_address(address) is leads
+
+
+def test_a_slower_request_says_by_how_much_and_of_how_many(read: Reader) -> None:
+    recent, before = [400.0] * 7, [100.0] * 15
+    z, share = mann_whitney_z(recent, before), tail_share(recent, before)
+    assert z is not None
+    low, high = (format_percent(bound) for bound in mart_oracle.wilson(7, 7))
+    text = read.text("latency")
+    assert "Half of the 7 answers of the last 7 days took 400\u00a0ms or less" in text
+    assert "of 15 answers in the 28 days before, 100\u00a0ms" in text
+    assert f"z = {z:.1f}" in text
+    assert f"{format_percent(share)} took longer than nine tenths before" in text
+    assert f"(Wilson interval {low} to {high};" in text
+    [strip] = read.strips["latency"].values()
+    assert strip.letters == "·" * 15 + "S" * 7
+    assert strip.titles[-1].endswith("run pay0: 400\u00a0ms")
 
 
 def test_the_request_that_got_slower_is_told_with_both_medians(read: Reader) -> None:
@@ -282,7 +379,7 @@ def test_a_chart_is_drawn_in_the_units_of_what_it_shows(page: str) -> None:
 
 
 def test_a_long_period_has_a_column_for_each_of_its_weeks(built_url: str, tmp_path: Path) -> None:
-    written = write_report(settings_for(built_url, tmp_path), since=NOW - 400 * DAY)
+    written = write_report(settings_for(built_url, tmp_path), since=NOW - 400 * DAY).path
     [chart] = re.findall(
         r'id="health-1-alt">(.*?)</svg>', written.read_text(encoding="utf-8"), re.DOTALL
     )
@@ -331,6 +428,11 @@ def test_until_a_past_day_the_page_speaks_as_of_then(built_url: str, tmp_path: P
     until = NOW - 4 * DAY
     done = command(tmp_path, variables, "report", "--out", str(out), "--until", until.isoformat())
     assert (done.status, done.out) == (0, "then.html\n")
+    assert re.fullmatch(
+        r"testruns: outage collection c4, \S+ \S+ Asia/Tokyo: host orders.example.com, HTTP 503; "
+        r"8 tests in 2 runs, ended \S+ \S+\n",
+        done.err,
+    )
     reader = Reader(out.read_text(encoding="utf-8"))
     assert "No streak is open" in reader.text("streaks")
     assert "item 2" not in reader.text("streaks")
@@ -356,11 +458,13 @@ def test_a_time_without_runs_and_marts_without_rows_make_a_friendly_page(
             warehouse.execute("truncate " + ", ".join(table for (table,) in tables))
     written = write_report(
         settings_for(url, tmp_path), None, None if emptied else since, None if emptied else until
-    )
+    ).path
     reader = Reader(written.read_text(encoding="utf-8"))
     assert "Cannot tell: there is no run." in reader.text("night")
     for section, friendly in (
         ("health", "No run fell into these days."),
+        ("outages", "Nothing made many tests fail at once in these days."),
+        ("broken", "No test failed 3 times in a row"),
         ("flaky", "No test failed for a run or two"),
         ("latency", "No request has become slower."),
         ("streaks", "No streak is open"),

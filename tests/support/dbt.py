@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-import pytest
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from pipelines.resources import bundled
-from pipelines.transform.environment import dbt_environment
+from pipelines.transform.environment import database_name, dbt_environment
+from pipelines.transform.manifest import load_manifest
+from pipelines.transform.runner import invoke
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 SKIPPED = Jsonb({"skipped": True})
@@ -98,20 +98,15 @@ def marts(warehouse: Connection) -> dict[str, list[str]]:
 
 def dbt(url: str, target: Path, *arguments: str, timezone: str = "UTC", **given: Any) -> Any:
     """dbt's own answer, for what `transform` does not offer: its other commands, its events."""
-    from dbt.cli.main import dbtRunner  # noqa: PLC0415 - a second, for these tests alone
-
-    project = str(bundled("dbt_project"))
-    with pytest.MonkeyPatch.context() as environment:
-        for name, value in dbt_environment(url, timezone).items():
-            environment.setenv(name, value)
-        answer = dbtRunner(**given).invoke(
-            [
-                *("--no-version-check", "--quiet", "--no-write-json"),
-                *("--log-level", "none", "--log-level-file", "none"),
-                *(*arguments, "--project-dir", project, "--profiles-dir", project),
-                *("--target-path", str(target), "--log-path", str(target)),
-            ]
-        )
+    # Vars may change what dbt reads in the project, so that it parses for them.
+    is_parsed = arguments[0] != "parse" and "--vars" not in arguments
+    answer = invoke(
+        *arguments,
+        folder=target,
+        variables=dbt_environment(url, timezone),
+        manifest=load_manifest(target, database_name(url)) if is_parsed else None,
+        **given,
+    )
     failed = [
         f"{result.node.name}: {result.message}"
         for result in getattr(answer.result, "results", None) or []

@@ -31,7 +31,7 @@ class Read:
         return {
             total.total: (total.announced, total.loaded)
             for total in self.report.totals
-            if total.announced is not None and total.reason() is not None
+            if total.announced is not None and total.announced != total.loaded
         }
 
 

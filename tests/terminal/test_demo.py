@@ -63,6 +63,8 @@ def test_the_summary_finds_what_the_history_hides(demo: Demo) -> None:
     assert "Filter by price: Results are sorted by price" in flaky.splitlines()[2]
     _, slow = demo.output.split("Slowest requests")
     assert "List transactions" in slow.splitlines()[2]
+    outage = demo.output.index("  outage of Payments, ")
+    assert demo.output.index("host payments.example.com, HTTP 503; 28 tests in 10 runs") > outage
     assert "still open" in demo.output
     assert "of the usual" in demo.output
 

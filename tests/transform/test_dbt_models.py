@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 import yaml
+from psycopg.types.json import Jsonb
 
 from pipelines.resources import bundled
 from pipelines.transform.build import transform
@@ -75,10 +76,46 @@ def test_the_marts_say_what_was_computed_by_hand(
         difference
         | {"scope": "c1", "run_id": "gone", "loaded": 3, "repeated": 1, "reason": "repeated"},
     )
+    insert(
+        warehouse,
+        "raw_reports.runs",
+        {"run_id": "j", "source": "newman-junit", "format": "junit", "load_id": 1,
+         "extra": Jsonb({"supersededBy": "a", "timeGuessed": True})},
+        {"run_id": "k", "source": "pytest", "format": "junit", "load_id": 1},
+    )  # fmt: skip
+    result = {"run_id": "k", "suite_path": ["shop"], "name": "t"}
+    insert(
+        warehouse,
+        "raw_reports.tests",
+        result | {"test_index": 0, "status": "passed", "extra": Jsonb({"flaky": True})},
+        result | {"test_index": 1, "status": "failed", "extra": Jsonb({"occurrence": 2})},
+    )
+    insert(
+        warehouse,
+        "ingest.code_identities",
+        {"source": "postman", "run_id": "a", "code_digest": "d"},
+        {"source": "reports", "run_id": "k", "commit_sha": "c0ffee", "branch": "main"},
+    )
 
     report = transform(dbt_warehouse_url, timezone="Europe/Berlin", target_path=dbt_target)
 
     assert report.succeeded, report
+    assert rows(
+        warehouse,
+        """
+        select test_run_key, run_source, superseded_by_test_run_key, is_time_guessed, commit_sha,
+               branch
+        from staging.stg_reports__runs
+        left join staging.stg_ingest__code_identities using (test_run_key) order by 1
+        """,
+    ) == [
+        ("reports:j", "newman-junit", "postman:a", True, None, None),
+        ("reports:k", "pytest", None, False, "c0ffee", "main"),
+    ]
+    assert rows(
+        warehouse,
+        "select test_index, occurrence, is_flaky_in_run from staging.stg_reports__tests order by 1",
+    ) == [(0, 1, True), (1, 2, False)]
     assert (report.warned_tests, report.skipped) == ([], [])
     assert rows(
         warehouse,
@@ -284,8 +321,10 @@ def test_an_empty_warehouse_builds_without_a_complaint_and_every_column_is_descr
         warehouse,
         """
         select table_schema, table_name, column_name from information_schema.columns
-        where table_schema in ('raw_postman', 'raw_testmo', 'staging', 'marts', 'bi')
-        or (table_schema, table_name) in (('ingest', 'reconciliations'), ('ingest', 'addresses'))
+        where table_schema in ('raw_postman', 'raw_testmo', 'raw_reports', 'staging', 'marts', 'bi')
+        or (table_schema, table_name) in (
+            ('ingest', 'reconciliations'), ('ingest', 'code_identities'), ('ingest', 'addresses')
+        )
         """,
     ):
         columns.setdefault((schema, table), set()).add(column)

@@ -1,6 +1,9 @@
 -- Streaks of failures that have one cause: in the run in which they began, far more tests began to
 -- fail than usual. What begins to fail is counted, and not what fails: tests that are broken anyway
 -- make no run an outage, and hide none.
+-- A table: int_outage_streaks reads it three times, and it looks at every streak that there is.
+{{ config(materialized='table') }}
+
 with streaks as (
 
     select

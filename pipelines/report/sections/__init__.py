@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from pipelines.report.data import ReportData
 from pipelines.report.sections import (
+    broken,
     clusters,
     flaky,
     freshness,
@@ -15,6 +16,7 @@ from pipelines.report.sections import (
     latency,
     night,
     not_whole,
+    outages,
     streaks,
 )
 
@@ -32,7 +34,9 @@ class Section(Protocol):
 
 SECTIONS: tuple[Section, ...] = (
     night,
+    outages,
     health,
+    broken,
     flaky,
     latency,
     streaks,

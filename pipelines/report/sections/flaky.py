@@ -1,29 +1,37 @@
-"""The flakiest tests, each with its last results as a strip."""
+"""The flakiest tests, each with its last outcomes and why it is here."""
 
 from typing import Any
 
-from pipelines.report.data import ReportData
-from pipelines.report.formats import pluralize
+from pipelines.report.data import ReportData, Row
+from pipelines.report.evidence import describe_outcomes, outcome, streak_kind
 
 TITLE = "Flaky tests"
 
 
 def view(data: ReportData) -> dict[str, Any]:
-    """Tests that change between passing and failing, as the query ranks them."""
-    return {"tests": [row | {"alt": alt(row["letters"] or "")} for row in data.rows("flaky")]}
+    """Tests that fail now and then, as the query ranks them."""
+    return {"tests": tests_by(data, "flaky_rank")}
 
 
-def alt(letters: str) -> str:
-    """What a strip of results (p passed, f failed, the oldest first) shows, in words."""
-    failures = [len(group) for group in letters.replace("p", " ").split()]
-    text = (
-        f"Last {pluralize(len(letters), 'result')}, oldest first: "
-        f"{pluralize(sum(failures), 'failure')}"
-    )
-    if not failures:
-        return text
-    passes = len(letters) - 1 - letters.rindex("f")
-    text += f" in {pluralize(len(failures), 'group')}, the longest of {max(failures)}; "
-    if not passes:
-        return f"{text}the last failed"
-    return f"{text}{pluralize(passes, 'pass', 'passes')} since the last"
+def tests_by(data: ReportData, rank: str) -> list[Row]:
+    """The tests of the query `verdicts` that have such a rank, with their strips and streaks."""
+    outcomes = data.grouped("outcomes", "test_environment_key")
+    streaks = data.grouped("proof", "test_environment_key")
+    short = data.thresholds["flaky_short_runs"]
+
+    def with_proof(row: Row) -> Row:
+        results = outcomes[row["test_environment_key"]]
+        strip = [outcome(result, data.period.zone) for result in results]
+        return row | {
+            "strip": strip,
+            "alt": describe_outcomes(strip),
+            "last_seen_at": results[-1]["run_started_at"],
+            "last_run_key": results[-1]["test_run_key"],
+            "streaks": [
+                streak | {"kind": streak_kind(streak, short)}
+                for streak in streaks.get(row["test_environment_key"], [])
+            ],
+        }
+
+    ranked = [row for row in data.rows("verdicts") if row[rank] is not None]
+    return [with_proof(row) for row in sorted(ranked, key=lambda row: row[rank])]

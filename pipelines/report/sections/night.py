@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pipelines.report.data import ReportData, Row
 from pipelines.report.formats import format_duration, pluralize, visible
+from pipelines.report.sections import outages
 
 TITLE = "Last night"
 
@@ -66,8 +67,12 @@ class Night:
 
 
 def view(data: ReportData) -> dict[str, Any]:
-    """The answer, and the runs that failed."""
-    return {"night": last_night(data), "failures": data.rows("night_failures")}
+    """The answer, the runs that failed, and the outages."""
+    return {
+        "night": last_night(data),
+        "failures": data.rows("night_failures"),
+        "outages": outages.lines(data, since=data.period.as_of - timedelta(days=1)),
+    }
 
 
 def last_night(data: ReportData) -> Night:

@@ -10,6 +10,7 @@ import re
 import stat
 import zlib
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,11 +19,19 @@ from pipelines.sources.reports.report import ReportError
 MOST_BYTES = 2 * 1024**3
 _CHUNK = 262_144
 _GZIP = b"\x1f\x8b"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DECLARED = re.compile(rb"""<\?xml[^>]{0,100}?encoding\s*=\s*["']([A-Za-z0-9._-]{1,40})["']""")
 
 
+def modified_at(status: os.stat_result) -> datetime:
+    """When a file was last written, UTC, to the microsecond."""
+    return _EPOCH + timedelta(microseconds=status.st_mtime_ns // 1000)
+
+
 class FileBytes:
-    """One file: `chunks()` once, then `size`, `read` (bytes of text so far) and `digest()`.
+    """One file: `chunks()` once, then `read` (bytes of text so far) and `digest()`.
+
+    `size` in bytes and `modified_at` are those of the file when it was opened.
 
     Raises ReportError for what is not a regular file, is larger than 2 GiB, or cannot be opened.
     """
@@ -36,7 +45,8 @@ class FileBytes:
         if not stat.S_ISREG(status.st_mode):
             self._file.close()
             raise ReportError("not a regular file", is_foreign=True)
-        self.size, self.modified_ns = status.st_size, status.st_mtime_ns
+        self.size, self._modified_ns = status.st_size, status.st_mtime_ns
+        self.modified_at = modified_at(status)
         self.read = 0
         self._hash = hashlib.sha256()
 
@@ -54,7 +64,7 @@ class FileBytes:
     def has_changed(self) -> bool:
         """Whether somebody wrote to the file since it was opened."""
         status = os.fstat(self._file.fileno())
-        return (status.st_size, status.st_mtime_ns) != (self.size, self.modified_ns)
+        return (status.st_size, status.st_mtime_ns) != (self.size, self._modified_ns)
 
     def chunks(self) -> Iterator[bytes]:
         """The text's bytes. Raises ReportError where gzip ends early, or there is too much."""

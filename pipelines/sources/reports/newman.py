@@ -71,8 +71,6 @@ class NewmanReader:
         self._environment: Json = {}
         self._refs: set[bytes] = set()
         self._executions = self._assertions = self._failed = 0
-        self._before: Json = {}
-        self._repeated = [0, 0, 0]
 
     def take(self, path: Path, value: Any) -> None:
         """One wanted value."""
@@ -155,13 +153,9 @@ class NewmanReader:
             ),
             digest=self._rows.digest(),
             totals=[
-                Announced(total, run[total], loaded, repeated)
-                for total, loaded, repeated in zip(
-                    ("requests_total", "assertions_total", "assertions_failed"),
-                    (self._executions, self._assertions, self._failed),
-                    self._repeated,
-                    strict=True,
-                )
+                Announced("requests_total", run["requests_total"], self._executions),
+                Announced("assertions_total", run["assertions_total"], self._assertions),
+                Announced("assertions_failed", run["assertions_failed"], self._failed),
             ],
             code=CodeIdentity(code_digest=self._collection.digest()),
             postman_id=self._collection.postman_id,
@@ -192,17 +186,14 @@ class NewmanReader:
             EXECUTIONS, tuple(record[name] for name in SYSTEMS["postman"][EXECUTIONS][1:])
         )
         asserted = [one for one in as_list(sent.get("assertions")) if isinstance(one, dict)]
-        failed = 0
         for position, checked in enumerate(asserted):
             row = assertion_row(
                 index, position, checked.get("assertion"), checked.get("error"), self._masker,
                 is_skipped=checked.get("skipped") is True,
             )  # fmt: skip
-            failed += row[3] is False
+            self._failed += row[3] is False
             self._rows.add(ASSERTIONS, row)
         self._assertions += len(asserted)
-        self._failed += failed
-        self._note_repeat(sent, len(asserted), failed)
 
     def _extra(self, sent: Json, item_id: str | None, cursor: Json, response: Json) -> Json | None:
         script_errors = [
@@ -223,13 +214,6 @@ class NewmanReader:
             scriptErrors=script_errors or None,
             response={"status": status} if status else None,
         ) or None  # fmt: skip
-
-    def _note_repeat(self, sent: Json, asserted: int, failed: int) -> None:
-        """Count an execution that says again what the one before it said."""
-        if sent == self._before:
-            for place, rows in enumerate((1, asserted, failed)):
-                self._repeated[place] += rows
-        self._before = sent
 
 
 def assertion_row(

@@ -34,7 +34,7 @@ class Part:
     results: int
     details: int
     run: Json
-    totals: Sequence[tuple[str, int | None, int, int]]
+    totals: Sequence[tuple[str, int | None, int]]
     collection_name: str | None
     postman_id: str | None
     first_index: int = 0
@@ -59,7 +59,7 @@ class Part:
             results=report.count(results),
             details=report.count(details),
             run=run,
-            totals=[(t.total, t.announced, t.loaded, t.repeated) for t in report.totals],
+            totals=[(t.total, t.announced, t.loaded) for t in report.totals],
             collection_name=_indexable(report.collection_name),
             postman_id=_indexable(report.postman_id),
             tables=report.tables,

@@ -91,21 +91,12 @@ class RowWriter:
 class Announced:
     """A total of a report: the run's column, what the report says, what its rows come to.
 
-    `announced` None: not stated. `repeated`: rows that repeat the row before them.
+    `announced` None: not stated.
     """
 
     total: str
     announced: int | None
     loaded: int
-    repeated: int = 0
-
-    def reason(self) -> str | None:
-        """Why they differ (`ingest.reconciliations`); None: they agree, or nothing is announced."""
-        if self.announced is None or self.announced == self.loaded:
-            return None
-        if 0 < self.loaded - self.announced <= self.repeated:
-            return "repeated"
-        return "missing" if self.loaded < self.announced else "surplus"
 
 
 @dataclass(frozen=True)
