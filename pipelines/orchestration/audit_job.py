@@ -15,6 +15,7 @@ from pipelines.orchestration.step_retry import RUN_TAGS, step_failure
 from pipelines.settings import Settings, Source
 from pipelines.sources.registry import REGISTRY
 from pipelines.terminal.load_lines import audit_lines
+from pipelines.terminal.output import visible
 
 # Behind the night, before people come to work.
 _CRON = "30 5 * * *"
@@ -74,14 +75,16 @@ def _audit_op(source: Source, retry: RetryPolicy, progress: Progress) -> dg.OpDe
             return
         for report in reports:
             for line in audit_lines(report):
-                context.log.info(line)
+                context.log.info(visible(line))
         audits = table(
             {"scope": report.load.scope, "fixed": report.fixed, **vars(report.found)}
             for report in reports
             if report.found is not None
         )
         context.log_event(dg.AssetObservation(runs_key(source), metadata={"audits": audits}))
-        incomplete = [line for one in reports if not one.is_complete for line in audit_lines(one)]
+        incomplete = [
+            visible(line) for one in reports if not one.is_complete for line in audit_lines(one)
+        ]
         if incomplete:
             raise dg.Failure("\n".join(incomplete), allow_retries=False)
 

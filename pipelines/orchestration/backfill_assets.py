@@ -29,6 +29,7 @@ from pipelines.orchestration.run_log import DagsterLogProgress, FanOut
 from pipelines.orchestration.step_retry import RUN_TAGS, scopes_failure, step_failure
 from pipelines.settings import Settings, Source
 from pipelines.sources.registry import REGISTRY
+from pipelines.terminal.output import visible
 
 GROUP = "backfill"
 
@@ -178,7 +179,7 @@ def _log_estimates(
     estimates = in_thread(lambda: api.estimate(scopes, window)).result()
     for estimate in estimates:
         cost = f"{estimate.runs} runs, {estimate.requests} requests, {estimate.minutes:.1f} minutes"
-        context.log.info("%s %s: %s", estimate.source, estimate.scope, estimate.error or cost)
+        context.log.info(visible(f"{estimate.source} {estimate.scope}: {estimate.error or cost}"))
     if any(estimate.error for estimate in estimates):
         raise dg.Failure("not every scope could be estimated", allow_retries=False)
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from pipelines.errors import SettingsError
 from pipelines.resources import bundled
 from pipelines.settings import LAUNCHERS, DagsterSettings, Settings, load_settings
+from pipelines.terminal import output
 from pipelines.transform.environment import environment
 
 if TYPE_CHECKING:
@@ -140,9 +141,9 @@ def main() -> None:
     try:
         settings = load_settings()
         executor(settings.dagster)
-        sys.stdout.write(f"{dagster_home(settings)}\n")
+        output.line(str(dagster_home(settings)))
     except SettingsError as error:
-        sys.stderr.writelines(f"testruns: {line}\n" for line in str(error).splitlines())
+        output.note(*str(error).splitlines())
         sys.exit(2)
 
 

@@ -5,6 +5,7 @@ import dagster as dg
 from pipelines.ingest.progress import NullProgress, Progress, ScopeReport
 from pipelines.settings import Source
 from pipelines.terminal.load_lines import scope_line, size_line
+from pipelines.terminal.output import visible
 
 
 class FanOut:
@@ -52,11 +53,11 @@ class DagsterLogProgress(NullProgress):
 
     def scope_begins(self, source: Source, scope: str) -> None:
         """Say so."""
-        self._log.info(f"{source} {scope}: begins")
+        self._log.info(visible(f"{source} {scope}: begins"))
 
     def scope_sized(self, source: Source, scope: str, runs: int, minutes: float) -> None:
         """Say what a first load has before it."""
-        self._log.info(size_line(source, scope, runs, minutes))
+        self._log.info(visible(size_line(source, scope, runs, minutes)))
 
     def waits(self, source: Source, seconds: float) -> None:
         """Say why nothing happens."""
@@ -64,9 +65,9 @@ class DagsterLogProgress(NullProgress):
 
     def waits_for_lock(self, source: Source, scope: str, holder: str) -> None:
         """Say for whom."""
-        self._log.info(f"{source} {scope}: waiting for {holder}")
+        self._log.info(visible(f"{source} {scope}: waiting for {holder}"))
 
     def scope_ends(self, report: ScopeReport) -> None:
         """Say what came of it; a failure as an error."""
         log = self._log.info if report.error is None else self._log.error
-        log(scope_line(report))
+        log(visible(scope_line(report)))

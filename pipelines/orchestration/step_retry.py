@@ -19,6 +19,7 @@ from pipelines.errors import TestrunsError, TransientError, WarehouseError
 from pipelines.http.retry import RetryPolicy
 from pipelines.ingest.progress import ScopeReport
 from pipelines.orchestration.dagster_internals import RETRY_ON_STEP_FAILURE_TAG
+from pipelines.terminal.output import visible
 
 RUN_TAGS = {RETRY_ON_STEP_FAILURE_TAG: "false"}
 
@@ -43,7 +44,7 @@ def scopes_failure(
     failed = [report for report in reports if report.error is not None]
     if not failed:
         return None
-    lines = (f"{report.source} {report.scope}: {report.error}" for report in failed)
+    lines = (visible(f"{report.source} {report.scope}: {report.error}") for report in failed)
     failure = dg.Failure("\n".join(lines), allow_retries=False)
     # Whether any of these scopes may well load within minutes.
     can_help = any(report.is_transient and not report.is_quota_spent for report in failed)

@@ -26,8 +26,8 @@ def show_status(settings: Settings, *, as_json: bool = False) -> None:
     url = open_warehouse(settings)
     status = read_status(settings, url)
     if as_json:
-        # JSON escapes by itself what cannot be seen.
-        print(json.dumps(status, default=str, indent=2))
+        for text in json.dumps(status, default=str, indent=2).splitlines():
+            output.line(text)
     else:
         _show(status, psql_command(settings, url))
 

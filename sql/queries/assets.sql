@@ -104,7 +104,7 @@ order by table_schema, table_name;
 select
     md5(
         string_agg(
-            case when relkind = 'v' then '' else oid::text end || relname,
+            case relkind when 'v' then '' else relfilenode::text end || relname,
             ' ' order by relname
         )
     ) as built_tables

@@ -84,8 +84,8 @@ select
     count(*) filter (
         where found.load_id in (select last_loads.load_id from last_loads)
     ) as runs_new,
-    sum(found.announced)::bigint as announced,
-    sum(found.loaded)::bigint as loaded,
+    least(sum(found.announced), 1e18)::bigint as announced,
+    least(sum(found.loaded), 1e18)::bigint as loaded,
     max(found.checked_at) as last_found_at,
     (array_agg(found.run_id order by found.checked_at desc))[1] as run_id
 from ingest.reconciliations as found

@@ -409,7 +409,7 @@ select
     runs.tests_passed,
     runs.tests_untested,
     runs.script_errors,
-    missing.rows_missing::bigint as rows_missing,
+    least(missing.rows_missing, 1e18)::bigint as rows_missing,
     count(*) over () as runs
 from marts.fct_test_runs as runs
 cross join period
@@ -520,8 +520,8 @@ select
     reason,
     is_explained,
     count(*) as runs,
-    sum(rows_announced)::bigint as rows_announced,
-    sum(rows_loaded)::bigint as rows_loaded,
+    least(sum(rows_announced), 1e18)::bigint as rows_announced,
+    least(sum(rows_loaded), 1e18)::bigint as rows_loaded,
     max(started_at) as last_started_at,
     (array_agg(run_id order by started_at desc nulls last, run_id asc))[1] as last_run_id
 from marts.fct_reconciliation

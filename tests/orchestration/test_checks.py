@@ -149,6 +149,8 @@ def test_rows_that_differ_from_what_a_run_announces_warn_and_many_are_an_error(
     assert (warning and warning[0]) == severity
     if warning:
         assert warning[1].startswith(f"{runs} run(s) announce {2 * runs} thread_count, {runs} are")
+        execute(settings, f"update ingest.reconciliations set announced = {2**63 - 1}")
+        assert "announced_rows_are_loaded" in unseen(check())
 
 
 def test_an_open_run_past_its_age_warns_for_a_week(settings: Settings, check: Check) -> None:

@@ -24,10 +24,10 @@ renamed as (
 
         -- numerics
         duration_ms,
-        requests_total as requests_announced,
-        requests_failed as requests_failed_announced,
-        assertions_total as assertions_announced,
-        assertions_failed as assertions_failed_announced,
+        {{ plausible_count('requests_total') }} as requests_announced,
+        {{ plausible_count('requests_failed') }} as requests_failed_announced,
+        {{ plausible_count('assertions_total') }} as assertions_announced,
+        {{ plausible_count('assertions_failed') }} as assertions_failed_announced,
 
         -- timestamps
         started_at,

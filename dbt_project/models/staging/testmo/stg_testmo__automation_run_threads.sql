@@ -20,14 +20,14 @@ renamed as (
         thread_index,
         status,
         elapsed as elapsed_microseconds,
-        untested_count,
+        {{ plausible_count('untested_count') }} as untested_count,
         {% for number in range(1, 25) %}
-            status{{ number }}_count,
+            {{ plausible_count('status' ~ number ~ '_count') }} as status{{ number }}_count,
         {% endfor %}
-        success_count,
-        failure_count,
-        completed_count,
-        total_count,
+        {{ plausible_count('success_count') }} as success_count,
+        {{ plausible_count('failure_count') }} as failure_count,
+        {{ plausible_count('completed_count') }} as completed_count,
+        {{ plausible_count('total_count') }} as total_count,
 
         -- booleans
         is_completed,
