@@ -31,9 +31,9 @@ _START_SECONDS = 180
 class Superset:
     """A Superset of its own under TESTRUNS_HOME/bi."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Of the warehouse of these settings; nothing is made yet."""
-        self.home = settings.testruns_home / "bi"
+    def __init__(self, home: Path, settings: Settings) -> None:
+        """In this folder, on the warehouse of these settings; nothing is made yet."""
+        self.home = home
         self.metadata = self.home / "superset.db"
         self.password = self.home / "password"
         self._python = self.home / "venv" / "bin" / "python"
@@ -54,7 +54,9 @@ class Superset:
         if uv := shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}"):
             python = ("--python", sys.executable)
             _call(uv, "venv", "--quiet", "--allow-existing", *python, venv)
-            _call(uv, "pip", "install", "--quiet", "--python", str(self._python), "-r", requirements)
+            _call(
+                uv, "pip", "install", "--quiet", "--python", str(self._python), "-r", requirements
+            )
         else:
             _call(sys.executable, "-m", "venv", venv)
             _call(str(self._python), "-m", "pip", "install", "--quiet", "-r", requirements)
@@ -103,7 +105,7 @@ class Superset:
         until = time.monotonic() + _START_SECONDS
         while server.poll() is None and time.monotonic() < until:
             try:
-                with urlopen(f"{address}/health", timeout=5):
+                with urlopen(f"{address}/health", timeout=5):  # noqa: S310 - our own
                     return
             except OSError:
                 time.sleep(0.5)
@@ -156,7 +158,9 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=8088)
     arguments = parser.parse_args()
     try:
-        superset = Superset(settings_to_show(load_settings()))
+        settings = load_settings()
+        # A new demo empties its own home.
+        superset = Superset(settings.testruns_home / "bi", settings_to_show(settings))
         superset.install()
         if arguments.command == "export":
             changed = superset.export_dashboards()

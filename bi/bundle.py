@@ -17,8 +17,10 @@ import yaml
 FOLDER = Path(__file__).parent / "superset"
 DATABASE = "databases/warehouse.yaml"
 
-_NUMBERED = {"chartId", "chartsInScope", "chart_configuration", "datasource", "dashboards",
-             "global_chart_configuration", "map_label_colors", "slice_id", "tabsInScope"}  # fmt: skip
+_NUMBERED = {
+    "chartId", "chartsInScope", "chart_configuration", "dashboards", "datasource",
+    "global_chart_configuration", "map_label_colors", "slice_id", "tabsInScope",
+}  # fmt: skip
 # Kept in a file of its own here, or of the moment of the export.
 _NOT_KEPT = {"databases", "metadata.yaml"}
 
@@ -40,6 +42,10 @@ def archive(uri: str) -> bytes:
         for name, document in documents().items():
             if name == DATABASE:
                 document["sqlalchemy_uri"] = uri
+            # A number that Superset replaces by its own, and wants to be there.
+            for number, place in enumerate(document.get("position", {}).values()):
+                if isinstance(place, dict) and place["type"] == "CHART":
+                    place["meta"]["chartId"] = number
             bundle.writestr(f"testruns/{name}", dump(document))
     return content.getvalue()
 

@@ -1,7 +1,7 @@
 """Superset's own commands, several in one process: each process costs ten seconds of imports.
 
-Run by the Python of Superset's environment: `manage.py setup PASSWORD_FILE`, `manage.py import ZIP`,
-`manage.py export ZIP`.
+Run by the Python of Superset's environment: `manage.py setup PASSWORD_FILE`,
+`manage.py import ZIP`, `manage.py export ZIP`.
 """
 
 import sys

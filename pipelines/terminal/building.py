@@ -1,6 +1,7 @@
-"""`transform`, `dbt`, `nightly` and `report` as a person runs them; each gives the exit status."""
+"""Commands that build, and what they built, as a person runs them; each gives the exit status."""
 
 import webbrowser
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pipelines.ingest.backfill import moment
@@ -85,4 +86,22 @@ def report(
         output.note("more outages are on the page")
     if is_opened and not webbrowser.open(written.path.as_uri()):
         output.note(f"no browser could be started; open {written.path.as_uri()}")
+    return 0
+
+
+def export(settings: Settings, folder: Path, since: str, until: str | None, suffix: str) -> int:
+    """Write the marts into a folder and say how much it was."""
+    from pipelines.export.export import export_marts  # noqa: PLC0415 - not for a night
+
+    zone = settings.testruns_timezone
+    exported = export_marts(
+        open_warehouse(settings),
+        folder,
+        moment("--since", since, zone),
+        moment("--until", until, zone) if until else datetime.now(UTC),
+        zone=zone,
+        suffix=suffix,
+        on_wait=output.note,
+    )
+    output.line(f"{exported.files:,} files, {exported.rows:,} rows in {short_path(folder)}")
     return 0
