@@ -244,7 +244,7 @@ def strips_of(warehouse: psycopg.Connection[Any], collection: str, item: str) ->
     }
     streaks = {name: mart_oracle.streaks(listed) for name, listed in outcomes.items()}
     suite = [
-        mart_oracle.SuiteRun(run_id, list(results.values()).count(False) / len(results))
+        mart_oracle.SuiteRun(run_id, list(results.values()).count(False), len(results))
         for run_id, (_, results) in runs.items()
     ]
     out = mart_oracle.outages(suite, [streak for listed in streaks.values() for streak in listed])
