@@ -339,9 +339,9 @@ def test_an_empty_warehouse_builds_without_a_complaint_and_every_column_is_descr
         warehouse,
         """
         select table_schema, table_name, column_name from information_schema.columns
-        where table_schema in ('raw_postman', 'raw_testmo', 'raw_reports', 'staging', 'marts')
+        where table_schema in ('raw_postman', 'raw_testmo', 'raw_reports', 'staging', 'marts', 'bi')
         or (table_schema, table_name) in (
-            ('ingest', 'reconciliations'), ('ingest', 'code_identities')
+            ('ingest', 'reconciliations'), ('ingest', 'code_identities'), ('ingest', 'addresses')
         )
         """,
     ):
