@@ -72,7 +72,7 @@ def invent(warehouse: psycopg.Connection[Any]) -> None:
         " response_status_code = case when run_id in ('ord8', 'ord9') then 503 else 200 end"
         " where run_id like 'ord%'"
     )
-    # pay's flaky test fails in one of two nights of a commit, ord's in nights of a commit of its own
+    # pay's flaky test fails in one of two nights of a commit, ord's in nights of their own commits
     for night in range(20):
         commits = {"pay": f"{night // 2}", "ord": {5: "five", 14: "fourteen"}.get(night, "other")}
         if commits["ord"] == "other":
