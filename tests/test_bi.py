@@ -118,6 +118,35 @@ def test_the_archive_holds_the_address_and_no_password() -> None:
     )
 
 
+def test_the_dashboard_of_grafana_is_one_that_it_imports() -> None:
+    dashboard = json.loads((bundle.FOLDER.parent / "grafana" / "testruns.json").read_text("utf-8"))
+    assert dashboard["uid"]
+    assert dashboard["schemaVersion"] == 39
+    source, *variables = dashboard["templating"]["list"]
+    assert (source["type"], source["name"]) == ("datasource", "datasource")
+    names = {variable["name"] for variable in variables}
+    uses = {"type": source["query"], "uid": "${datasource}"}
+    taken = set()
+    assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
+    for panel in dashboard["panels"]:
+        assert panel["type"] in {"table", "timeseries"}
+        place = panel["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert not cells & taken
+        taken |= cells
+        (target,) = panel["targets"]
+        assert panel["datasource"] == target["datasource"] == uses
+        assert target["rawQuery"]
+        assert target["format"] == ("table" if panel["type"] == "table" else "time_series")
+        assert set(re.findall(r"\$\{(\w+)", target["rawSql"])) <= names
+        assert re.findall(r"from (\w+)\.", target["rawSql"]) == ["bi"]
+    assert max(x for x, _ in taken) < 24
+
+
 def exported(change: dict[str, str]) -> bytes:
     """As Superset exports what it imported: numbers of its own, other names of files."""
     content = io.BytesIO()
