@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help install demo test test-slow bench lint format dev bi bi-export lock wheel clean
+.PHONY: help install demo test test-slow bench lint format dev reference docs bi bi-export lock wheel clean
 
 help: ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+): .*## (.*)/  make \1\t\2/' | expand -t 20
@@ -62,6 +62,20 @@ format: install ## what the linters can mend themselves
 dev: install ## Dagster's UI and daemon on http://127.0.0.1:3000
 	@$(BIN)/testruns dev
 
+reference: install ## docs/commands.md and docs/tables.md, from the code
+	@PYTHONPATH=. $(BIN)/python docs/reference.py
+
+# Tools of the site have an environment of their own; dbt describes an empty warehouse that ends with it.
+docs: reference ## site/: the pages of docs/, and dbt's documentation in site/dbt
+	@test -d .venv-docs || $(PYTHON) -m venv .venv-docs
+	@.venv-docs/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-docs.txt
+	.venv-docs/bin/mkdocs build --quiet
+	@set -e; export TESTRUNS_HOME=$$(mktemp -d) TESTRUNS_WAREHOUSE_URL= ; \
+	trap '$(BIN)/testruns warehouse stop >/dev/null; rm -rf "$$TESTRUNS_HOME"' EXIT; \
+	$(BIN)/testruns warehouse start >/dev/null; \
+	$(BIN)/testruns dbt -- --quiet docs generate --static; \
+	mkdir -p site/dbt; cp "$$TESTRUNS_HOME/dbt/target/static_index.html" site/dbt/index.html
+
 bi: install ## Superset with both dashboards on http://127.0.0.1:8088
 	@$(BIN)/python -m bi serve $(if $(PORT),--port $(PORT))
 
@@ -72,6 +86,8 @@ lock: ## resolve the dependencies anew (needs uv)
 	uv pip compile --universal --generate-hashes --no-strip-extras --no-emit-index-url \
 		--no-header --no-annotate --python-version 3.11 --extra dev \
 		--output-file requirements.lock pyproject.toml
+	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --no-annotate \
+		--python-version 3.11 --group docs --output-file requirements-docs.txt
 	echo uv | uv pip compile --universal --generate-hashes --no-emit-index-url --no-header \
 		--no-annotate --python-version 3.11 --output-file requirements-uv.txt -
 
@@ -80,4 +96,4 @@ wheel: install ## dist/*.whl, with sql/ and the parsed dbt_project/ inside
 	$(BIN)/python -m hatchling build -t wheel
 
 clean: ## what can be made again; never .testruns, where runs may be
-	rm -rf .venv dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-docs site dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -19,9 +19,9 @@ from pipelines.terminal import output
 if TYPE_CHECKING:
     from pipelines.settings import Settings, Source
 
-_EPILOG = """Settings come from the environment or from .env here; see README.md.
+_EPILOG = """Settings come from the environment or from .env here; see docs/settings.md.
 
-Shell completion: eval "$(_TESTRUNS_COMPLETE=bash_source testruns)", or zsh_source, fish_source.
+Shell completion: eval "$(testruns completion bash)" in the shell's start-up file.
 """
 
 _one_source = click.option("--source", type=click.Choice(SOURCES), help="Only this one.")
@@ -255,6 +255,12 @@ def demo() -> int:
     help="What is to go wrong, at each request or at some; may be repeated.",
 )
 @click.option("--list-faults", is_flag=True, help="Say what can go wrong, and serve nothing.")
+@click.option(
+    "--write-reports",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Write the history as report files (newman, JUnit, CTRF), and serve nothing.",
+)
 def sandbox(
     port: int,
     postman_runs: Path | None,
@@ -262,16 +268,20 @@ def sandbox(
     testmo_books: Path | None,
     requests_per_minute: int,
     faults: tuple[str, ...],
+    write_reports: Path | None,
     *,
     list_faults: bool,
 ) -> int:
     """Serve both APIs on loopback, with invented runs or files."""
-    from pipelines.terminal.sandbox import serve, show_faults
+    from pipelines.terminal.sandbox import serve, show_faults, write
 
+    files = (postman_runs, testmo_runs, testmo_books)
     if list_faults:
         show_faults()
+    elif write_reports is not None:
+        write(files, write_reports)
     else:
-        serve(port, (postman_runs, testmo_runs, testmo_books), requests_per_minute, faults)
+        serve(port, files, requests_per_minute, faults)
     return 0
 
 
@@ -380,6 +390,22 @@ def import_files(
     )
     output.line(summary_line(report.files, report.rows, is_dry_run=dry_run))
     return 1 if report.failures else 0
+
+
+@cli.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> int:
+    """Print what makes a shell complete commands and options.
+
+    In ~/.bashrc or ~/.zshrc: eval "$(testruns completion bash)"; in fish: testruns completion fish
+    | source.
+    """
+    from click.shell_completion import get_completion_class
+
+    completes = get_completion_class(shell)
+    if completes is not None:
+        click.echo(completes(cli, {}, "testruns", "_TESTRUNS_COMPLETE").source())
+    return 0
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ TestrunsError
         ├── BadRequestError         400, 422: a parameter is not taken, as an expired cursor
         ├── UnparsableError         JSON that no decoder here can hold; carries the body
         ├── NotFoundError           404: the object is unknown or deleted
+        ├── NotAllowedError         405: the API does not have the endpoint
         └── UnauthorizedError       401: the key is wrong; stops its whole source
 """
 
@@ -69,6 +70,10 @@ class UnparsableError(PermanentError):
 
 class NotFoundError(PermanentError):
     """404: unknown or deleted."""
+
+
+class NotAllowedError(PermanentError):
+    """405: the API does not have the endpoint."""
 
 
 class BadRequestError(PermanentError):

@@ -324,6 +324,13 @@ def test_bad_usage_is_one_line(
     assert complaint in done.stderr
 
 
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_each_shell_gets_what_completes_the_command(tmp_path: Path, shell: str) -> None:
+    done = run(tmp_path, {}, "completion", shell)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"_TESTRUNS_COMPLETE={shell}_complete" in done.stdout
+
+
 def test_shell_completion_knows_the_commands(tmp_path: Path) -> None:
     asking = {
         "_TESTRUNS_COMPLETE": "bash_complete",

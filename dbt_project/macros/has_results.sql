@@ -3,6 +3,7 @@
 {% macro has_results(runs) -%}
     case {{ runs }}.system
         when 'postman' then {{ runs }}.tests_total > 0
+        when 'reports' then {{ runs }}.tests_total > 0
         else exists (
             select 1
             from {{ ref('stg_testmo__automation_run_tests') }} as first_test

@@ -9,7 +9,13 @@
 
 {#- The models that keep rows of their own and have to learn of changes. -#}
 {% macro readers_of_test_changes() -%}
-    {{ return(['int_tests', 'fct_test_flakiness', 'fct_failure_clusters', 'int_failure_streaks']) }}
+    {{ return([
+        'int_tests',
+        'fct_test_flakiness',
+        'fct_same_code_flakiness',
+        'fct_failure_clusters',
+        'int_failure_streaks',
+    ]) }}
 {%- endmacro %}
 
 
@@ -96,7 +102,7 @@
     {%- if existing is not none -%}
     insert into {{ changes }} (model_name, test_environment_key, changed_from)
     select
-        'fct_test_flakiness',
+        readers.model_name,
         differing.test_environment_key,
         min(differing.first_failed_date)
     from (
@@ -104,6 +110,7 @@
         union all
         (table {{ current }} except table {{ this }})
     ) as differing
-    group by differing.test_environment_key
+    cross join unnest(array['fct_test_flakiness', 'fct_same_code_flakiness']) as readers (model_name)
+    group by readers.model_name, differing.test_environment_key
     {%- endif -%}
 {%- endmacro %}

@@ -25,17 +25,21 @@
 {%- endmacro %}
 
 
-{#- One status for both systems: queued, running, passed, failed, neutral or unknown.
+{#- One status for all systems: queued, running, passed, failed, neutral or unknown.
 
     Postman's own status says whether the RUN worked, not whether its tests passed: `finished` is
     said of a run with failed assertions too, and `failed` of one that was cut short. Here, as in
     Testmo, a run has failed if anything in it failed or if it was cut short.
 
-    system         postman or testmo
+    A report file has what its elements say, never its attributes: these count failures that a later
+    attempt mended. Only where it has no element is what it announces believed.
+
+    system         postman, testmo or reports
     source_status  the system's own status, as text
     run_state      run_state of it (Postman)
-    failures       failed assertions and unanswered requests of a Postman run (null: none known) -#}
-{% macro test_run_status(system, source_status, run_state, failures) -%}
+    failures       failed assertions and unanswered requests of a Postman run (null: none known)
+    counts         relation with the counts of a report file's results -#}
+{% macro test_run_status(system, source_status, run_state, failures, counts) -%}
     case
         when {{ system }} = 'postman' then case
             when {{ run_state }} in ('queued', 'running') then {{ run_state }}
@@ -50,6 +54,12 @@
             when '3' then 'failed'
             when '4' then 'running'
             else 'unknown'
+        end
+        when {{ system }} = 'reports' then case
+            when {{ counts }}.tests_failed > 0 then 'failed'
+            when {{ counts }}.tests_passed > 0 then 'passed'
+            when {{ counts }}.tests_total = 0 and {{ failures }} > 0 then 'failed'
+            else 'neutral'
         end
     end
 {%- endmacro %}

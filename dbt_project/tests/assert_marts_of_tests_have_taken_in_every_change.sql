@@ -5,6 +5,7 @@
 -- Returns: a row a model, with the number of its entries.
 -- depends_on: {{ ref('dim_tests') }}
 -- depends_on: {{ ref('fct_test_flakiness') }}
+-- depends_on: {{ ref('fct_same_code_flakiness') }}
 -- depends_on: {{ ref('fct_failure_clusters') }}
 -- depends_on: {{ ref('fct_failure_streaks') }}
 select

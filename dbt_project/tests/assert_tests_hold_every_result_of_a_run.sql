@@ -12,7 +12,7 @@ with runs as (
         kept.loaded_at,
         case when kept.test_run_key is null then 0 else coalesce(kept.tests_total, 0) end
             as results_expected
-    from {{ ref('stg_postman__collection_runs') }} as every_run
+    from {{ counted_runs() }} as every_run
     left join {{ ref('fct_test_runs') }} as kept
         on every_run.test_run_key = kept.test_run_key
     order by greatest(every_run.loaded_at, every_run.deleted_at) desc

@@ -69,6 +69,11 @@ class RateLimiter:
         self.waited_seconds = 0.0
         self.refusals = 0
 
+    @property
+    def per_minute(self) -> int:
+        """Requests a minute: as the API announces, else the ceiling."""
+        return self.quota.limit or self._rules.per_minute
+
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[None]:
         """Wait until a request may go, and count it as in flight while it is under way.

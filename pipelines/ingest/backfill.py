@@ -89,6 +89,8 @@ def chosen_scopes(
 class Estimate:
     """What a backfill of a scope would take: requests, those for the list already counted in.
 
+    Test results are counted in by what each run says of them.
+
     `minutes` is at the rate that is allowed now.
     """
 
@@ -138,7 +140,7 @@ async def _listed(
                 elif run.run_id in seen or not _belongs(source, run.record, window):
                     continue
                 elif source.is_whole(run.record):
-                    yield fetcher.flat(run)
+                    yield fetcher.with_results(fetcher.flat(run))
                 else:
                     yield fetcher.detail(run)
             yield FetchResult(references=page.references, watermark=watermark)
@@ -186,11 +188,10 @@ async def _estimate_source(
 ) -> list[Estimate]:
     estimates = []
     api = run_source(settings, source, NullProgress(), None)
-    per_minute = settings.sources[source].requests_per_minute
     async with api.client:
         for scope in scopes:
             api.client.count_anew()
-            runs = details = 0
+            runs = to_fetch = 0
             error = None
             now = datetime.now(UTC)
             until = window.until or now
@@ -200,10 +201,11 @@ async def _estimate_source(
                     for sent in page.runs:
                         if isinstance(sent, dict) and _belongs(api, sent, window):
                             runs += 1
-                            details += not api.is_whole(sent)
+                            to_fetch += not api.is_whole(sent)
+                            to_fetch += api.results.requests(sent) if api.results else 0
             except TestrunsError as failure:
                 error = str(failure)
-            requests = details + api.client.traffic.requests.total()
-            rate = api.client.rate_limiter.quota.limit or per_minute
-            estimates.append(Estimate(source, scope, runs, requests, requests / rate, error))
+            requests = to_fetch + api.client.traffic.requests.total()
+            minutes = requests / api.client.rate_limiter.per_minute
+            estimates.append(Estimate(source, scope, runs, requests, minutes, error))
     return estimates

@@ -1,8 +1,10 @@
 """One run: as the list shows it or as the API gives it by ID, to rows or to why there are none."""
 
 import json
+from collections import deque
+from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -16,8 +18,9 @@ from pipelines.errors import (
     UnreachableError,
 )
 from pipelines.http.json_decode import UndecodableRecord, to_text
+from pipelines.ingest.results_endpoint import NO_RESULTS, ResultsEndpoint
 from pipelines.ingest.traceback_log import TracebackLog
-from pipelines.sources.base import BadReference, FlatRun, Rejected, RunSource
+from pipelines.sources.base import BadReference, FlatRun, Rejected, ResultsSource, RunSource
 from pipelines.sources.content import digest, sanitize
 from pipelines.sources.fields import BadFieldError, Json
 from pipelines.warehouse.batch import Deferred, FetchResult, NotFound
@@ -50,9 +53,13 @@ class ListedRun:
 class Fetcher:
     """The runs of one scope; whatever one of them holds, it costs no other run."""
 
-    def __init__(self, source: RunSource, scope: str, log: TracebackLog) -> None:
+    def __init__(
+        self, source: RunSource, scope: str, log: TracebackLog, endpoint: ResultsEndpoint
+    ) -> None:
         self._source, self._scope, self._log = source, scope, log
+        self._endpoint = endpoint
         self._unknown_in_a_row = self._passed_over = 0
+        self._last_seen: deque[str] = deque(maxlen=2)
 
     def listed(self, sent: Any) -> ListedRun:
         """A run of a list, or a detail, with its ID if it has one."""
@@ -71,6 +78,7 @@ class Fetcher:
             return ListedRun(sent, record, canonical, None, str(bad))
         except Exception as error:  # noqa: BLE001 - of this record alone
             return ListedRun(sent, record, canonical, None, self._unexpected(error, "a listed run"))
+        self._last_seen.append(run_id)
         return ListedRun(sent, record, canonical, run_id)
 
     def rejected(self, run: ListedRun) -> FetchResult:
@@ -86,14 +94,75 @@ class Fetcher:
         return FetchResult(rejected)
 
     def flat(self, run: ListedRun) -> FetchResult:
-        """A listed run that is whole, as rows."""
+        """A listed run that is whole, as rows; its test results apart (`with_results`)."""
         outcome = self._flat(self._source.list_endpoint, run.run_id or "", run)
         return FetchResult(outcome, run.digest, run.canonical)
 
-    async def detail(self, run: ListedRun) -> FetchResult:
-        """A run that the list shows, fetched by ID."""
+    async def detail(self, run: ListedRun, whole_digest: bytes | None = None) -> FetchResult:
+        """A run that the list shows, fetched by ID with its test results."""
         return await self.by_id(
-            run.run_id or "", run.digest, is_listed=True, opened_at=self._opened_at(run)
+            run.run_id or "",
+            run.digest,
+            is_listed=True,
+            opened_at=self._opened_at(run),
+            whole_digest=whole_digest,
+        )
+
+    def with_results(
+        self, result: FetchResult, whole_digest: bytes | None = None
+    ) -> FetchResult | Coroutine[Any, Any, FetchResult]:
+        """The run of `result` with its test results, where they come by requests of their own.
+
+        `whole_digest` is that of the run as it is loaded with its results: while it is the same,
+        they are not read again. None: they are read in any case.
+        """
+        run, results = result.outcome, self._source.results
+        if results is None or not isinstance(run, FlatRun):
+            return result
+        if run.digest == whole_digest:
+            return replace(result, outcome=replace(run, differences=None))
+        return self._read_results(result, run, results)
+
+    async def _read_results(
+        self, result: FetchResult, run: FlatRun, results: ResultsSource
+    ) -> FetchResult:
+        """The run with its results; without them it is deferred, unless there is no endpoint."""
+        run_id, opened_at = run.run_id, run.opened_at
+        if not result.is_detail and self._is_passed_over():
+            return self._not_asked_for(run_id, opened_at)
+        other_run = next((seen for seen in self._last_seen if seen != run_id), None)
+        try:
+            found = await self._endpoint.read(results, run, other_run)
+        except STOPS_THE_SOURCE:
+            raise
+        except NO_RESULTS as error:
+            self._unknown_in_a_row += 1
+            message = f"the API gives test results of other runs, but {error}"
+            deferred = Deferred(run_id, message, is_unknown=True, opened_at=opened_at)
+            return FetchResult(deferred, is_detail=True)
+        except Exception as error:  # noqa: BLE001 - of this run alone
+            return self._failed(run_id, error, opened_at)
+        self._unknown_in_a_row = 0
+        if found is None:
+            return result
+        whole = replace(
+            run,
+            rows={**run.rows, found.table: found.rows},
+            differences=[*(run.differences or ()), *found.differences],
+            results_digest=found.digest,
+        )
+        set_aside = [
+            self._rejected(
+                results.endpoint, run_id, self._payload(bad.sent), bad.error, is_run=False
+            )
+            for bad in found.bad
+        ]
+        return replace(
+            result,
+            outcome=whole,
+            references=result.references.merged(found.references),
+            set_aside=set_aside,
+            results_size=found.size,
         )
 
     async def by_id(
@@ -103,15 +172,16 @@ class Fetcher:
         *,
         is_listed: bool = False,
         opened_at: datetime | None = None,
+        whole_digest: bytes | None = None,
     ) -> FetchResult:
-        """Fetch a run; one that cannot be had now is deferred.
+        """Fetch a run with its test results; one that cannot be had now is deferred.
 
         `is_listed`: the list shows it, or did so and has not been read again since: a 404 defers
         it as well, since an API that lists a run and does not know it contradicts itself.
+        `whole_digest` as for `with_results`.
         """
         if is_listed and self._is_passed_over():
-            error = f"not asked for: the API knew none of {_MOST_UNKNOWN_IN_A_ROW} runs it lists"
-            return FetchResult(Deferred(run_id, error, is_unknown=True, opened_at=opened_at))
+            return self._not_asked_for(run_id, opened_at)
         endpoint = self._source.run_endpoint
         try:
             sent, references, _size = await self._source.fetch(self._scope, run_id)
@@ -129,20 +199,34 @@ class Fetcher:
                 endpoint, run_id, self._source.redactor.text(to_text(error.body)), str(error)
             )
             return FetchResult(rejected, listed_digest, is_detail=True)
-        except ApiError as error:
-            is_transient = isinstance(error, TransientError)
-            deferred = Deferred(run_id, str(error), is_transient, opened_at=opened_at)
-            return FetchResult(deferred, is_detail=True)
         except Exception as error:  # noqa: BLE001 - of this run alone
-            message = self._unexpected(error, f"run {run_id}")
-            deferred = Deferred(run_id, message, is_transient=False, opened_at=opened_at)
-            return FetchResult(deferred, is_detail=True)
-        self._unknown_in_a_row = 0
+            return self._failed(run_id, error, opened_at)
         run = self.listed(sent)
         outcome = self._flat(endpoint, run_id, run)
-        return FetchResult(
-            outcome, listed_digest, run.canonical, references=references, is_detail=True
+        result = self.with_results(
+            FetchResult(
+                outcome, listed_digest, run.canonical, references=references, is_detail=True
+            ),
+            whole_digest,
         )
+        if isinstance(result, FetchResult):
+            self._unknown_in_a_row = 0
+            return result
+        return await result
+
+    def _failed(self, run_id: str, error: Exception, opened_at: datetime | None) -> FetchResult:
+        """A run that is deferred for what went wrong."""
+        if isinstance(error, ApiError):
+            message, is_transient = str(error), isinstance(error, TransientError)
+        else:
+            message, is_transient = self._unexpected(error, f"run {run_id}"), False
+        return FetchResult(
+            Deferred(run_id, message, is_transient, opened_at=opened_at), is_detail=True
+        )
+
+    def _not_asked_for(self, run_id: str, opened_at: datetime | None) -> FetchResult:
+        error = f"not asked for: the API knew none of {_MOST_UNKNOWN_IN_A_ROW} runs it lists"
+        return FetchResult(Deferred(run_id, error, is_unknown=True, opened_at=opened_at))
 
     def _is_passed_over(self) -> bool:
         if self._unknown_in_a_row < _MOST_UNKNOWN_IN_A_ROW:

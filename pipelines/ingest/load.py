@@ -18,8 +18,9 @@ from pipelines.sources.base import Page, RunSource, Watermark
 from pipelines.sources.redaction import Redactor
 from pipelines.sources.registry import REGISTRY
 from pipelines.warehouse.batch import FetchResult
-from pipelines.warehouse.ledger import Ledger, StoredRun
+from pipelines.warehouse.ledger import Ledger
 from pipelines.warehouse.rate_limits import WarehouseStore
+from pipelines.warehouse.stored_runs import StoredRun
 
 
 def load_source(
@@ -88,7 +89,10 @@ def run_source(
 
 
 async def _walk(session: ScopeSession[Ledger], watermark: Watermark) -> AsyncIterator[Work]:
-    """What there is to do for the runs of each page, then its watermark; for known runs nothing."""
+    """What there is to do for the runs of each page, then its watermark; for known runs nothing.
+
+    Known ones that were loaded without their test results are loaded again, where there are any.
+    """
     source, fetcher = session.source, session.fetcher
     async with aclosing(prefetch(_pages(session, watermark))) as pages:
         async for page, listed, stored in pages:
@@ -100,14 +104,19 @@ async def _walk(session: ScopeSession[Ledger], watermark: Watermark) -> AsyncIte
                 is_whole = source.is_whole(run.record)
                 if known is not None and known.is_open:
                     session.seen_open.add(run.run_id)
-                if known is not None and known.listed_digest == run.digest:
+                if (
+                    known is not None
+                    and known.listed_digest == run.digest
                     # An open run may go on and its summary stay as it is.
-                    if known.is_due and not is_whole:
-                        yield fetcher.detail(run)
-                elif is_whole:
-                    yield fetcher.flat(run)
+                    and not (known.is_due and not is_whole)
+                    and not (known.lacks_results and session.expects_results)
+                ):
+                    continue
+                whole_digest = known and known.whole_digest
+                if is_whole:
+                    yield fetcher.with_results(fetcher.flat(run), whole_digest)
                 else:
-                    yield fetcher.detail(run)
+                    yield fetcher.detail(run, whole_digest)
             yield FetchResult(references=page.references, watermark=page.watermark)
 
 
@@ -115,27 +124,36 @@ async def _pages(
     session: ScopeSession[Ledger], watermark: Watermark
 ) -> AsyncGenerator[tuple[Page, list[ListedRun], dict[str, StoredRun]], None]:
     """Each page of the walk, its runs, and what is held of them."""
-    is_sized = watermark.high_water is not None
+    is_sized = False
     async for page in session.source.pages(session.scope, watermark, now=session.started_at):
         listed = [session.fetcher.listed(sent) for sent in page.runs]
         run_ids = [run.run_id for run in listed if run.run_id is not None]
         stored = await session.in_thread(session.ledger.stored_runs, run_ids, session.started_at)
-        if not is_sized:
-            _report_size(session, watermark, page, listed)
-            is_sized = True
+        # A first load, or one that goes on with it: most of this page is not here yet.
+        if not is_sized and len(stored) < len(listed) / 2:
+            is_sized = _report_size(session, watermark, page, listed)
         yield page, listed, stored
 
 
 def _report_size(
     session: ScopeSession[Ledger], watermark: Watermark, page: Page, listed: list[ListedRun]
-) -> None:
-    """Report what a first load has before it, by its first page."""
-    walk, before = page.watermark.walk, watermark.walk
-    if walk is None or walk.announced_total is None or not listed:
-        return
-    runs = walk.announced_total - ((before and before.runs_listed) or 0)
-    details = sum(not session.source.is_whole(run.record) for run in listed)
-    session.report_size(runs, runs * details / len(listed))
+) -> bool:
+    """Report what a load has before it, by its first page; False where that does not show it."""
+    runs, walk, before = page.remaining, page.watermark.walk, watermark.walk
+    if runs is None:
+        # The total of a list that goes back beyond the high water is not what there is to load.
+        if watermark.high_water is not None or walk is None or walk.announced_total is None:
+            return False
+        runs = walk.announced_total - ((before and before.runs_listed) or 0)
+    # Of each page one request for the list, one for each run that the list shows in part, and
+    # those for results that come by requests of their own.
+    source, requests = session.source, 1
+    for run in listed:
+        requests += not source.is_whole(run.record)
+        if source.results is not None and session.expects_results and isinstance(run.record, dict):
+            requests += source.results.requests(run.record)
+    session.report_size(runs, runs * requests / len(listed))
+    return True
 
 
 async def _open_runs(
@@ -150,4 +168,8 @@ async def _open_runs(
         if run.run_id in session.seen_open:
             continue
         is_behind = bool(run.opened_at and walked_from and run.opened_at < walked_from)
-        yield session.fetcher.by_id(run.run_id, is_listed=is_behind and not run.is_loaded)
+        yield session.fetcher.by_id(
+            run.run_id,
+            is_listed=is_behind and not run.is_loaded,
+            whole_digest=run.whole_digest,
+        )

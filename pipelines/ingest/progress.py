@@ -16,7 +16,7 @@ class Progress(Protocol):
     def scope_sized(self, source: Source, scope: str, runs: int, minutes: float) -> None:
         """A first load has so many runs before it; their requests take so long at the limit.
 
-        Only where the API announces how many there are; 0 minutes where it announces no limit.
+        Only where the API announces how many there are.
         """
 
     def runs_fetched(self, source: Source, scope: str, runs: int) -> None:
@@ -61,7 +61,8 @@ class ScopeReport:
     `error` is None if all of it loaded, else one line; `is_transient`: trying again can help,
     but not before the API's budget resumes where `is_quota_spent`.
     `rows` are rows written by table, `requests` sent by endpoint, retries included; `quota` is
-    what the API announced last; `deleted` are runs found gone by a backfill.
+    what the API announced last; `deleted` are runs found gone by a backfill; `notice` is a line
+    that is no error.
     High waters are UTC.
     """
 
@@ -74,6 +75,7 @@ class ScopeReport:
     rows: dict[str, int] = field(default_factory=dict)
     rejected: int = 0
     deleted: int = 0
+    notice: str | None = None
     requests: dict[str, int] = field(default_factory=dict)
     bytes_received: int = 0
     waited_seconds: float = 0.0

@@ -1,19 +1,21 @@
 """Rejected records parsed again, after an upgrade that understands more of them.
 
-A record that is a run goes the way of every run; a summary without its detail is asked for by ID.
+A record that is a run goes the way of every run; a summary without its detail is asked for by ID,
+and so is the run of a test result.
 What cannot be parsed now either stays where it is, with the reason of today.
 """
 
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from pipelines.http.json_decode import decode
 from pipelines.ingest.load import run_source
 from pipelines.ingest.progress import NullProgress, Progress, ScopeReport
 from pipelines.ingest.session import ScopeSession, Surroundings, Work, run_scopes
 from pipelines.settings import Settings, Source
-from pipelines.sources.base import FlatRun, References, Rejected
+from pipelines.sources.base import References, Rejected
 from pipelines.sources.fields import BadFieldError
 from pipelines.warehouse.batch import FetchResult
 from pipelines.warehouse.reparse_ledger import RejectedRecord, ReparseLedger
@@ -62,35 +64,48 @@ def reparse_rejected(
 async def _parsed(
     session: ScopeSession[ReparseLedger], records: list[RejectedRecord], outcomes: dict[int, str]
 ) -> AsyncIterator[Work]:
-    source, fetcher = session.source, session.fetcher
+    asked: set[str] = set()
     for record in records:
         try:
             sent = decode(record.payload.encode())
         except (json.JSONDecodeError, UnicodeError, RecursionError, ValueError) as error:
             outcomes[record.rejected_id] = f"not JSON that can be decoded ({type(error).__name__})"
             continue
-        member = record.endpoint.removeprefix(f"{source.list_endpoint} ")
-        if member.startswith("expands"):
-            try:
-                yield FetchResult(references=References(source.reference(member, sent)))
-                outcomes[record.rejected_id] = "loaded"
-            except BadFieldError as bad:
-                outcomes[record.rejected_id] = str(bad.inside(member))
-            continue
-        run = fetcher.listed(sent)
-        if run.run_id is None:
-            outcomes[record.rejected_id] = run.error
-        elif record.endpoint == source.list_endpoint and not source.is_whole(run.record):
-            outcomes[record.rejected_id] = "asked for by ID"
-            yield fetcher.by_id(run.run_id)
+        try:
+            outcomes[record.rejected_id], work = _again(session, record, sent, asked)
+        except BadFieldError as bad:
+            outcomes[record.rejected_id] = str(bad)
         else:
-            result = fetcher.flat(run)
-            match result.outcome:
-                case FlatRun():
-                    outcomes[record.rejected_id] = "loaded"
-                    # What the list says of it is not known here.
-                    yield replace(result, listed_digest=None)
-                case Rejected(error=message):
-                    outcomes[record.rejected_id] = message
-                case _:
-                    pass
+            yield work
+
+
+def _again(
+    session: ScopeSession[ReparseLedger], record: RejectedRecord, sent: Any, asked: set[str]
+) -> tuple[str, Work]:
+    """What becomes of a record, and what there is to do for it; each run is asked for once.
+
+    Raises BadFieldError.
+    """
+    source, fetcher = session.source, session.fetcher
+    member = record.endpoint.removeprefix(f"{source.list_endpoint} ")
+    if member.startswith("expands"):
+        try:
+            return "loaded", FetchResult(references=References(source.reference(member, sent)))
+        except BadFieldError as bad:
+            raise bad.inside(member) from None
+    if source.results is not None and record.endpoint == source.results.endpoint:
+        source.results.check(sent)
+        run_id = record.run_id or ""
+        work = FetchResult() if run_id in asked else fetcher.by_id(run_id)
+        asked.add(run_id)
+        return "asked for by ID", work
+    run = fetcher.listed(sent)
+    if run.run_id is None:
+        return run.error, FetchResult()
+    if record.endpoint == source.list_endpoint and not source.is_whole(run.record):
+        return "asked for by ID", fetcher.by_id(run.run_id)
+    result = fetcher.flat(run)
+    if isinstance(result.outcome, Rejected):
+        return result.outcome.error, FetchResult()
+    # What the list says of it is not known here.
+    return "loaded", fetcher.with_results(replace(result, listed_digest=None))

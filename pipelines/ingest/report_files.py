@@ -9,13 +9,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from pipelines.sources.reports.code_identity import (
-    SIDECAR,
-    UNKNOWN_CODE,
-    CodeIdentity,
-    from_environment,
-    from_sidecar,
-)
+from pipelines.sources.reports.ci_systems import from_environment, from_sidecar
+from pipelines.sources.reports.code_identity import SIDECAR, UNKNOWN_CODE, CodeIdentity
 from pipelines.sources.reports.values import moment
 
 # Where a CI system does not say when its job began: no job of theirs lasts longer by default.

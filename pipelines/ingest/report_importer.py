@@ -1,7 +1,7 @@
 """One import at work: files are read, put into their runs, and written, one run after the other."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import psycopg
@@ -140,6 +140,7 @@ class Importer:
         beside = self._beside(file)
         written_at = content.modified_at
         code = first_known(self._code, beside, report.code, self._surroundings.job(written_at))
+        code = replace(code, build_url=self._redactor.url(code.build_url or "") or None)
         given = self._given(report.system)
         run = settle_time({**report.run, **given}, written_at)
         job_key = code.job_key() if report.identity.follows_job else None

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -28,6 +28,7 @@ from pipelines.http.transport import MOST_IN_FLIGHT
 from pipelines.ingest.concurrency import map_ordered
 from pipelines.ingest.fetch import STOPS_THE_SOURCE, Fetcher
 from pipelines.ingest.progress import Progress, ScopeReport
+from pipelines.ingest.results_endpoint import ResultsEndpoint
 from pipelines.ingest.traceback_log import TracebackLog
 from pipelines.sources.base import FlatRun, RunSource
 from pipelines.warehouse.batch import Batch, Deferred, FetchResult
@@ -45,12 +46,13 @@ _MOST_FAILURES_IN_A_ROW = 3
 class Surroundings:
     """What all scopes of a load share: the warehouse's URL, its schema in place; who hears of it.
 
-    Tracebacks go to files in `logs`.
+    Tracebacks go to files in `logs`; `endpoint` is what is known of the test results' endpoint.
     """
 
     url: str
     progress: Progress
     logs: Path
+    endpoint: ResultsEndpoint = field(default_factory=ResultsEndpoint)
 
 
 def is_transient(failure: TestrunsError | None) -> bool:
@@ -67,7 +69,9 @@ class ScopeSession(Generic[AnyLedger]):
         self.source, self.scope, self._progress = source, scope, shared.progress
         self._log = TracebackLog(shared.logs, source.client.masked)
         self.started_at = datetime.now(UTC)
-        self.fetcher = Fetcher(source, scope, self._log)
+        self.endpoint = shared.endpoint
+        self.fetcher = Fetcher(source, scope, self._log, shared.endpoint)
+        self._notice: str | None = None
         # Open runs that have been seen need not be fetched by ID as well.
         self.seen_open: set[str] = set()
         self._failures_in_a_row = 0
@@ -97,17 +101,32 @@ class ScopeSession(Generic[AnyLedger]):
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._thread, self.ledger.open)
         try:
-            failure = await self._caught(work(self))
+            failure = await self._caught(self._work(work))
             if self.ledger.load_id:
                 # Where this cannot be written, the next load finds this one interrupted.
-                unwritten = await self._caught(
-                    self.in_thread(self.ledger.end, self._message(failure))
-                )
+                unwritten = await self._caught(self._end(failure))
                 failure = failure or unwritten
         finally:
             await loop.run_in_executor(self._thread, self.ledger.close)
         if failure is not None:
             raise failure
+
+    async def _work(self, work: "Callable[[ScopeSession[AnyLedger]], Awaitable[None]]") -> None:
+        """Do `work`, with what earlier loads found of the endpoint of test results."""
+        if self.source.results is not None and self.endpoint.is_there is None:
+            self.endpoint.was_missing = await self.in_thread(
+                self.ledger.is_missing, self.source.results.endpoint
+            )
+        await work(self)
+
+    async def _end(self, failure: TestrunsError | None) -> None:
+        """Write how the load ended, and what it found of the endpoint of test results."""
+        results, endpoint = self.source.results, self.endpoint
+        if results is not None and endpoint.has_news:
+            error = endpoint.error and self.source.client.masked(endpoint.error)
+            await self.in_thread(self.ledger.save_endpoint, results.endpoint, error)
+            self._notice = endpoint.take_notice(results)
+        await self.in_thread(self.ledger.end, self._message(failure))
 
     async def _caught(self, work: Awaitable[None]) -> TestrunsError | None:
         """What made it fail; what nobody expected is one line that names a log file."""
@@ -150,15 +169,16 @@ class ScopeSession(Generic[AnyLedger]):
             if not batch.is_empty:
                 self._progress.runs_fetched(self.source.name, self.scope, len(batch.results))
                 committing = commits.create_task(self.in_thread(self.ledger.commit, batch))
-            batch = Batch()
+            is_large, batch = batch.is_large, Batch()
+            if is_large and committing is not None:
+                await committing
 
         try:
             async with aclosing(map_ordered(work, MOST_IN_FLIGHT)) as results:
                 async for result in results:
-                    for bad in result.references.bad:
-                        batch.add(self.fetcher.bad_reference(bad))
-                    batch.add(result)
-                    self._note(result)
+                    self._add(batch, result)
+                    # or it would be held until the next one is here
+                    del result
                     if batch.is_full:
                         await commit()
         except WarehouseError:
@@ -171,8 +191,14 @@ class ScopeSession(Generic[AnyLedger]):
             raise
         await commit()
 
-    def _note(self, result: FetchResult) -> None:
-        """Remember open runs. Raises ApiError when the API gives no run any more."""
+    def _add(self, batch: Batch, result: FetchResult) -> None:
+        """Add a result to the batch, and remember open runs.
+
+        Raises ApiError when the API gives no run any more.
+        """
+        for bad in result.references.bad:
+            batch.add(self.fetcher.bad_reference(bad))
+        batch.add(result)
         match result.outcome:
             case Deferred(run_id=run_id) as deferred:
                 self.seen_open.add(run_id)
@@ -187,10 +213,14 @@ class ScopeSession(Generic[AnyLedger]):
             case _:
                 pass
 
+    @property
+    def expects_results(self) -> bool:
+        """Whether test results come by requests of their own, as far as is known."""
+        return self.source.results is not None and not self.endpoint.is_missing
+
     def report_size(self, runs: int, details: float) -> None:
         """Report how many runs there are to load, by so many requests."""
-        limit = self.source.client.rate_limiter.quota.limit
-        minutes = details / limit if limit else 0.0
+        minutes = details / self.source.client.rate_limiter.per_minute
         self._progress.scope_sized(self.source.name, self.scope, runs, minutes)
 
     def _message(self, failure: TestrunsError | None) -> str | None:
@@ -215,6 +245,7 @@ class ScopeSession(Generic[AnyLedger]):
             rows=dict(ledger.stats.rows),
             rejected=ledger.stats.rejected,
             deleted=ledger.stats.deleted,
+            notice=self._notice,
             requests=dict(client.traffic.requests),
             bytes_received=client.traffic.bytes_received,
             waited_seconds=client.traffic.waited_seconds,

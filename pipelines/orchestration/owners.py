@@ -27,7 +27,7 @@ def read_owners(settings: Settings) -> Owners:
     try:
         with engine(warehouse_url(settings), role="testruns dagster").connect() as connection:
             # An alert waits for no build.
-            connection.exec_driver_sql("set statement_timeout = '5s'")
+            connection.exec_driver_sql("set local statement_timeout = '5s'")
             rows = connection.exec_driver_sql(queries("assets")["owners"].decode()).all()
     except (TestrunsError, SQLAlchemyError):
         return Owners()

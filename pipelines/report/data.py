@@ -116,14 +116,14 @@ def read_data(url: str, period: Period) -> ReportData:
 
 
 def _run_keys(frames: dict[str, pd.DataFrame]) -> list[str]:
-    """Every run that a frame names."""
+    """Every run that a frame names, in a column of keys or of lists of them."""
     return sorted(
         {
             key
             for frame in frames.values()
             for column in frame.columns
-            if column.endswith("run_key")
-            for key in frame[column].dropna()
+            if column.endswith(("run_key", "run_keys"))
+            for key in frame[column].explode().dropna()
         }
     )
 

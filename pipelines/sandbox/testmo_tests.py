@@ -54,6 +54,15 @@ def tests_page(tests: Sequence[Json], given: Mapping[str, str]) -> Json:
     }
 
 
-def _place(test: Json, field: str) -> tuple[bool, Any, Any]:
-    value = test.get(field)
-    return value is not None, value if value is not None else 0, test.get("automation_test_id")
+def _place(test: Any, field: str) -> tuple[Any, ...]:
+    """Where a result stands in the order of a field; odd ones have a place of their own."""
+    return (*_rank(test, field), *_rank(test, "automation_test_id"))
+
+
+def _rank(test: Any, field: str) -> tuple[int, Any]:
+    value = test.get(field) if isinstance(test, dict) else None
+    if value is None:
+        return 0, 0
+    if isinstance(value, int | float):
+        return 1, value
+    return 2, str(value)

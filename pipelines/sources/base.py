@@ -1,14 +1,16 @@
 """What a source gives to a load: pages of listed runs, watermarks between them, runs as rows."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from pipelines.http.client import Client
 from pipelines.sources.fields import Json
 from pipelines.sources.redaction import Redactor
 from pipelines.sources.spec import SourceName
+
+if TYPE_CHECKING:  # an import of files needs no HTTP
+    from pipelines.http.client import Client
 
 ListOrder = Literal["unknown", "newest_first", "oldest_first", "neither"]
 Rows = dict[str, list[tuple[Any, ...]]]
@@ -63,17 +65,27 @@ class References:
     rows: Rows = field(default_factory=dict)
     bad: Sequence[BadReference] = ()
 
+    def merged(self, other: "References") -> "References":
+        """These and those of `other`; of an ID that stands twice the later row counts."""
+        tables = {**self.rows, **other.rows}
+        rows = {table: [*self.rows.get(table, ()), *other.rows.get(table, ())] for table in tables}
+        return References(rows, [*self.bad, *other.bad])
+
 
 NO_REFERENCES = References()
 
 
 @dataclass(frozen=True)
 class Page:
-    """Runs as listed, the watermark that holds once they are loaded, and what they refer to."""
+    """Runs as listed, the watermark that holds once they are loaded, and what they refer to.
+
+    `remaining` are the runs of the list from this page on, None where the API does not say.
+    """
 
     runs: list[Any]
     watermark: Watermark
     references: References = NO_REFERENCES
+    remaining: int | None = None
 
 
 @dataclass(frozen=True)
@@ -90,15 +102,35 @@ class FlatRun:
     """One run as rows: `rows` maps each table of the source to its tuples, in column order.
 
     `digest` is of all its content; an open run has not ended yet; `differences` are those between
-    the totals that it announces and its rows.
+    the totals that it announces and its rows, None: as they were when it was loaded. Where test
+    results come by requests of their own, `results_digest` is of them; None: they were not read,
+    `rows` lacks their table, and those that are loaded stay.
     """
 
     run_id: str
     is_open: bool
     opened_at: datetime | None
     digest: bytes
-    rows: Rows
+    rows: Mapping[str, Collection[tuple[Any, ...]]]
+    differences: Sequence[Difference] | None = ()
+    results_digest: bytes | None = None
+
+
+@dataclass(frozen=True)
+class RunResults:
+    """The test results of one run, as rows of `table`, which may lie on disk.
+
+    `digest` is of all that was sent, `size` its bytes; `bad` are results that could not be parsed,
+    `differences` those between the run's counts and its results.
+    """
+
+    table: str
+    rows: Collection[tuple[Any, ...]]
+    digest: bytes
+    size: int
+    bad: Sequence[BadReference] = ()
     differences: Sequence[Difference] = ()
+    references: References = NO_REFERENCES
 
 
 @dataclass(frozen=True)
@@ -116,11 +148,39 @@ class Rejected:
     is_run: bool = True
 
 
+class ResultsSource(Protocol):
+    """An endpoint that gives the test results of a run; `setting` is the variable that asks it."""
+
+    endpoint: str
+    setting: str
+
+    async def read(self, run: FlatRun) -> RunResults:
+        """All results of a run, a page after the other. Raises ApiError."""
+        ...
+
+    async def probe(self, run_id: str) -> None:
+        """Ask for results of a run, and leave them. Raises ApiError."""
+        ...
+
+    def requests(self, listed: Json) -> int:
+        """How many requests the results of a listed run take, by its counts."""
+        ...
+
+    def check(self, result: Json) -> None:
+        """Raise BadFieldError where no row can be made of a result."""
+        ...
+
+
 class RunSource(Protocol):
     """One API as a load sees it: what the `source.py` of a source's folder connects."""
 
-    client: Client
+    client: "Client"
     redactor: Redactor
+
+    @property
+    def results(self) -> ResultsSource | None:
+        """Where the test results of runs are read; None: runs hold them, or they are not loaded."""
+        ...
 
     @property
     def name(self) -> SourceName:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.ingest.progress import ScopeReport
 from pipelines.settings import Source
+from pipelines.terminal.imports import outcomes_line
 
 if TYPE_CHECKING:
     from pipelines.ingest.audit import AuditReport
@@ -27,6 +28,8 @@ def scope_line(report: ScopeReport) -> str:
         parts.append(f"{report.rejected:,} records rejected (see testruns status)")
     if report.high_water_after is not None:
         parts.append(f"up to {report.high_water_after:%F %T} UTC")
+    if report.notice is not None:
+        parts.append(report.notice)
     separator = ", " if report.error is None else "; "
     return f"{report.source} {report.scope}: {separator.join(parts)}"
 
@@ -60,8 +63,8 @@ def format_quota(quota: Mapping[str, int]) -> str:
 
 def size_line(source: Source, scope: str, runs: int, minutes: float) -> str:
     """What a first load has before it."""
-    takes = f", {format_minutes(minutes)} at the allowed rate" if minutes else ""
-    return f"{source} {scope}: {runs:,} runs to load{takes}; a stopped load goes on where it was"
+    takes = f"{format_minutes(minutes)} at the allowed rate"
+    return f"{source} {scope}: {runs:,} runs to load, {takes}; a stopped load goes on where it was"
 
 
 def estimate_line(estimate: "Estimate") -> str:
@@ -106,9 +109,10 @@ def format_minutes(minutes: float) -> str:
 
 
 def nightly_lines(report: "NightlyReport") -> list[str]:
-    """What dbt did, and where the run stands in Dagster; failures have lines of their own."""
+    """What was imported and built, and the run in Dagster; failures have lines of their own."""
     outcome = "succeeded" if report.succeeded else "FAILED"
     return [
+        *([f"reports: {outcomes_line(report.files)}"] if report.files else []),
         f"dbt: {report.models} models built, {report.checks} tests run"
         if report.models or not report.succeeded
         else "dbt: nothing has changed since the models were built today; they stand",

@@ -1,4 +1,4 @@
-"""`testruns sandbox`: both APIs on loopback."""
+"""`testruns sandbox`: both APIs on loopback, or their history as report files."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -9,6 +9,7 @@ from pipelines.sandbox.faults import FAMILIES
 from pipelines.sandbox.faults.plan import Faults, described
 from pipelines.sandbox.files import read_files
 from pipelines.sandbox.history import seeded_history
+from pipelines.sandbox.reports import write_reports
 from pipelines.sandbox.server import serve_forever
 from pipelines.terminal import output
 
@@ -19,6 +20,23 @@ def show_faults() -> None:
         output.line(f"{family}:")
         for text in described(members):
             output.line(f"  {text}")
+
+
+def write(files: tuple[Path | None, Path | None, Path | None], folder: Path) -> None:
+    """Write the history as report files: that of the files, or the invented one up to today.
+
+    Raises SettingsError for files that cannot be read, TestrunsError where nothing can be written.
+    """
+    today = datetime.now(UTC).date()
+    try:
+        data = read_files(*files) if any(files) else seeded_history(today)
+    except (ValueError, OSError) as error:
+        raise SettingsError(str(error)) from None
+    try:
+        number = write_reports(data, folder)
+    except OSError as error:
+        raise TestrunsError(f"{folder}: cannot be written: {error.strerror}") from None
+    output.line(f"{number:,} report files in {folder}; testruns import takes them")
 
 
 def serve(

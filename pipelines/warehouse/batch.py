@@ -1,6 +1,7 @@
 """What a load commits at once: what came of each run, and the watermark that holds after it."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -17,6 +18,8 @@ from pipelines.sources.base import (
 # way (16): with 40 that is less than a page of details to fetch again, and a commit is cheap.
 _FULL_DETAILS = 40
 _FULL_BYTES = 2_000_000
+# Rows take more than the JSON that they were made of: some 10 MB.
+_FULL_ROWS = 40_000
 # Where the API allows a request a second, a batch does not wait for the fortieth.
 _FULL_SECONDS = 5.0
 
@@ -51,7 +54,8 @@ class FetchResult:
     """What came of one run, or the watermark at a page's end.
 
     `listed_digest` is of the run as the list shows it; `canonical` is the run as JSON, kept until
-    it is written; `is_detail`: the run was fetched by itself.
+    it is written; `is_detail`: the run was fetched by itself. `set_aside` are parts of a run that
+    could not be parsed; `results_size` are the bytes of its test results.
     """
 
     outcome: Outcome | None = None
@@ -60,6 +64,8 @@ class FetchResult:
     references: References = NO_REFERENCES
     watermark: Watermark | None = None
     is_detail: bool = False
+    set_aside: Sequence[Rejected] = ()
+    results_size: int | None = None
 
 
 @dataclass
@@ -73,6 +79,7 @@ class Batch:
     references: dict[str, dict[Any, tuple[Any, ...]]] = field(default_factory=dict)
     watermark: Watermark | None = None
     _bytes: int = 0
+    _rows: int = 0
     _details: int = 0
     _began: float = field(default_factory=time.monotonic)
 
@@ -80,11 +87,14 @@ class Batch:
         """Add what came of one run, or a page's end."""
         if result.outcome is not None:
             self.results.append(result)
+        self.results += map(FetchResult, result.set_aside)
         for table, rows in result.references.rows.items():
             self.references.setdefault(table, {}).update((row[0], row) for row in rows)
         self.watermark = result.watermark
-        self._bytes += len(result.canonical)
-        self._details += result.is_detail
+        self._bytes += len(result.canonical) + (result.results_size or 0)
+        self._details += result.is_detail or result.results_size is not None
+        if isinstance(result.outcome, FlatRun):
+            self._rows += sum(map(len, result.outcome.rows.values()))
 
     @property
     def latest(self) -> list[FetchResult]:
@@ -105,10 +115,15 @@ class Batch:
         """Whether it is to be committed before more is added."""
         return (
             self.watermark is not None
-            or self._bytes >= _FULL_BYTES
+            or self.is_large
             or self._details >= _FULL_DETAILS
             or time.monotonic() - self._began >= _FULL_SECONDS
         )
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it takes so much memory that the next is filled only once it is written."""
+        return self._bytes >= _FULL_BYTES or self._rows >= _FULL_ROWS
 
     @property
     def is_empty(self) -> bool:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import psycopg
@@ -22,6 +22,7 @@ from pipelines.warehouse.engine import reason
 from pipelines.warehouse.locks import LockedSession
 from pipelines.warehouse.outcomes import save_outcomes, save_unknown_fields, unknown_fields
 from pipelines.warehouse.queries import queries
+from pipelines.warehouse.stored_runs import OpenRun, StoredRun
 from pipelines.warehouse.watermarks import read_watermark, save_watermark
 from pipelines.warehouse.writer import column_types, merge_references, merge_runs
 
@@ -33,22 +34,6 @@ _REFUSES_A_VALUE = (
     psycopg.ProgrammingError,
     psycopg.errors.ProgramLimitExceeded,
 )
-
-
-class StoredRun(NamedTuple):
-    """What is held of a listed run: its digest as listed; open, and to be fetched again by now."""
-
-    listed_digest: bytes | None
-    is_open: bool
-    is_due: bool
-
-
-class OpenRun(NamedTuple):
-    """A run that is to be asked for by ID; one that was never fetched has no rows yet."""
-
-    run_id: str
-    opened_at: datetime | None
-    is_loaded: bool
 
 
 @dataclass
@@ -187,6 +172,19 @@ class Ledger:
         """Open runs that are to be asked for now (`save_run_states` has the rule)."""
         rows = self.connection.execute(self.sql["due_open_runs"], {**self.key, "now": now})
         return [OpenRun(*row) for row in rows]
+
+    def is_missing(self, endpoint: str) -> bool:
+        """Whether the API did not have the endpoint when a load asked last."""
+        row = self.connection.execute(
+            self.sql["is_missing_endpoint"], {**self.key, "endpoint": endpoint}
+        ).fetchone()
+        return row is not None
+
+    def save_endpoint(self, endpoint: str, error: str | None) -> None:
+        """Remember that the API does not have the endpoint, or (`error` None) forget it."""
+        statement = "save_missing_endpoint" if error else "forget_missing_endpoint"
+        params = {**self.key, "endpoint": endpoint, "error": error}
+        self.connection.execute(self.sql[statement], params)
 
     def commit(self, batch: Batch) -> None:
         """Write a batch, its watermark and the load's row, all or nothing.

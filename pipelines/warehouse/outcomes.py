@@ -35,8 +35,9 @@ def save_outcomes(
         connection.execute(sql["save_run_states"], {**scope, **states})
     if runs:
         run_ids = [run.run_id for run in runs]
+        compared = [run.run_id for run in runs if run.differences is not None]
         connection.execute(
-            sql["save_reconciliations"], {**scope, "compared": run_ids, **difference_columns(runs)}
+            sql["save_reconciliations"], {**scope, "compared": compared, **difference_columns(runs)}
         )
         connection.execute(sql["supersede_rejected"], {**scope, "superseded": run_ids})
     if not_found:
@@ -67,7 +68,7 @@ def unknown_fields(
         (table, row[-1])
         for run in runs
         for table in tables
-        for row in run.rows[table]
+        for row in run.rows.get(table, ())
         if row[-1] is not None
     )
     fields: set[tuple[str, str]] = set()
@@ -82,24 +83,25 @@ def unknown_fields(
 
 def _states(results: Sequence[FetchResult]) -> dict[str, list[Any]]:
     """Parameters of `save_run_states`; {} where nothing is known of any run."""
-    states: dict[str, tuple[str, bytes | None, bytes | None, bool, datetime | None, bool]] = {}
+    states: dict[str, tuple[str | bytes | bool | datetime | None, ...]] = {}
     for result in results:
         listed = result.listed_digest
         match result.outcome:
             case FlatRun(run_id=run_id) as run:
-                states[run_id] = (run_id, listed, run.digest, run.is_open, run.opened_at, True)
+                digests = (listed, run.digest, run.results_digest)
+                states[run_id] = (run_id, *digests, run.is_open, run.opened_at, True)
             case Deferred(run_id=run_id, opened_at=opened_at):
                 # Open, so that it is asked for by ID; a backfill has not seen it.
-                states[run_id] = (run_id, None, None, True, opened_at, False)
-            case Rejected(run_id=str(run_id)):
-                states[run_id] = (run_id, listed, None, False, None, True)
+                states[run_id] = (run_id, None, None, None, True, opened_at, False)
+            case Rejected(run_id=str(run_id), is_run=True):
+                states[run_id] = (run_id, listed, None, None, False, None, True)
             case _:
                 pass
     if not states:
         return {}
     columns = map(list, zip(*states.values(), strict=True))
     names = (
-        *("run_ids", "listed_digests", "content_digests"),
+        *("run_ids", "listed_digests", "content_digests", "results_digests"),
         *("are_open", "opened_at", "are_seen"),
     )
     return dict(zip(names, columns, strict=True))
@@ -110,7 +112,7 @@ def difference_columns(runs: list[FlatRun]) -> dict[str, list[Any]]:
     rows = [
         (run.run_id, difference.total, difference.announced, difference.loaded, run.is_open)
         for run in runs
-        for difference in run.differences
+        for difference in run.differences or ()
     ]
     columns = zip(*rows, strict=True) if rows else ((),) * len(_DIFFERENCES)
     return dict(zip(_DIFFERENCES, map(list, columns), strict=True))

@@ -1,12 +1,13 @@
 """A batch of flat runs into the raw tables: which are new or changed, then binary COPY.
 
 Inside the caller's transaction. A run that is known by its digest costs one look-up and no write;
-a changed one is deleted with its children and copied anew. New runs go straight into their tables,
+a changed one is deleted with its children and copied anew. A table that a run has no rows of, not
+even none (its test results were not read), stays as it is. New runs go straight into their tables,
 without a stage: their keys are known to be free.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -44,7 +45,7 @@ def column_types(connection: psycopg.Connection) -> ColumnTypes:
 def merge_runs(
     connection: psycopg.Connection,
     source: RunTables,
-    runs: Iterable[FlatRun],
+    runs: Sequence[FlatRun],
     types: ColumnTypes,
     load_id: int,
 ) -> Counter[str]:
@@ -58,11 +59,11 @@ def merge_runs(
         {"source": source.name, "run_ids": [run.run_id for run in runs]},
     ).fetchone()
     loaded_at, digests = row or (None, {})
-    fresh = [run for run in runs if digests.get(run.run_id) != run.digest.hex()]
+    known = [run for run in runs if _is_known(run, digests.get(run.run_id))]
+    fresh = [run for run in runs if not _is_known(run, digests.get(run.run_id))]
     parent = next(iter(source.columns))
     written: Counter[str] = Counter()
-    if len(fresh) < len(digests):
-        known = [run for run in runs if digests.get(run.run_id) == run.digest.hex()]
+    if known:
         written[parent] += _undelete(connection, source, known, types, load_id)
     if not fresh:
         return +written
@@ -78,11 +79,19 @@ def merge_runs(
                 for row in run.rows[table]
             ]
         else:
-            rows = (row for run in fresh for row in run.rows[table])
-        if count := sum(len(run.rows[table]) for run in fresh):
+            rows = (row for run in fresh for row in run.rows.get(table, ()))
+        if count := sum(len(run.rows.get(table, ())) for run in fresh):
             _copy(connection, table, columns, types[table], rows)
             written[table] += count
     return +written
+
+
+def _is_known(run: FlatRun, held: list[str | None] | None) -> bool:
+    """Whether the digests of its content and of its results, if they were read, are those held."""
+    content, results = held or (None, None)
+    return content == run.digest.hex() and (
+        run.results_digest is None or results == run.results_digest.hex()
+    )
 
 
 def _undelete(
@@ -98,7 +107,7 @@ def _undelete(
         "update {} set deleted_at = null, loaded_at = now(), load_id = %s "
         "where run_id = any(%s::{}[]) and deleted_at is not null"
     ).format(_name(parent), sql.Identifier(types[parent]["run_id"]))
-    keys = [run.rows[parent][0][0] for run in runs]
+    keys = [_key(run, parent) for run in runs]
     return connection.execute(statement, (load_id, keys)).rowcount
 
 
@@ -123,9 +132,9 @@ def _delete(
 ) -> dict[Any, datetime]:
     """Delete the runs with their children; when each was loaded first."""
     parent, *children = source.columns
-    keys = [run.rows[parent][0][0] for run in runs]
     key_type = sql.Identifier(types[parent]["run_id"])
     for table in children:
+        keys = [_key(run, parent) for run in runs if table in run.rows]
         connection.execute(
             sql.SQL("delete from {} where run_id = any({}::{}[])").format(
                 _name(table), sql.Placeholder(), key_type
@@ -136,7 +145,7 @@ def _delete(
         sql.SQL(
             "delete from {} where run_id = any({}::{}[]) returning run_id, first_loaded_at"
         ).format(_name(parent), sql.Placeholder(), key_type),
-        (keys,),
+        ([_key(run, parent) for run in runs],),
     )
     return dict(deleted.fetchall())
 
@@ -204,6 +213,12 @@ def _upsert(table: str, columns: tuple[str, ...], types: dict[str, str]) -> sql.
         stored=listed(sql.Identifier("stored", column) for column in values),
         excluded=listed(sql.Identifier("excluded", column) for column in values),
     )
+
+
+def _key(run: FlatRun, parent: str) -> Any:
+    """The run's ID as its own row has it."""
+    (row,) = run.rows[parent]
+    return row[0]
 
 
 def _name(table: str) -> sql.Identifier:

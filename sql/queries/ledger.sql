@@ -128,13 +128,18 @@ select
     listed.run_id,
     held.listed_digest,
     held.is_open,
-    held.is_due
+    held.is_due,
+    held.whole_digest,
+    held.lacks_results
 from listed
 cross join
     lateral (
         select
             known.is_open,
             case when known.gone_at is null then known.listed_digest end as listed_digest,
+            case when known.results_digest is not null then known.content_digest end
+                as whole_digest,
+            known.content_digest is not null and known.results_digest is null as lacks_results,
             known.is_open
             and (known.next_check_at is null or known.next_check_at <= %(now)s) as is_due
         from ingest.run_states as known
@@ -148,7 +153,8 @@ cross join
 select
     run_id,
     opened_at,
-    content_digest is not null as is_loaded
+    content_digest is not null as is_loaded,
+    case when results_digest is not null then content_digest end as whole_digest
 from ingest.run_states
 where
     source = %(source)s
@@ -159,15 +165,19 @@ where
 order by unchanged_checks asc, opened_at desc nulls first, run_id asc;
 
 -- name: content_digests
--- What of a batch is loaded already, and the time that all of its rows carry.
+-- What of a batch is loaded already (digests of content and of test results), and the time that
+-- all of its rows carry.
 select
     now() as loaded_at,
     (
-        select coalesce(jsonb_object_agg(batch.run_id, held.content_digest), '{}')
+        select coalesce(jsonb_object_agg(batch.run_id, held.digests), '{}')
         from unnest(%(run_ids)s::text[]) as batch (run_id)
         cross join
             lateral (
-                select encode(known.content_digest, 'hex') as content_digest
+                select
+                    array[
+                        encode(known.content_digest, 'hex'), encode(known.results_digest, 'hex')
+                    ] as digests
                 from ingest.run_states as known
                 where
                     known.source = %(source)s
@@ -182,7 +192,8 @@ select
 -- What is now held of each run of a batch. An open run that has not changed is asked for again
 -- after a tenth of its age at most, and sooner at first: an hour, two hours, four …
 insert into ingest.run_states as held (
-    source, run_id, scope, listed_digest, content_digest, is_open, opened_at, backfill_id
+    source, run_id, scope, listed_digest, content_digest, results_digest, is_open, opened_at,
+    backfill_id
 )
 select
     %(source)s,
@@ -190,6 +201,7 @@ select
     %(scope)s,
     batch.listed_digest,
     batch.content_digest,
+    batch.results_digest,
     batch.is_open,
     batch.opened_at,
     case when batch.is_seen then %(backfill_id)s::bigint end as seen_by_backfill_id
@@ -198,16 +210,24 @@ from
         %(run_ids)s::text[],
         %(listed_digests)s::bytea[],
         %(content_digests)s::bytea[],
+        %(results_digests)s::bytea[],
         %(are_open)s::boolean[],
         %(opened_at)s::timestamptz[],
         %(are_seen)s::boolean[]
-    ) as batch (run_id, listed_digest, content_digest, is_open, opened_at, is_seen)
+    ) as batch (
+        run_id, listed_digest, content_digest, results_digest, is_open, opened_at, is_seen
+    )
 on conflict (source, run_id) do update
     set
         scope = excluded.scope,
         -- A run asked for by ID keeps what the list said of it.
         listed_digest = coalesce(excluded.listed_digest, held.listed_digest),
         content_digest = coalesce(excluded.content_digest, held.content_digest),
+        -- Results that were not read stay as they are; they are not those of another content.
+        results_digest = case
+            when excluded.content_digest <> held.content_digest then excluded.results_digest
+            else coalesce(excluded.results_digest, held.results_digest)
+        end,
         -- An open run that could not be parsed this time is asked for again.
         is_open = excluded.is_open
         or (held.is_open and held.content_digest is not null and excluded.content_digest is null),
@@ -238,12 +258,14 @@ on conflict (source, run_id) do update
         held.scope,
         held.listed_digest,
         held.content_digest,
+        held.results_digest,
         held.opened_at,
         held.backfill_id
     ) is distinct from (
         excluded.scope,
         coalesce(excluded.listed_digest, held.listed_digest),
         coalesce(excluded.content_digest, held.content_digest),
+        coalesce(excluded.results_digest, held.results_digest),
         coalesce(excluded.opened_at, held.opened_at),
         coalesce(excluded.backfill_id, held.backfill_id)
     );
@@ -375,7 +397,30 @@ from
         %(errors)s::text[]
     ) as record (endpoint, run_id, payload, payload_digest, error)
 on conflict (source, scope, endpoint, run_id, payload_digest) do update
-    set last_load_id = excluded.last_load_id, error = excluded.error;
+    set
+        last_load_id = excluded.last_load_id,
+        error = excluded.error,
+        -- What was settled and comes again is not settled any more.
+        retry_outcome = case
+            when held.retry_outcome not in ('loaded', 'superseded') then held.retry_outcome
+        end;
+
+-- name: is_missing_endpoint
+select last_missed_at
+from ingest.missing_endpoints
+where source = %(source)s and endpoint = %(endpoint)s;
+
+-- name: save_missing_endpoint
+-- An endpoint that the API does not have.
+insert into ingest.missing_endpoints (source, endpoint, error)
+values (%(source)s, %(endpoint)s, %(error)s)
+on conflict (source, endpoint) do update
+    set error = excluded.error, last_missed_at = now();
+
+-- name: forget_missing_endpoint
+-- It answers.
+delete from ingest.missing_endpoints
+where source = %(source)s and endpoint = %(endpoint)s;
 
 -- name: save_unknown_fields
 -- Fields without a column, a row each.
@@ -513,8 +558,14 @@ order by rejected_id
 limit 50;
 
 -- name: save_reparsed
--- What became of records that were parsed again.
+-- What became of records that were parsed again; a later version of the run has settled them.
 update ingest.rejected_records as held
-set retried_at = now(), retry_outcome = reparsed.outcome
+set
+    retried_at = now(),
+    retry_outcome = case
+        when held.retry_outcome = 'superseded' and reparsed.outcome <> 'loaded'
+            then held.retry_outcome
+        else reparsed.outcome
+    end
 from unnest(%(rejected_ids)s::bigint[], %(outcomes)s::text[]) as reparsed (rejected_id, outcome)
 where held.rejected_id = reparsed.rejected_id;

@@ -3,8 +3,8 @@
 -- Each query is read once for all items of a section; the parameters `…_keys` are those listed.
 
 -- name: outages
--- Outages that began before `as_of` and had not ended when the period began, the latest first, and
--- the first of the tests that each hit.
+-- Outages that began before `as_of` and had not ended when the period began, the latest first, with
+-- the first of the runs that failed in each, the run that ended it, and the tests that it hit.
 with period as (
     select
         %(since)s::timestamptz as since,
@@ -41,15 +41,32 @@ hit as (
     inner join marts.dim_tests as tests
         on streaks.test_key = tests.test_key
     where streaks.outage_key in (select listed.outage_key from listed)
+),
+
+failed_runs as (
+    select
+        failures.outage_key,
+        failures.test_run_key,
+        row_number() over (
+            partition by failures.outage_key
+            order by min(runs.started_at) asc, failures.test_run_key asc
+        ) as place,
+        count(*) over (partition by failures.outage_key) as runs
+    from staging.int_outage_failures as failures
+    inner join marts.fct_test_runs as runs
+        on failures.test_run_key = runs.test_run_key
+    cross join period
+    where
+        failures.outage_key in (select listed.outage_key from listed)
+        and runs.started_at <= period.as_of
+    group by failures.outage_key, failures.test_run_key
 )
 
 select
     listed.system,
     listed.collection_or_project_id as scope,
     listed.environment_id,
-    listed.first_failed_run_key,
     listed.started_at,
-    listed.last_failed_at,
     case when not listed.was_open then listed.recovered_at end as recovered_at,
     listed.was_open,
     listed.runs_failed,
@@ -60,8 +77,31 @@ select
     listed.response_status_code,
     listed.unanswered_share,
     listed.outages,
-    first_hit.names
+    first_hit.names,
+    first_runs.failed_run_keys,
+    first_runs.runs,
+    ended_by.recovered_run_key
 from listed
+cross join
+    lateral (
+        select
+            array_agg(failed_runs.test_run_key order by failed_runs.place) as failed_run_keys,
+            max(failed_runs.runs) as runs
+        from failed_runs
+        where failed_runs.outage_key = listed.outage_key and failed_runs.place <= 10
+    ) as first_runs
+left join
+    lateral (
+        select streaks.recovered_run_key
+        from marts.fct_failure_streaks as streaks
+        where
+            not listed.was_open
+            and streaks.outage_key = listed.outage_key
+            and streaks.recovered_at = listed.recovered_at
+        order by streaks.recovered_run_key
+        limit 1
+    ) as ended_by
+    on true
 cross join
     lateral (
         select array_agg(hit.name order by hit.place) as names
@@ -121,6 +161,7 @@ ranked as (
             partition by is_broken
             order by failures_in_a_row desc, test_environment_key asc
         ) as broken_rank,
+        count(*) over (partition by has_episodes) as unsteady,
         count(*) over (partition by is_broken) as broken
     from judged
 )
@@ -150,6 +191,7 @@ select
         as flaky_rank,
     case when ranked.is_broken and ranked.broken_rank <= 15 then ranked.broken_rank end
         as broken_rank,
+    ranked.unsteady,
     ranked.broken
 from ranked
 left join

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -33,9 +34,21 @@ TESTMO_RUNS = [testmo_run(number) for number in range(1, 131)]
 # What no load can parse: details that are no object, and a record without an ID on each page.
 SPOILED = {"run-7", "run-90", "run-133", "run-229", "30", "128"}
 WITHOUT_ID = {"status": "finished", "name": "nobody"}
+
+
+def results(run: dict[str, Any]) -> list[dict[str, Any]]:
+    """As many test results as the run counts, in one page; of one run three pages."""
+    return [
+        {"automation_test_id": 10_000 * run["id"] + number, "name": f"test {number}", "status": 12}
+        for number in range(2_300 if run["id"] == 60 else run["total_count"])
+    ]
+
+
 EXPECTED = {
     **tables_of_postman([run for run in POSTMAN_RUNS if run["id"] not in SPOILED], POSTMAN),
-    **tables_of_testmo([run for run in TESTMO_RUNS if str(run["id"]) not in SPOILED], TESTMO),
+    **tables_of_testmo(
+        [run for run in TESTMO_RUNS if str(run["id"]) not in SPOILED], TESTMO, results
+    ),
     **references(TESTMO_RUNS, BOOKS, REFERENCES),
 }
 SET_ASIDE = {
@@ -43,6 +56,11 @@ SET_ASIDE = {
     *(("testmo", run_id, "7") for run_id in SPOILED if not run_id.startswith("run")),
     ("postman", None, json.dumps(WITHOUT_ID)),
     ("testmo", None, json.dumps(WITHOUT_ID)),
+    *(
+        ("testmo", str(run["id"]), json.dumps(WITHOUT_ID))
+        for run in TESTMO_RUNS
+        if str(run["id"]) not in SPOILED
+    ),
 }
 # The most that a batch may hold is a page of the list (design: "From bytes to rows").
 ONE_BATCH = 100
@@ -67,7 +85,7 @@ class Spoiling(Deadly):
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Deadly]:
-    data = SandboxData(POSTMAN_RUNS, TESTMO_RUNS, BOOKS)
+    data = SandboxData(POSTMAN_RUNS, TESTMO_RUNS, BOOKS, results)
     with Spoiling(data, testmo_list_is_bare=True, requests_per_minute=1_000_000) as sandbox:
         yield sandbox
 
@@ -88,9 +106,9 @@ def variables(sandbox: Sandbox, url: str, home: Path) -> dict[str, str]:
 
 
 def details(sandbox: Sandbox) -> Counter[str]:
-    """How often each run was asked for, by its ID."""
+    """How often each run was asked for, by its ID; test results as `3/tests`."""
     return Counter(
-        request.path.rpartition("/")[2]
+        request.path.rpartition("/runs/")[2]
         for request in sandbox.requests
         if not request.path.endswith("/runs")
     )
@@ -143,7 +161,7 @@ class Lives:
             "select pg_terminate_backend(pid, 10000) from pg_stat_activity"
             " where application_name like 'testruns %' and datname = current_database()",
         )
-        asked = set(details(self.sandbox))
+        asked = {run_id for run_id in details(self.sandbox) if not run_id.endswith("/tests")}
         return Kill(how, len(asked), len(asked - (held(self.url) - before)))
 
     def _threaten(
@@ -274,7 +292,9 @@ def test_two_loads_at_once_fetch_and_write_everything_once(
 
     assert {report.error for report in reports} == {None}
     assert_whole(warehouse_url)
-    assert set(details(sandbox).values()) == {1}
+    asked = details(sandbox)
+    assert asked.pop("60/tests") == 3
+    assert set(asked.values()) == {1}
     rows = Counter[str]()
     for report in reports:
         rows.update(report.rows)

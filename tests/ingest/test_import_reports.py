@@ -4,6 +4,8 @@ import copy
 import gzip
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -428,7 +430,9 @@ def test_no_secret_of_a_report_is_at_rest(offer: Import, folder: Path, warehouse
     report["collection"]["item"][0]["request"] = {"header": [{"value": "PLANTED"}]}
     put(folder, "a.json", report)
     put(folder, "b.xml", junit(
-        '<properties><property name="env.TOKEN" value="PLANTED"/></properties>',
+        '<properties><property name="env.TOKEN" value="PLANTED"/>'
+        '<property name="build_url" value="https://u:PLANTED@ci/1?access_token=PLANTED"/>'
+        "</properties>",
         case("x", '<failure message="https://u:PLANTED@h/"/><system-out>PLANTED</system-out>'),
         "<system-err>PLANTED</system-err>",
     ))  # fmt: skip
@@ -444,6 +448,7 @@ def test_no_secret_of_a_report_is_at_rest(offer: Import, folder: Path, warehouse
     for (table,) in names:
         rows = query(warehouse_url, f"select * from {table}")
         assert "PLANTED" not in str(rows), table
+    assert query(warehouse_url, "select count(build_url) from ingest.code_identities") == [(1,)]
 
 
 def test_a_dry_run_says_all_and_writes_nothing(
@@ -539,3 +544,13 @@ def test_watching_takes_a_file_once_it_is_whole(
         )  # fmt: skip
 
     assert seen == [(10, "loaded"), (80, "rejected")]
+
+
+def test_an_import_needs_neither_http_nor_what_models_need() -> None:
+    code = (
+        "import sys, pipelines.ingest.import_reports, pipelines.settings\n"
+        "heavy = {'aiohttp', 'dagster', 'dbt', 'httpx', 'numpy', 'pandas', 'sqlalchemy'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

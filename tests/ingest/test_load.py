@@ -62,10 +62,16 @@ def only_testmo(sandbox: Sandbox) -> dict[str, str]:
     return {name: value for name, value in sandbox.settings.items() if name.startswith("TESTMO")}
 
 
-def assert_equal_to(url: str, postman: list[Json], testmo: list[Json], books: Json) -> None:
+def assert_equal_to(
+    url: str,
+    postman: list[Json],
+    testmo: list[Json],
+    books: Json,
+    results: Callable[[Json], list[Json]] | None = None,
+) -> None:
     """Every promised table holds these runs, row for row and column for column."""
     assert tables(url, POSTMAN) == tables_of_postman(postman, POSTMAN)
-    assert tables(url, TESTMO) == tables_of_testmo(testmo, TESTMO)
+    assert tables(url, TESTMO) == tables_of_testmo(testmo, TESTMO, results)
     assert tables(url, REFERENCES) == references(testmo, books, REFERENCES)
 
 
@@ -78,9 +84,12 @@ def test_a_whole_history_is_loaded_row_for_row_and_only_once(
         variables = sandbox.settings
         first = load(variables)
         assert [report.error for report in first] == [None] * 7
-        assert_equal_to(warehouse_url, data.postman_runs, data.testmo_runs, data.testmo_books)
+        runs = (data.postman_runs, data.testmo_runs, data.testmo_books)
+        assert_equal_to(warehouse_url, *runs, data.testmo_tests)
         details = asked(sandbox)
         details.pop("list")
+        # A page of test results a run.
+        assert details.pop("tests") == len(data.testmo_runs)
         assert set(details.values()) == {1}
         assert len(details) == len(data.postman_runs) + is_bare * len(data.testmo_runs)
 
@@ -112,7 +121,8 @@ def test_what_is_new_is_loaded_and_the_rest_left_as_it_is(
     sandbox.put_testmo_run(testmo_run(101, hours_ago=-1))
     reports = load(sandbox.settings)
 
-    assert asked(sandbox) == {"list": 2, "run-100": 1}
+    # The sandbox has no test results: one request finds that it still is so.
+    assert asked(sandbox) == {"list": 2, "run-100": 1, "tests": 1}
     assert [sum(report.rows.values()) for report in reports] == [1 + 2 + 3, 1 + 1 + 1 + 3]
     after = everything(warehouse_url)
     for table, rows in before.items():
@@ -143,7 +153,7 @@ def test_a_run_that_has_changed_replaces_itself_and_its_children(
     sandbox.put_testmo_run(changed)
     load(sandbox.settings)
 
-    assert asked(sandbox) == {"list": 2, "run-3": 1}
+    assert asked(sandbox) == {"list": 2, "run-3": 1, "tests": 1}
     assert_equal_to(
         warehouse_url,
         [postman_run(number) if number != 3 else shorter for number in range(12)],
@@ -263,7 +273,7 @@ def test_only_the_newest_page_is_asked_for_without_a_lookback(load: Load, sandbo
 
     [_, testmo] = load(variables)
     assert testmo.rows["raw_testmo.automation_runs"] == 1
-    assert asked(sandbox) == {"list": 2}
+    assert asked(sandbox) == {"list": 2, "tests": 1}
 
 
 def test_a_reference_that_is_renamed_is_written_and_its_neighbours_are_not(
@@ -369,9 +379,13 @@ def test_every_load_writes_down_what_it_did(
             "GET collections/{id}/runs": paths["postman", True],
             "GET collections/{id}/runs/{runId}": paths["postman", False],
         },
-        {"GET projects/{id}/automation/runs": paths["testmo", True]},
+        {
+            "GET projects/{id}/automation/runs": paths["testmo", True],
+            "GET automation/runs/{id}/tests": paths["testmo", False],
+        },
     ]
-    assert [row[7] for row in found] == [13, 1]
+    # Test results of two runs: the sandbox has none.
+    assert [row[7] for row in found] == [13, 1 + 2]
     written = {**found[0][8], **found[1][8]}
     assert written == {table: number for table, number in rows.items() if number}
     assert [row[9:] for row in found] == [(0, None, NOW), (0, None, NOW - timedelta(hours=1))]

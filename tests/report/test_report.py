@@ -282,7 +282,7 @@ def test_an_outage_is_named_with_its_cause_its_runs_and_its_tests(read: Reader) 
     assert "collection c4" in text
     assert "16 failures in all" in text
     assert "Tests that it hit, 5 of 8:" in text
-    assert read.runs["outages"] == ["ord9"]
+    assert read.runs["outages"] == ["ord7", "ord9", "ord8"]
     assert "open" not in read.texts["outages"]
     assert "outage" not in read.texts["night"]
 

@@ -8,6 +8,7 @@ loads: the same tables at the end.
 import copy
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,6 +21,7 @@ from pipelines.sources.content import digest, sanitize
 from pipelines.sources.fields import BadFieldError
 from pipelines.sources.postman import tables as postman
 from pipelines.sources.redaction import Redactor
+from pipelines.sources.rows import RowMaker
 from pipelines.sources.testmo import tables as testmo
 from pipelines.sources.testmo.expands import ExpandsFlattener
 from tests.support.contract import POSTMAN, TESTMO
@@ -159,7 +161,9 @@ def flat_postman(run: Json) -> FlatRun:
 
 
 def flat_testmo(run: Json) -> FlatRun:
-    return FLAT_TESTMO.flatten(run, b"")
+    flat = FLAT_TESTMO.flatten(run, b"")
+    # Its test results come by requests of their own.
+    return replace(flat, rows={**flat.rows, testmo.TESTS.name: []})
 
 
 @given(postman_runs)
@@ -182,6 +186,31 @@ def test_a_testmo_run_becomes_the_rows_that_are_worked_out_by_path(run: Json) ->
     )
     assert flat.run_id == str(run["id"])
     assert flat.is_open == (run.get("is_completed") is not True)
+
+
+test_results = st.fixed_dictionaries(
+    {"automation_test_id": int8s},
+    optional={
+        **dict.fromkeys(("automation_case_id", "repository_case_id"), st.one_of(int8s, scalars)),
+        **dict.fromkeys(("key", "name", "folder"), st.one_of(texts, urls, anything)),
+        "status": st.one_of(int4s, anything),
+        "elapsed": st.one_of(int8s, anything),
+        "thread_id": st.one_of(int8s, anything),
+        "created_at": st.one_of(times, anything),
+        "repository_case_ids": anything,
+    },
+)
+test_results.__test__ = False  # type: ignore[attr-defined]  # by its name pytest takes it for a test
+RESULT_ROW = RowMaker(testmo.TESTS, MASKED).row
+
+
+@given(test_results)
+def test_a_test_result_becomes_the_row_that_is_worked_out_by_path(result: Json) -> None:
+    before = copy.deepcopy(result)
+    row = RESULT_ROW(result, 7, result["automation_test_id"])
+    expected = tables_of_testmo([{"id": 7}], TESTMO_COLUMNS, lambda _: [result])
+    assert [row] == expected[testmo.TESTS.name]
+    assert result == before
 
 
 @given(postman_runs)

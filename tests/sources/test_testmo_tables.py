@@ -25,7 +25,7 @@ SECRETS = Redactor(["token", "sig"])
 FLATTENER = tables.Flattener(SECRETS)
 COLUMNS = names_by_table(tables.TABLES)
 REFERENCE_COLUMNS = names_by_table(tables.REFERENCES)
-RUNS, THREADS, TAGS, ARTIFACTS, FIELDS, LINKS = COLUMNS
+RUNS, THREADS, TAGS, ARTIFACTS, FIELDS, LINKS, _TESTS = COLUMNS
 RUN_ID = 2**40
 
 references = ExpandsFlattener(SECRETS).flatten

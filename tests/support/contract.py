@@ -141,10 +141,6 @@ TESTMO = {
         "url": "text",
         "extra": "jsonb",
     },
-}
-
-# Filled from a later version on, but promised to stand there.
-TESTS = {
     "raw_testmo.automation_run_tests": {
         "run_id": "int8",
         "automation_test_id": "int8",

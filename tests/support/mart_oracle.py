@@ -16,7 +16,8 @@ Figures = tuple[float | None, ...]
 class Outcome:
     """How a test ended in one run; `order` settles the run's place within a moment.
 
-    `item` is the request or Testmo test that failed once with it, `component` its host or folder.
+    `item` is the request or test that failed once with it, `component` its host, folder or class;
+    `code` is what its run tested, `attempts` how many of them passed and failed (of a retry).
     """
 
     outcome: str
@@ -25,6 +26,8 @@ class Outcome:
     run_key: str
     item: str = ""
     component: str | None = None
+    code: tuple[str | None, ...] | None = None
+    attempts: tuple[int, int] | None = None
 
     @property
     def is_decided(self) -> bool:
@@ -157,6 +160,35 @@ def is_flaky(passes: Sequence[bool], undecided: int) -> bool | None:
         return False
     distance = (min(len(passes), 150) - since) / number
     return since <= max(50, 4 * distance)
+
+
+def same_code(outcomes: Sequence[Outcome], out: Sequence[Streak]) -> tuple[object, ...] | None:
+    """Figures and verdict of a test over the codes that it ran on; None where none is known.
+
+    `out` are its streaks that began in an outage.
+    """
+    left_out = {outcome.run_key for streak in out for outcome in streak.failed}
+    groups: dict[tuple[str | None, ...], tuple[int, int]] = {}
+    in_outages = 0
+    for outcome in [one for one in in_order(outcomes) if one.is_decided][-150:]:
+        if outcome.code is None:
+            continue
+        has_passed = outcome.outcome == "passed"
+        passed, failed = outcome.attempts or (int(has_passed), int(not has_passed))
+        if outcome.run_key in left_out:
+            in_outages, failed = in_outages + failed, 0
+        before = groups.get(outcome.code, (0, 0))
+        groups[outcome.code] = before[0] + passed, before[1] + failed
+    if not groups:
+        return None
+    counted = [group for group in groups.values() if sum(group) >= 2]
+    mixed, results = sum(all(group) for group in counted), sum(map(sum, counted))
+    has_verdict = len(counted) >= 5 and results >= 10
+    return (
+        *(len(groups), len(counted), mixed, results, sum(failed for _, failed in counted)),
+        *(in_outages, mixed / len(counted) if counted else None, *wilson(mixed, len(counted))),
+        mixed >= 2 if has_verdict else None,
+    )
 
 
 def health(passes: Sequence[bool], failing: int, undecided: int, *, in_outage: bool) -> str:

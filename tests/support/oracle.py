@@ -8,7 +8,7 @@ cannot agree on the same mistake.
 import copy
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -82,6 +82,13 @@ _HANGING: dict[str, dict[str, str]] = {
     "fields": {"type": "type", "name": "name", "value": "value", "meta": "meta"},
     "links": {"name": "name", "note": "note", "url": "url"},
 }
+_TEST = {
+    name: name
+    for name in (
+        *("automation_test_id", "automation_case_id", "repository_case_id", "key", "name"),
+        *("folder", "status", "elapsed", "thread_id", "created_at"),
+    )
+}
 # Text that indexes must hold, up to 1,000 bytes; and what counts things, up to 10^15.
 _SHORT = {
     *("collection_id", "environment_id", "source", "created_by", "execution_id", "request_method"),
@@ -120,8 +127,15 @@ def tables_of_postman(runs: Iterable[Json], columns: Mapping[str, Iterable[str]]
     )
 
 
-def tables_of_testmo(runs: Iterable[Json], columns: Mapping[str, Iterable[str]]) -> Tables:
-    """The rows of Testmo runs, sorted, each in the order of `columns`; without references."""
+def tables_of_testmo(
+    runs: Iterable[Json],
+    columns: Mapping[str, Iterable[str]],
+    results: Callable[[Json], Iterable[Json]] | None = None,
+) -> Tables:
+    """The rows of Testmo runs, sorted, each in the order of `columns`; without references.
+
+    `results` gives the test results of a run; None: the instance has none.
+    """
     tables: dict[str, list[Json]] = {name: [] for name in columns}
     for sent in runs:
         run = _masked_texts(sent)
@@ -133,6 +147,10 @@ def tables_of_testmo(runs: Iterable[Json], columns: Mapping[str, Iterable[str]])
             row["extra"] = {**(row["extra"] or {}), "tags": no_tags}
         tables["raw_testmo.automation_runs"].append(row)
         tables["raw_testmo.automation_run_tags"] += [{**run_id, "tag": tag} for tag in tags]
+        tables["raw_testmo.automation_run_tests"] += [
+            {**run_id, **_row(_masked_texts(result), _TEST, set(), _types("automation_run_tests"))}
+            for result in (results(sent) if results else ())
+        ]
         owners: list[tuple[int | None, Json]] = [(None, run)]
         for thread in run.get("threads") or []:
             owners.append((thread["id"], thread))
@@ -204,7 +222,8 @@ def living(url: str, columns: Mapping[str, Mapping[str, str]]) -> Tables:
 def assert_warehouse_is(url: str, sandbox: Sandbox) -> None:
     """All tables of both sources, run by run; a run is marked as deleted if the source has none."""
     _assert_equal(living(url, POSTMAN), tables_of_postman(sandbox.postman_runs, POSTMAN))
-    _assert_equal(living(url, TESTMO), tables_of_testmo(sandbox.testmo_runs, TESTMO))
+    expected = tables_of_testmo(sandbox.testmo_runs, TESTMO, sandbox.data.testmo_tests)
+    _assert_equal(living(url, TESTMO), expected)
 
 
 def _assert_equal(stored: Tables, expected: Tables) -> None:

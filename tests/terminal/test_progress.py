@@ -14,7 +14,8 @@ from pipelines.sandbox.data import SandboxData
 from pipelines.sandbox.server import Sandbox
 from pipelines.terminal.load_lines import detail_lines, format_minutes, scope_line
 from pipelines.terminal.progress import load_progress
-from tests.support.factories import BOOKS, COLLECTION, postman_run
+from tests.support.db import query
+from tests.support.factories import BOOKS, COLLECTION, PROJECT, postman_run, testmo_run
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -70,16 +71,31 @@ class Sizes(NullProgress):
 
 
 def test_a_first_load_says_what_is_before_it_and_a_second_does_not(
-    load: Callable[..., list[ScopeReport]],
+    load: Callable[..., list[ScopeReport]], warehouse_url: str
 ) -> None:
-    data = SandboxData([postman_run(number) for number in range(230)], [], BOOKS)
+    numbers = range(1, 231)
+    data = SandboxData([*map(postman_run, numbers)], [*map(testmo_run, numbers)], BOOKS)
     progress = Sizes()
     with Sandbox(data, requests_per_minute=100_000) as sandbox:
         load(sandbox.settings, progress)
         load(sandbox.settings, progress)
-    [(source, scope, runs, minutes)] = progress.sizes
-    assert (source, scope, runs) == ("postman", COLLECTION, 230)
-    assert minutes == pytest.approx(230 / 100_000)
+        postman, testmo = progress.sizes
+        # As if the first load had been stopped in the middle.
+        query(
+            warehouse_url,
+            "with gone as (delete from ingest.run_states where source = 'testmo'"
+            " and run_id::int < 131 returning 1) update ingest.watermarks set high_water ="
+            " (select created_at from raw_testmo.automation_runs where run_id = 131)"
+            " where source = 'testmo' returning 1",
+        )
+        load({**sandbox.settings, "TESTRUNS_LOOKBACK_HOURS": "0"}, progress)
+    assert postman[:3] == ("postman", COLLECTION, 230)
+    assert testmo[:3] == ("testmo", str(PROJECT), 230)
+    # A page of the list is a request, and so is each run: its detail in Postman, its results here.
+    assert postman[3] == pytest.approx((230 + 2.3) / 100_000)
+    # Testmo announces no limit: the setting's ceiling holds.
+    assert testmo[3] == pytest.approx((230 + 2.3) / 100_000)
+    assert [(source, runs) for source, _, runs, _ in progress.sizes[2:]] == [("testmo", 131)]
 
 
 def test_hours_of_loading_are_announced_before_they_begin(

@@ -131,7 +131,24 @@ def test_the_marts_say_what_was_computed_by_hand(
         ("cut", "failed", False, day("2026-10-25"), None, 0, 0, 0, 0, 0, None),
         ("killed", "running", True, day("2026-10-25"), None, 0, 0, 0, 0, 0, None),
         ("waiting", "queued", True, None, None, 0, 0, 0, 0, 0, None),
+        ("k", "failed", False, None, None, None, None, 1, 1, 0, 0.5),
         ("1", "failed", False, day("2026-10-25"), 291_600_011.423, None, None, 6, 2, 2, 0.75),
+    ]
+    assert rows(
+        warehouse,
+        "select run_id, commit_sha, branch, code_digest from marts.fct_test_runs"
+        " where num_nonnulls(commit_sha, code_digest) > 0 order by 1",
+    ) == [("a", None, None, "d"), ("k", "c0ffee", "main", None)]
+    assert rows(
+        warehouse,
+        """
+        select system, test_folder, test_name, outcome, is_flaky_in_run, error_message
+        from marts.fct_test_results where test_run_key in ('postman:c', 'reports:k') order by 1, 4
+        """,
+    ) == [
+        ("postman", None, "p", "passed", False, None),
+        ("reports", "shop", "t", "failed", False, None),
+        ("reports", "shop", "t", "passed", True, None),
     ]
     assert rows(
         warehouse,
@@ -307,7 +324,8 @@ def test_an_empty_warehouse_builds_without_a_complaint_and_every_column_is_descr
     assert rows(warehouse, uncommented) == []
     # what is built anew has lost its comments, what was changed by hand has another
     warehouse.execute("comment on column marts.fct_test_runs.pass_rate is 'what it is not'")
-    dbt(dbt_warehouse_url, dbt_target, "run", "--select", "stg_postman__assertions", "dim_dates")
+    rebuilt = ("stg_postman__assertions", "fct_test_results", "dim_dates")
+    dbt(dbt_warehouse_url, dbt_target, "run", "--select", *rebuilt)
     assert rows(warehouse, uncommented) == []
     ((description,),) = rows(
         warehouse,
@@ -347,9 +365,12 @@ def test_a_changed_var_or_definition_builds_anew_what_is_kept(
         started = at("2026-07-01T02:00Z") + dt.timedelta(days=night)
         load_postman(warehouse, f"{night}", ["f" if night % 2 else "p"], started_at=started)
     warehouse.execute("update raw_postman.assertions set name = 'ok'")
+    # an item keeps its history when it is renamed: six nights would be too few for a verdict
+    warehouse.execute("update raw_postman.executions set item_name = 'b' where run_id::int > 5")
 
-    def flaky_days(*options: str) -> int:
-        dbt(dbt_warehouse_url, dbt_target, "run", "--select", "+fct_test_flakiness", *options)
+    def flaky_days(*options: str, timezone: str = "UTC") -> int:
+        select = ("--select", "+fct_test_flakiness", *options)
+        dbt(dbt_warehouse_url, dbt_target, "run", *select, timezone=timezone)
         ((days,),) = rows(warehouse, "select count(*) from marts.fct_test_flakiness where is_flaky")
         return int(days)
 
@@ -369,6 +390,11 @@ def test_a_changed_var_or_definition_builds_anew_what_is_kept(
     warehouse.execute("update ingest.model_definitions set definition = 'other'")
     assert flaky_days() == 3
     assert written() != before
+    # another business day moves every night to the day before
+    days = "select min(business_date), max(business_date) from marts.fct_test_flakiness"
+    assert rows(warehouse, days) == [(day("2026-07-01"), day("2026-07-12"))]
+    assert flaky_days(timezone="America/New_York") == 3
+    assert rows(warehouse, days) == [(day("2026-06-30"), day("2026-07-11"))]
 
 
 def test_every_var_defines_what_is_kept_but_those_that_only_tests_read() -> None:

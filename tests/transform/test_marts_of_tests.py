@@ -8,7 +8,7 @@ import json
 import random
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -19,10 +19,24 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
+from tests.support import flat_runs
 from tests.support.dbt import Connection, dbt, insert, marts, rows
-from tests.support.mart_oracle import Outcome, Streak, SuiteRun, days, outages, streaks, worst
+from tests.support.flat_runs import FlatRun
+from tests.support.mart_oracle import (
+    Outcome,
+    Streak,
+    SuiteRun,
+    days,
+    outages,
+    same_code,
+    streaks,
+    worst,
+)
 
-MARTS = ("+dim_tests", "+fct_failure_streaks", "+fct_failure_clusters", "+fct_outages")
+MARTS = (
+    *("+dim_tests", "+fct_failure_streaks", "+fct_failure_clusters", "+fct_outages"),
+    "+fct_same_code_flakiness",
+)
 FIRST_NIGHT = datetime(2026, 3, 1, 2, tzinfo=UTC)
 FIGURES = [
     f"facts.{window}_{figure}"
@@ -32,7 +46,11 @@ FIGURES = [
         *("passed", "pass_rate", "pass_rate_low", "pass_rate_high", "entropy_bits"),
     )
 ]
-# request_key, normalised name of the assertion, environment
+PLACE = """coalesce(
+    tests.request_key, tests.system || ' ' || coalesce(tests.class_name, tests.test_folder)
+)"""
+NAME = "regexp_replace(coalesce(tests.assertion_name, tests.test_name), '[0-9]+', '#')"
+# request_key or folder, normalised name of the test, environment
 Test = tuple[str, str, str | None]
 
 
@@ -44,6 +62,7 @@ class Run:
     environment: str | None
     started_at: datetime | None
     items: list[tuple[str, str, str, list[tuple[str, str]]]]
+    code: flat_runs.Code = flat_runs.NO_CODE
 
 
 @pytest.fixture
@@ -91,6 +110,9 @@ def test_planted_tests_are_found_and_steady_ones_are_not_accused(
         "worse": "P" * 22 + "FF" + "P" * 6,
         "young": "-" * 25 + "PFPFP",
         "skipped": "S" * 30,
+        "removed": "P" * 18 + "-" * 12,
+        "returned": "P" * 10 + "-" * 12 + "P" * 8,
+        "now and then": "P-" * 15,
     }
     names = list(planted)
     insert(warehouse, "raw_testmo.automation_sources", {"id": 5, "name": "web", "load_id": 1})
@@ -98,7 +120,9 @@ def test_planted_tests_are_found_and_steady_ones_are_not_accused(
         started_at = FIRST_NIGHT + timedelta(days=night)
         letters = [(name, planted[name][night]) for name in names]
         items = [(name, letter, f"{name}: {night}") for name, letter in letters if letter != "-"]
-        load(warehouse, f"{night}", [items], started_at=started_at)
+        # newman makes up an ID for an environment without one: it names nothing
+        made_up = {"environment_id": f"made up {night}"}
+        load(warehouse, f"{night}", [items], started_at=started_at, **made_up)
         run = {"run_id": night, "project_id": 7, "source_id": 5, "load_id": 1}
         insert(warehouse, "raw_testmo.automation_runs", run | {"created_at": started_at})
         for number, (name, letter) in enumerate(letters):
@@ -123,6 +147,9 @@ def test_planted_tests_are_found_and_steady_ones_are_not_accused(
         "worse": "regressing",
         "young": "new",
         "skipped": "new",
+        "removed": "gone",
+        "returned": "healthy",
+        "now and then": "healthy",
     }
     for system, name in (("postman", "assertion_name"), ("testmo", "test_name")):
         told = dict(
@@ -173,6 +200,7 @@ def test_planted_tests_are_found_and_steady_ones_are_not_accused(
 def put_run(warehouse: Connection, run: Run, loaded_at: datetime) -> None:
     load(warehouse, run.run_id, [], environment_id=run.environment, started_at=run.started_at,
          loaded_at=loaded_at)  # fmt: skip
+    flat_runs.put_code(warehouse, "postman", run.run_id, run.code)
     for index, (item_id, name, host, assertions) in enumerate(run.items):
         key = {"run_id": run.run_id, "execution_index": index}
         url = {"execution_id": item_id, "item_name": name, "request_url": f"https://{host}/x"}
@@ -202,7 +230,10 @@ def invented(dice: random.Random, number: int) -> Run:
             item_id = f"id {item}" if has_own_ids else f"id {item} of {run_id}"
             items.append((item_id, name, host, asserted))
     started_at = None if dice.random() < 0.04 else night
-    return Run(run_id, dice.choice([None, "", "e"]), started_at, items)
+    commits = [(f"c{commit}", "d2", None) for commit in range(6)]
+    half_known = [("c1", None, None), (None, "d1", None), ("c1", "d1", None)]
+    code = dice.choice([flat_runs.NO_CODE, *half_known, *commits])
+    return Run(run_id, dice.choice([None, "", "e"]), started_at, items, code)
 
 
 def test_any_history_of_changes_ends_as_plain_python_judges_what_is_there(
@@ -211,6 +242,7 @@ def test_any_history_of_changes_ends_as_plain_python_judges_what_is_there(
     dice = random.Random(20260301)  # noqa: S311 - histories, not secrets
     clock = iter(range(1000))
     runs: dict[str, Run] = {}
+    flat: dict[int, FlatRun] = {}
 
     def put(number: int) -> None:
         """A run like no other: of any night, in any environment, loaded later than all before."""
@@ -222,18 +254,38 @@ def test_any_history_of_changes_ends_as_plain_python_judges_what_is_there(
         statement = "update raw_postman.collection_runs set deleted_at = now() where run_id = %s"
         warehouse.execute(statement, [f"{number:03}"])
 
+    def put_flat(number: int) -> None:
+        night = FIRST_NIGHT + timedelta(days=dice.randrange(60))
+        run = flat[number] = flat_runs.invented(dice, number, night)
+        loaded_at = FIRST_NIGHT + timedelta(days=100, seconds=next(clock))
+        flat_runs.put(warehouse, run, loaded_at, dice)
+
     for number in range(150):
         put(number)
+    for number in range(100):
+        put_flat(number)
     dbt(dbt_warehouse_url, dbt_target, "run", "--select", *MARTS)
     for number in range(0, 20, 4):
         put(number)
         delete(number + 1)
+        put_flat(number)
+        put_flat(number + 1)
+        flat_runs.remove(warehouse, flat.pop(number + 2))
+        flat_runs.remove(warehouse, flat.pop(number + 3))
+    # the code of a run becomes known later, and what statuses mean on the instance
+    flat[50].code = ("c1", None, None)
+    flat_runs.put_code(warehouse, "reports", flat[50].run_id, flat[50].code)
+    flat_runs.explain_statuses(warehouse)
     # as if it had failed: what it has not seen must wait for it
     late = ("--exclude", "int_failure_streaks")
     dbt(dbt_warehouse_url, dbt_target, "run", "--select", *MARTS, *late)
     for number in range(145, 155):
         put(number)
     delete(50)
+    for number in range(95, 105):
+        put_flat(number)
+    # newman's JSON report of the same run has come
+    flat_runs.supersede(warehouse, flat.pop(60))
     # a night of one environment that is seen once, and so is none; and a second one of another
     for number, environment in ((160, "once"), (161, "twice"), (162, "twice")):
         put(number)
@@ -243,12 +295,31 @@ def test_any_history_of_changes_ends_as_plain_python_judges_what_is_there(
 
     assert rows(warehouse, "select * from staging.int_test_changes") == []
     runs["160"].environment = None
-    known, out = judged(runs)
+    known, out = judged(runs, flat.values())
+    assert_days_and_verdicts(warehouse, known, out)
+    assert_streaks(warehouse, known, out)
+    assert_same_code(warehouse, known, out)
+    assert sum(map(len, out.values())) > 20
+    assert rows(warehouse, "select sum(tests_hit), sum(failures) from marts.fct_outages") == [
+        (
+            sum(map(len, out.values())),
+            sum(len(streak.failed) for found in out.values() for streak in found),
+        )
+    ]
+    incremental = marts(warehouse)
+    dbt(dbt_warehouse_url, dbt_target, "run", "--select", *MARTS, "--full-refresh")
+    assert marts(warehouse) == incremental
+
+
+def assert_days_and_verdicts(
+    warehouse: Connection, known: dict[Test, list[Outcome]], out: dict[Test, list[Streak]]
+) -> None:
+    """Figures and verdicts of each test, environment and day."""
     told = rows(
         warehouse,
         f"""
         select
-            tests.request_key, regexp_replace(tests.assertion_name, '[0-9]+', '#'),
+            {PLACE}, {NAME},
             facts.environment_id, facts.business_date,
             facts.results_total, facts.results_passed, facts.results_failed,
             facts.results_in_outages, {", ".join(FIGURES)},
@@ -270,12 +341,17 @@ def test_any_history_of_changes_ends_as_plain_python_judges_what_is_there(
         assert row[4:-3] == pytest.approx(expected[row[:4]][:-3], abs=1e-9), row[:4]
         assert row[-3:] == expected[row[:4]][-3:], row[:4]
     assert {"broken", "flaky", "new", "regressing", "healthy"} <= {row[-1] for row in told}
-    assert sum(map(len, out.values())) > 20
+
+
+def assert_streaks(
+    warehouse: Connection, known: dict[Test, list[Outcome]], out: dict[Test, list[Streak]]
+) -> None:
+    """Each streak of failures, and whether it began in an outage."""
     told = rows(
         warehouse,
-        """
+        f"""
         select
-            tests.request_key, regexp_replace(tests.assertion_name, '[0-9]+', '#'),
+            {PLACE}, {NAME},
             facts.environment_id, facts.first_failed_run_key, facts.first_failed_at,
             facts.failures, facts.recovered_at, facts.outage_key is not null,
             facts.seconds_since_recovery
@@ -297,15 +373,34 @@ def test_any_history_of_changes_ends_as_plain_python_judges_what_is_there(
         for before, streak in pairwise([None, *streaks(outcomes)])
         if streak
     )
-    assert rows(warehouse, "select sum(tests_hit), sum(failures) from marts.fct_outages") == [
-        (
-            sum(map(len, out.values())),
-            sum(len(streak.failed) for found in out.values() for streak in found),
-        )
-    ]
-    incremental = marts(warehouse)
-    dbt(dbt_warehouse_url, dbt_target, "run", "--select", *MARTS, "--full-refresh")
-    assert marts(warehouse) == incremental
+
+
+def assert_same_code(
+    warehouse: Connection, known: dict[Test, list[Outcome]], out: dict[Test, list[Streak]]
+) -> None:
+    """Figures and verdict of each test and environment over the codes that it ran on."""
+    told = rows(
+        warehouse,
+        f"""
+        select
+            {PLACE}, {NAME}, facts.environment_id, facts.code_identities, facts.same_code_groups,
+            facts.mixed_groups, facts.results_decided, facts.results_failed,
+            facts.results_in_outages, facts.mixed_rate, facts.mixed_rate_low, facts.mixed_rate_high,
+            facts.is_flaky
+        from marts.fct_same_code_flakiness as facts
+        inner join marts.dim_tests as tests using (test_key)
+        """,
+    )
+    expected = {
+        test: figures
+        for test, outcomes in known.items()
+        if (figures := same_code(outcomes, out[test])) is not None
+    }
+    assert {row[:3] for row in told} == set(expected)
+    for row in told:
+        assert row[3:-1] == pytest.approx(expected[row[:3]][:-1], abs=1e-9), row[:3]
+        assert row[-1] is expected[row[:3]][-1], row[:3]
+    assert {row[-1] for row in told} == {None, False, True}
 
 
 def md5(text: str) -> str:
@@ -337,11 +432,13 @@ def results_of(run: Run, *, recurs: bool) -> dict[tuple[str, str], list[tuple[st
     return results
 
 
-def judged(runs: dict[str, Run]) -> tuple[dict[Test, list[Outcome]], dict[Test, list[Streak]]]:
+def judged(
+    runs: dict[str, Run], flat: Iterable[FlatRun]
+) -> tuple[dict[Test, list[Outcome]], dict[Test, list[Streak]]]:
     """Outcomes of the runs that have started by test and environment, and its outage streaks."""
     seen = Counter(one for run in runs.values() for one in compared(run))
     known: dict[Test, list[Outcome]] = defaultdict(list)
-    suites: dict[str | None, list[tuple[datetime, str, SuiteRun]]] = defaultdict(list)
+    suites: dict[tuple[str | None, ...], list[tuple[datetime, str, SuiteRun]]] = defaultdict(list)
     for run in runs.values():
         if run.started_at is None:
             continue
@@ -350,23 +447,42 @@ def judged(runs: dict[str, Run]) -> tuple[dict[Test, list[Outcome]], dict[Test, 
         for (key, assertion), found in results.items():
             word = worst(outcome for outcome, _ in found)
             host = next(host for outcome, host in found if outcome == word)
+            code = run.code if any(run.code) else None
             known[key, assertion, run.environment].append(
-                Outcome(word, run.started_at, run.run_id, run_key, key, host)
+                Outcome(word, run.started_at, run.run_id, run_key, key, host, code)
             )
         decided = [outcome for found in results.values() for outcome, _ in found]
         passed, failed = decided.count("passed"), decided.count("failed")
         share = failed / (passed + failed) if passed + failed else 1
-        suites[run.environment].append((run.started_at, run.run_id, SuiteRun(run_key, share)))
+        suites["postman", run.environment].append(
+            (run.started_at, run.run_id, SuiteRun(run_key, share))
+        )
+    for one in flat:
+        if one.started_at is not None:
+            for test, outcome in flat_runs.outcomes(one).items():
+                known[*test, one.environment].append(outcome)
+            if one.tests:
+                suite = (one.system, re.sub("[0-9]+", "#", one.kind), one.environment)
+                share = flat_runs.failed_share(one)
+                suites[suite].append((one.started_at, one.run_id, SuiteRun(one.run_key, share)))
+    return known, outage_streaks(known, suites)
+
+
+def outage_streaks(
+    known: dict[Test, list[Outcome]],
+    suites: dict[tuple[str | None, ...], list[tuple[datetime, str, SuiteRun]]],
+) -> dict[Test, list[Streak]]:
+    """The streaks of each test that began in an outage of one of the suites."""
+    owners: dict[int, Test] = {}
+    begun: list[Streak] = []
+    for test, outcomes in known.items():
+        of_test = streaks(outcomes)
+        begun += of_test
+        owners |= {id(streak): test for streak in of_test}
     out: dict[Test, list[Streak]] = defaultdict(list)
-    for environment, of_suite in suites.items():
-        owners: dict[int, Test] = {}
-        begun: list[Streak] = []
-        for test, outcomes in known.items():
-            of_test = streaks(outcomes) if test[2] == environment else []
-            begun += of_test
-            owners |= {id(streak): test for streak in of_test}
+    for of_suite in suites.values():
         ordered = [run for *_, run in sorted(of_suite, key=lambda one: one[:2])]
         for outage in outages(ordered, begun):
             for streak in outage:
                 out[owners[id(streak)]].append(streak)
-    return known, out
+    return out

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,7 +22,8 @@ from pipelines.sources.base import (
 )
 from pipelines.sources.content import sanitize
 from pipelines.warehouse.batch import Batch, Deferred, FetchResult, NotFound, Outcome
-from pipelines.warehouse.ledger import Ledger, OpenRun
+from pipelines.warehouse.ledger import Ledger
+from pipelines.warehouse.stored_runs import OpenRun
 from tests.support.contract import POSTMAN
 from tests.support.db import end_sessions, everything, query, tables
 from tests.support.factories import postman_run
@@ -418,8 +420,8 @@ def test_a_run_that_cannot_be_written_is_set_aside_and_its_batch_is_written(
     for _level in range(5000):
         deep = [deep]
     bad = flat(postman_run(2))
-    parent = next(iter(bad.rows))
-    bad.rows[parent] = [(*bad.rows[parent][0][:-1], {"deep": deep})]
+    parent, ((*values, _extra), *_) = next(iter(bad.rows.items()))
+    bad = replace(bad, rows={**bad.rows, parent: [(*values, {"deep": deep})]})
     results = Batch(
         [
             FetchResult(flat(postman_run(1)), b"L", b"{}"),

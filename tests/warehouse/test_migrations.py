@@ -21,7 +21,6 @@ from tests.support.contract import (
     REPORTS,
     STAMPS,
     TESTMO,
-    TESTS,
     WATERMARKS,
 )
 from tests.support.db import url_of_role
@@ -52,7 +51,7 @@ def tables(connection: psycopg.Connection) -> dict[str, dict[str, str]]:
 def test_every_table_and_column_that_was_promised_is_there(connection: psycopg.Connection) -> None:
     found = tables(connection)
 
-    for table, columns in {**POSTMAN, **TESTMO, **TESTS, **REPORTS}.items():
+    for table, columns in {**POSTMAN, **TESTMO, **REPORTS}.items():
         stamps = {**STAMPS, "deleted_at": "timestamptz"} if table in PARENTS else {}
         assert found[table] == {**columns, **stamps}, table
     for table, columns in REFERENCES.items():
@@ -222,6 +221,29 @@ def test_the_reader_reads_nothing_else_and_writes_nothing(connection: psycopg.Co
     ):
         with pytest.raises(psycopg.errors.InsufficientPrivilege), connection.transaction():
             connection.execute(refused.encode())
+
+
+def test_the_reader_neither_writes_by_accident_nor_reads_for_hours(
+    empty_database_url: str, server_url: str
+) -> None:
+    with connect(empty_database_url) as connection:
+        migrate(connection)
+        connection.execute("alter role testruns_reader password 'plain'")
+    database = empty_database_url.rpartition("/")[2]
+    url = url_of_role(server_url, "testruns_reader", database)
+    with psycopg.connect(url, autocommit=True) as reader:
+        assert reader.execute("show statement_timeout").fetchall() == [("5min",)]
+        for refused in ("create temporary table mine (id integer)", "select lo_create(0)"):
+            with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+                reader.execute(refused.encode())
+
+
+def test_in_the_embedded_database_the_reader_may_make_no_temporary_table(server_url: str) -> None:
+    with psycopg.connect(server_url, autocommit=True) as superuser:
+        may = superuser.execute(
+            "select has_database_privilege('testruns_reader', 'testruns', 'temporary')"
+        ).fetchall()
+    assert may == [(False,)]
 
 
 def test_what_the_reader_of_an_older_version_could_read_is_taken_back(

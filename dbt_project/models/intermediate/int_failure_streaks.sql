@@ -52,7 +52,7 @@ with
                     and earlier.is_decided
                     and earlier.business_date < changed.changed_from
                     and earlier.run_started_at is not null
-                    and earlier.outcome = 'passed'
+                    and not earlier.is_failed
                 order by earlier.business_date desc
                 limit 1
             ) as last_pass
@@ -92,10 +92,10 @@ ordered as (
 
     select
         *,
-        count(*) filter (where outcome = 'passed') over in_order as passes_before,
-        lag(outcome) over in_order as previous_outcome,
+        count(*) filter (where not is_failed) over in_order as passes_before,
+        lag(is_failed) over in_order as previous_is_failed,
         lag(run_started_at) over in_order as previous_started_at,
-        lead(outcome) over in_order as next_outcome,
+        lead(is_failed) over in_order as next_is_failed,
         lead(run_started_at) over in_order as next_started_at,
         lead(business_date) over in_order as next_date,
         lead(test_run_key) over in_order as next_run_key,
@@ -124,16 +124,16 @@ streaks as (
         min(business_date) as first_failed_date,
         max(business_date) as last_failed_date,
         {% for column in ['test_run_key', 'result_number', 'run_sort_key'] + of_first_failure %}
-            max({{ column }}) filter (where previous_outcome is distinct from 'failed')
+            max({{ column }}) filter (where previous_is_failed is not true)
                 as {{ names.get(column, column) }},
         {% endfor %}
-        max(previous_started_at) filter (where previous_outcome = 'passed') as last_passed_at,
-        max(next_started_at) filter (where next_outcome = 'passed') as recovered_at,
-        max(next_date) filter (where next_outcome = 'passed') as recovered_date,
-        max(next_run_key) filter (where next_outcome = 'passed') as recovered_run_key,
-        max(next_sort_key) filter (where next_outcome = 'passed') as recovered_sort_key
+        max(previous_started_at) filter (where not previous_is_failed) as last_passed_at,
+        max(next_started_at) filter (where not next_is_failed) as recovered_at,
+        max(next_date) filter (where not next_is_failed) as recovered_date,
+        max(next_run_key) filter (where not next_is_failed) as recovered_run_key,
+        max(next_sort_key) filter (where not next_is_failed) as recovered_sort_key
     from ordered
-    where outcome = 'failed'
+    where is_failed
     group by test_environment_key, passes_before
 
 ),

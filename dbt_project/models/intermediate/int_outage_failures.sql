@@ -24,7 +24,7 @@ cross join
             and results.business_date
             between streaks.first_failed_date and streaks.last_failed_date
             and results.run_started_at is not null
-            and results.outcome = 'failed'
+            and results.is_failed
             and (results.run_started_at, results.run_sort_key)
             >= (streaks.first_failed_at, streaks.first_failed_sort_key)
             and (

@@ -1,5 +1,5 @@
--- The rows below each Postman run, counted once: all that a night has to read of its new runs. Runs
--- that are deleted at the source stay, and are ready should they return.
+-- The rows below each run, counted once: all that a night has to read of its new runs. Runs that
+-- are deleted at the source stay, and are ready should they return. Testmo counts its tests itself.
 {{
     config(
         materialized='incremental',
@@ -8,7 +8,7 @@
         indexes=[{'columns': ['test_run_key'], 'unique': true}],
         pre_hook="{{ delete_outdated_runs(
             all_runs=this,
-            current=ref('stg_postman__collection_runs'),
+            current=counted_runs(),
             version=['loaded_at']
         ) }}",
     )
@@ -16,11 +16,8 @@
 
 with runs as (
 
-    select
-        test_run_key,
-        run_id,
-        loaded_at
-    from {{ ref('stg_postman__collection_runs') }} as runs
+    select runs.*
+    from {{ counted_runs() }} as runs
     where {{ run_is_not_held('runs') }}
 
 ),
@@ -37,6 +34,7 @@ repeats as (
             select coalesce(jsonb_agg(found.execution_index), '[]') as executions
             from ingest.repeated_executions(runs.run_id) as found
         ) as repeated
+    where runs.system = 'postman'
 
 ),
 
@@ -126,3 +124,31 @@ cross join
                 as tests_untested
         from results
     ) as assertions
+union all
+select
+    runs.test_run_key,
+    null as requests_total,
+    null as requests_repeated,
+    null as requests_failed,
+    null as script_errors,
+    null as repeated_executions,
+    null as item_ids,
+    tests.tests_total,
+    0 as tests_repeated,
+    tests.tests_passed,
+    tests.tests_failed,
+    tests.tests_skipped,
+    0 as tests_untested,
+    runs.loaded_at
+from runs
+cross join
+    lateral (
+        select
+            count(*) as tests_total,
+            count(*) filter (where results.outcome = 'passed') as tests_passed,
+            count(*) filter (where results.outcome in ('failed', 'errored')) as tests_failed,
+            count(*) filter (where results.outcome in ('skipped', 'neutral')) as tests_skipped
+        from {{ ref('stg_reports__tests') }} as results
+        where results.run_id = runs.run_id
+    ) as tests
+where runs.system = 'reports'

@@ -36,6 +36,17 @@ runs as (
 
 ),
 
+-- a status may come to mean something else: every result of Testmo's is then another
+meanings as (
+
+    select
+        md5(string_agg(concat(status_id, ' ', outcome), ',' order by status_id))
+            as statuses_version
+    from {{ ref('stg_testmo__statuses') }}
+    where outcome is not null
+
+),
+
 -- Testmo counts its tests itself: what it announces is all that there is.
 counted as (
 
@@ -51,6 +62,16 @@ counted as (
         case when runs.is_environment then runs.environment_id end as environment_id,
         runs.automation_source_id,
         runs.milestone_id,
+        runs.commit_sha,
+        runs.merge_sha,
+        runs.branch,
+        runs.pipeline_id,
+        runs.pipeline_attempt,
+        runs.build_url,
+        runs.code_digest,
+        runs.app_version,
+        runs.code_key,
+        case runs.system when 'testmo' then meanings.statuses_version end as statuses_version,
         runs.source_status,
         runs.is_open,
         coalesce(runs.run_state = 'cut_short', false) as is_cut_short,
@@ -96,10 +117,12 @@ counted as (
                 'runs.run_state',
                 'greatest('
                 'counts.tests_failed, runs.tests_failed_announced, '
-                'counts.requests_failed, runs.requests_failed_announced)'
+                'counts.requests_failed, runs.requests_failed_announced)',
+                'counts'
             )
         }} as status
     from runs
+    cross join meanings
     left join {{ ref('int_test_run_counts') }} as counts
         on runs.test_run_key = counts.test_run_key
 
@@ -149,12 +172,21 @@ suites as (
         counted.*,
         case counted.status when 'passed' then true when 'failed' then false end as is_success,
         recurring.item_ids is not null as item_ids_recur,
-        {{ surrogate_key([
-            'counted.system',
-            'counted.collection_or_project_id',
-            'counted.automation_source_id',
-            'counted.environment_id',
-        ]) }} as suite_key,
+        case
+            when counted.system = 'reports'
+                then {{ surrogate_key([
+                    'counted.system',
+                    'counted.collection_or_project_id',
+                    normalised_name('counted.run_name'),
+                    'counted.environment_id',
+                ]) }}
+            else {{ surrogate_key([
+                'counted.system',
+                'counted.collection_or_project_id',
+                'counted.automation_source_id',
+                'counted.environment_id',
+            ]) }}
+        end as suite_key,
         {{ run_sort_key('counted') }} as run_sort_key,
         -- a run that was killed at once is no run in which anything was not seen, and one that is
         -- dated after its load has no place in an order

@@ -37,6 +37,7 @@ seen as (
                 results.execution_index,
                 results.assertion_index,
                 results.automation_test_id,
+                results.test_index,
                 results.run_started_at as last_seen_at,
                 case when results.run_started_at is not null then results.business_date end
                     as last_seen_date
@@ -76,8 +77,9 @@ select
     assertions.assertion_name,
     testmo_tests.automation_case_id,
     testmo_tests.automation_source_id,
-    testmo_tests.test_folder,
-    testmo_tests.test_name,
+    coalesce(testmo_tests.test_folder, reports_tests.test_folder) as test_folder,
+    reports_tests.class_name,
+    coalesce(testmo_tests.test_name, reports_tests.test_name) as test_name,
     seen.first_seen_at,
     seen.last_seen_at,
     seen.first_seen_date,
@@ -117,4 +119,19 @@ left join
         order by named.automation_test_id
         limit 1
     ) as testmo_tests
+    on true
+left join
+    lateral (
+        select
+            named.test_folder,
+            named.class_name,
+            named.test_name
+        from {{ ref('stg_reports__tests') }} as named
+        where
+            runs.system = 'reports'
+            and named.run_id = runs.run_id
+            and named.test_index = seen.test_index
+        order by named.test_index
+        limit 1
+    ) as reports_tests
     on true

@@ -59,6 +59,7 @@ select
     tests.automation_case_id,
     tests.automation_source_id,
     tests.test_folder,
+    tests.class_name,
     tests.test_name,
     owners.owner,
     owners.channel,

@@ -48,7 +48,7 @@ judged as (
     select
         runs.*,
         -- Testmo's results need not be loaded: what is not known is null
-        runs.system = 'postman' or {{ has_results('runs') }} as has_results,
+        runs.system in ('postman', 'reports') or {{ has_results('runs') }} as has_results,
         failures.failed_results,
         failures.outage_results,
         failures.flaky_results,

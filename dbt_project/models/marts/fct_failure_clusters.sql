@@ -56,7 +56,8 @@ examples as (
                 results.test_key,
                 results.execution_index,
                 results.assertion_index,
-                results.automation_test_id
+                results.automation_test_id,
+                results.test_index
             from {{ ref('int_test_results') }} as results
             where results.failure_key = clusters.failure_key
             order by
@@ -94,8 +95,7 @@ left join
             asserted.error_message
         from {{ ref('stg_postman__assertions') }} as asserted
         where
-            examples.automation_test_id is null
-            and asserted.run_id = examples.run_id
+            asserted.run_id = examples.run_id
             and asserted.execution_index = examples.execution_index
             and asserted.assertion_index = examples.assertion_index
         union all
@@ -107,5 +107,13 @@ left join
             reported.run_id
             = (case when examples.automation_test_id is not null then examples.run_id end)::bigint
             and reported.automation_test_id = examples.automation_test_id
+        union all
+        select
+            tested.test_name,
+            tested.failure_message as error_message
+        from {{ ref('stg_reports__tests') }} as tested
+        where
+            tested.run_id = examples.run_id
+            and tested.test_index = examples.test_index
     ) as named
     on true

@@ -10,7 +10,8 @@ with runs as (
 
 ),
 
--- every Postman run that has ended, and how many whole ones of its suite went before it
+-- every Postman run that has ended and every run of a report, with how many whole ones of its suite
+-- went before it; what is compared are requests, of reports tests
 ended as (
 
     select
@@ -25,12 +26,12 @@ ended as (
             test_run_key,
             suite_key,
             started_at,
-            requests_total,
+            coalesce(requests_total, tests_total) as rows_total,
             not is_cut_short
-            and requests_total >= coalesce(requests_announced, requests_total) as is_whole
+            and coalesce(requests_total >= requests_announced, true) as is_whole
         from runs
-        where system = 'postman' and not is_open and started_at is not null
-    ) as postman_runs
+        where system in ('postman', 'reports') and not is_open and started_at is not null
+    ) as ended_runs
 
 ),
 
@@ -39,7 +40,7 @@ whole as (
     select
         suite_key,
         whole_runs_before + 1 as number_in_suite,
-        array_agg(requests_total) over last_runs as requests_of_last_runs
+        array_agg(rows_total) over last_runs as rows_of_last_runs
     from ended
     where is_whole
     window
@@ -55,7 +56,7 @@ predecessors as (
 
     select
         ended.test_run_key,
-        whole.requests_of_last_runs as requests_before
+        whole.rows_of_last_runs as rows_before
     from ended
     inner join whole
         on ended.suite_key = whole.suite_key and ended.whole_runs_before = whole.number_in_suite
@@ -66,13 +67,11 @@ compared as (
 
     select
         runs.*,
-        cardinality(predecessors.requests_before) as runs_before,
-        case runs.system
-            when 'postman' then (
-                select percentile_cont(0.5) within group (order by usual.requests)
-                from unnest(predecessors.requests_before) as usual (requests)
-            )
-        end as requests_usual
+        cardinality(predecessors.rows_before) as runs_before,
+        (
+            select percentile_cont(0.5) within group (order by usual.rows_total)
+            from unnest(predecessors.rows_before) as usual (rows_total)
+        ) as rows_usual
     from runs
     left join predecessors
         on runs.test_run_key = predecessors.test_run_key
@@ -84,7 +83,8 @@ measured as (
     select
         *,
         case system
-            when 'postman' then requests_total / nullif(requests_usual, 0)
+            when 'postman' then requests_total / nullif(rows_usual, 0)
+            when 'reports' then tests_total / nullif(rows_usual, 0)
             when 'testmo'
                 then tests_completed_announced / nullif(tests_announced, 0)::double precision
         end as completeness
@@ -103,6 +103,14 @@ select
     environment,
     suite_key,
     milestone_id,
+    commit_sha,
+    merge_sha,
+    branch,
+    pipeline_id,
+    pipeline_attempt,
+    build_url,
+    code_digest,
+    app_version,
     status,
     source_status,
     is_success,
@@ -131,7 +139,8 @@ select
     end as pass_rate,
     tests_announced,
     tests_failed_announced,
-    requests_usual,
+    case system when 'postman' then rows_usual end as requests_usual,
+    case system when 'reports' then rows_usual end as tests_usual,
     completeness,
     status = 'passed'
     and coalesce(completeness <= 1 - {{ var('truncated_missing') }}, false)

@@ -33,6 +33,7 @@ class PostmanRuns:
     nested = objects_of(tables.TABLES)
     list_endpoint = api.LIST_ENDPOINT
     run_endpoint = api.RUN_ENDPOINT
+    results = None
 
     def __init__(
         self, client: Client, settings: PostmanSettings, redactor: Redactor, lookback: timedelta

@@ -4,7 +4,7 @@ Options, then a sidecar file, then the report itself, then the CI job's own envi
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -103,14 +103,6 @@ def from_names(values: Iterable[tuple[str, Any]]) -> CodeIdentity:
     return normalised(CodeIdentity(**known))
 
 
-def from_sidecar(content: Any) -> CodeIdentity:
-    """From the object in `testruns-ci.json`: the names above, or the CI's own variables."""
-    if not isinstance(content, dict):
-        return UNKNOWN_CODE
-    variables = {key: value for key, value in content.items() if isinstance(value, str)}
-    return first_known(from_names(content.items()), from_environment(variables, None))
-
-
 def normalised(code: CodeIdentity) -> CodeIdentity:
     """Commits in lower case, refs as plain branches, URLs without user and password."""
     return CodeIdentity(
@@ -153,136 +145,3 @@ def _url(value: str | None) -> str | None:
     except ValueError:
         return None
     return _text(urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])))
-
-
-def from_environment(variables: Mapping[str, str], event: Mapping[str, Any] | None) -> CodeIdentity:
-    """From the variables of a CI job; `event` is the JSON of GITHUB_EVENT_PATH, None: not read.
-
-    Nothing is known outside the seven systems.
-    """
-    given = {name: value for name, value in variables.items() if value}
-    for is_there, read in _PROVIDERS:
-        if is_there in given:
-            return normalised(read(given, event or {}))
-    return UNKNOWN_CODE
-
-
-def _github(given: Mapping[str, str], event: Mapping[str, Any]) -> CodeIdentity:
-    # On a pull request GITHUB_SHA is a merge commit that GitHub made and nobody will see again.
-    sha = given.get("GITHUB_SHA")
-    pull_request = event.get("pull_request")
-    head = pull_request.get("head") if isinstance(pull_request, dict) else None
-    head_sha = head.get("sha") if isinstance(head, dict) else None
-    run_id, attempt = given.get("GITHUB_RUN_ID"), given.get("GITHUB_RUN_ATTEMPT")
-    server, repository = given.get("GITHUB_SERVER_URL"), given.get("GITHUB_REPOSITORY")
-    url = f"{server}/{repository}/actions/runs/{run_id}" if server and repository else None
-    return CodeIdentity(
-        commit_sha=head_sha if isinstance(head_sha, str) else sha,
-        merge_sha=sha if isinstance(head_sha, str) and head_sha != sha else None,
-        branch=given.get("GITHUB_HEAD_REF") or given.get("GITHUB_REF_NAME"),
-        pipeline_id=run_id,
-        pipeline_attempt=attempt,
-        build_url=f"{url}/attempts/{attempt}" if url and attempt else url,
-        provider="github",
-        job=given.get("GITHUB_JOB"),
-        # Jobs of one matrix share their name; this is another one for each.
-        shard=given.get("RUNNER_TRACKING_ID"),
-    )
-
-
-def _gitlab(given: Mapping[str, str], _: Mapping[str, Any]) -> CodeIdentity:
-    # In a pipeline of merged results CI_COMMIT_SHA is the merge.
-    sha, head = given.get("CI_COMMIT_SHA"), given.get("CI_MERGE_REQUEST_SOURCE_BRANCH_SHA")
-    return CodeIdentity(
-        commit_sha=head or sha,
-        merge_sha=sha if head and head != sha else None,
-        branch=given.get("CI_MERGE_REQUEST_SOURCE_BRANCH_NAME") or given.get("CI_COMMIT_REF_NAME"),
-        pipeline_id=given.get("CI_PIPELINE_ID"),
-        pipeline_attempt=given.get("CI_JOB_ID"),  # another one for each retry
-        build_url=given.get("CI_PIPELINE_URL"),
-        provider="gitlab",
-        job=given.get("CI_JOB_NAME"),
-        shard=given.get("CI_NODE_INDEX"),
-    )
-
-
-def _jenkins(given: Mapping[str, str], _: Mapping[str, Any]) -> CodeIdentity:
-    return CodeIdentity(
-        commit_sha=given.get("GIT_COMMIT"),
-        branch=given.get("CHANGE_BRANCH") or given.get("GIT_BRANCH") or given.get("BRANCH_NAME"),
-        pipeline_id=given.get("BUILD_TAG"),
-        build_url=given.get("BUILD_URL"),
-        provider="jenkins",
-        job=given.get("STAGE_NAME"),
-    )
-
-
-def _azure(given: Mapping[str, str], _: Mapping[str, Any]) -> CodeIdentity:
-    sha, head = given.get("BUILD_SOURCEVERSION"), given.get("SYSTEM_PULLREQUEST_SOURCECOMMITID")
-    server, project = given.get("SYSTEM_TEAMFOUNDATIONSERVERURI"), given.get("SYSTEM_TEAMPROJECT")
-    build_id = given.get("BUILD_BUILDID")
-    url = f"{server.rstrip('/')}/{project}/_build/results?buildId={build_id}" if server else None
-    return CodeIdentity(
-        commit_sha=head or sha,
-        merge_sha=sha if head and head != sha else None,
-        branch=given.get("SYSTEM_PULLREQUEST_SOURCEBRANCH") or given.get("BUILD_SOURCEBRANCH"),
-        pipeline_id=build_id,
-        pipeline_attempt=given.get("SYSTEM_JOBATTEMPT"),
-        build_url=url,
-        provider="azure",
-        job=given.get("SYSTEM_JOBNAME"),
-        shard=given.get("SYSTEM_JOBPOSITIONINPHASE"),
-    )
-
-
-def _bitbucket(given: Mapping[str, str], _: Mapping[str, Any]) -> CodeIdentity:
-    origin, number = given.get("BITBUCKET_GIT_HTTP_ORIGIN"), given.get("BITBUCKET_BUILD_NUMBER")
-    return CodeIdentity(
-        commit_sha=given.get("BITBUCKET_COMMIT"),
-        branch=given.get("BITBUCKET_BRANCH"),
-        pipeline_id=given.get("BITBUCKET_PIPELINE_UUID", "").strip("{}") or number,
-        pipeline_attempt=given.get("BITBUCKET_STEP_RUN_NUMBER"),
-        build_url=f"{origin}/pipelines/results/{number}" if origin and number else None,
-        provider="bitbucket",
-        job=given.get("BITBUCKET_STEP_UUID", "").strip("{}") or None,
-        shard=given.get("BITBUCKET_PARALLEL_STEP"),
-    )
-
-
-def _circleci(given: Mapping[str, str], _: Mapping[str, Any]) -> CodeIdentity:
-    workflow = given.get("CIRCLE_WORKFLOW_ID")
-    return CodeIdentity(
-        commit_sha=given.get("CIRCLE_SHA1"),
-        branch=given.get("CIRCLE_BRANCH") or given.get("CIRCLE_TAG"),
-        pipeline_id=workflow,  # another one for each rerun
-        build_url=workflow and f"https://app.circleci.com/pipelines/workflows/{workflow}",
-        provider="circleci",
-        job=given.get("CIRCLE_JOB"),
-        shard=given.get("CIRCLE_NODE_INDEX"),
-    )
-
-
-def _buildkite(given: Mapping[str, str], _: Mapping[str, Any]) -> CodeIdentity:
-    url, job_id = given.get("BUILDKITE_BUILD_URL"), given.get("BUILDKITE_JOB_ID")
-    return CodeIdentity(
-        commit_sha=given.get("BUILDKITE_COMMIT"),
-        branch=given.get("BUILDKITE_BRANCH"),
-        pipeline_id=given.get("BUILDKITE_BUILD_ID"),
-        pipeline_attempt=given.get("BUILDKITE_RETRY_COUNT"),
-        build_url=f"{url}#{job_id}" if url and job_id else url,
-        provider="buildkite",
-        job=given.get("BUILDKITE_STEP_KEY") or given.get("BUILDKITE_LABEL"),
-        shard=given.get("BUILDKITE_PARALLEL_JOB"),
-    )
-
-
-_PROVIDERS = (
-    ("GITHUB_ACTIONS", _github),
-    ("GITLAB_CI", _gitlab),
-    ("TF_BUILD", _azure),
-    ("BITBUCKET_COMMIT", _bitbucket),
-    ("CIRCLECI", _circleci),
-    ("BUILDKITE", _buildkite),
-    # Last: agents of others may run inside Jenkins.
-    ("JENKINS_URL", _jenkins),
-)

@@ -1,7 +1,8 @@
 """JUnit XML in all its dialects: every `testcase`, wherever it stands."""
 
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 
 from pipelines.sources.reports import identity
 from pipelines.sources.reports.code_identity import from_names
@@ -15,6 +16,7 @@ from pipelines.sources.reports.junit_case import (
 )
 from pipelines.sources.reports.junit_output import OutputScanner
 from pipelines.sources.reports.junit_repeats import Repeats
+from pipelines.sources.reports.junit_root import FOREIGN_ROOTS, check_root
 from pipelines.sources.reports.junit_run import Seen
 from pipelines.sources.reports.junit_suite import Suite
 from pipelines.sources.reports.report import (
@@ -24,28 +26,18 @@ from pipelines.sources.reports.report import (
     TESTS,
     Identity,
     Report,
-    ReportError,
     RowWriter,
     shortened,
 )
 from pipelines.sources.reports.secrets import Masker
 from pipelines.sources.reports.values import known, moment
 
-_ROOTS = frozenset({"testsuites", "testsuite", "testrun"})
-_FOREIGN = {
-    "result": "Jenkins' own junitResult.xml",
-    "test-run": "NUnit 3",
-    "test-results": "NUnit 2",
-    "TestRun": "Visual Studio's TRX",
-    "assemblies": "xUnit.net",
-    "testng-results": "TestNG",
-    "coverage": "code coverage",
-    "report": "code coverage",
-    "checkstyle": "Checkstyle",
-}
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 _ENVIRONMENTS = frozenset({"environment", "env", "test.environment", "test_environment"})
 _SYNTHETIC = "request or script error"
+# jest-junit dates what did not run 1970, Go in the year 1.
+_CLOCKS_FROM = datetime(1971, 1, 1, tzinfo=UTC)
+_test_row = itemgetter(*COLUMNS[TESTS][1:])
 
 
 class JunitReader:
@@ -65,7 +57,7 @@ class JunitReader:
         self._times: list[datetime] = []
         self._newest: datetime | None = None
         self._outermost: list[Suite] = []
-        self._suites = self._nested = 0
+        self._suites = self._nested = self._outside = 0
         self._uuids: set[str] = set()
         self._stamps: set[str] = set()
         self._properties: list[tuple[str, str]] = []
@@ -74,6 +66,11 @@ class JunitReader:
         self._gathered_length = 0
         self._output = OutputScanner()
         self._property = ""
+
+    def doctype(self, name: str) -> None:
+        """Coverage reports have one, and are no trouble."""
+        if name in FOREIGN_ROOTS:
+            check_root(name)
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
         """An element begins."""
@@ -127,11 +124,7 @@ class JunitReader:
             self._note_property(*marked)
 
     def _begin(self, name: str, attributes: dict[str, str]) -> None:
-        if name not in _ROOTS:
-            kind = _FOREIGN.get(name)
-            raise ReportError(
-                f"XML, but no JUnit report: {kind or f'its root is {name[:80]!r}'}", is_foreign=True
-            )
+        check_root(name)
         self._root = name
         self._root_attributes = attributes
 
@@ -173,7 +166,8 @@ class JunitReader:
         self._note_time(attributes)
 
     def _note_time(self, attributes: dict[str, str]) -> None:
-        if (time := moment(attributes.get("timestamp"))) is not None:
+        time = moment(attributes.get("timestamp"))
+        if time is not None and time >= _CLOCKS_FROM:
             self._times.append(time)
             duration = seconds(attributes.get("time")) or 0.0
             ended = time + timedelta(seconds=min(duration, 1e8))
@@ -205,6 +199,8 @@ class JunitReader:
                 self._open[-1].errors += case.status == "errored"
                 self._open[-1].cases += 1
                 self._open[-1].children += 1
+            else:
+                self._outside += 1
             self._add(case)
 
     def _add(self, case: Case) -> None:
@@ -224,7 +220,7 @@ class JunitReader:
             "file": self._masker.text(case.attributes.get("file")),
             "extra": case.leftovers(self._masker, was_retried=bool(attempts)),
         }
-        self._rows.add(TESTS, tuple(record[column] for column in COLUMNS[TESTS][1:]))
+        self._rows.add(TESTS, _test_row(record))
         for number, attempt in enumerate(attempts, 1):
             message = self._masker.text(shortened(attempt.message))
             self._rows.add(
@@ -241,7 +237,7 @@ class JunitReader:
         self._end_case()
         seen = Seen(
             root=Suite(self._root_attributes),
-            outermost=self._outermost,
+            outermost=[] if self._outside else self._outermost,
             tests=self._tests,
             counts=self._counts,
             nested=self._nested,

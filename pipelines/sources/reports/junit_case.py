@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 from pipelines.sources.fields import Json
@@ -58,13 +57,21 @@ class Attempt:
 
 @dataclass
 class Case:
-    """A test case with the names of the suites around it, outermost first."""
+    """A test case with the names of the suites around it, outermost first.
+
+    `duration_ms`: milliseconds; None where there is no readable time.
+    """
 
     attributes: dict[str, str]
     suite_path: tuple[str, ...]
     results: list[Result] = field(default_factory=list)
     attachments: list[str] = field(default_factory=list)
     notes: Json = field(default_factory=dict)
+    duration_ms: float | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        time = seconds(self.attributes.get("time"))
+        self.duration_ms = None if time is None else round(time * 1000, 6)
 
     @property
     def name(self) -> str | None:
@@ -76,12 +83,12 @@ class Case:
         """The class, or what the tool puts in its place."""
         return self.attributes.get("classname", self.attributes.get("class"))
 
-    @cached_property
+    @property
     def failures(self) -> list[Result]:
         """Failures and errors of the last attempt, in their order."""
         return [result for result in self.results if result.kind in _FAILED]
 
-    @cached_property
+    @property
     def status(self) -> str:
         """passed, failed, errored or skipped; a failure outweighs `skipped` (node's todo)."""
         if self.failures:
@@ -95,7 +102,7 @@ class Case:
                 return _RERUN[result.kind]
         return _STATUS_WORDS.get(self.attributes.get("status", "").lower(), "passed")
 
-    @cached_property
+    @property
     def _deciding(self) -> Result | None:
         skipped = [result for result in self.results if result.kind == "skipped"]
         return next(iter([*self.failures, *skipped]), None)
@@ -110,12 +117,6 @@ class Case:
     def type(self) -> str | None:
         """The failure's or skip's type, as an exception's name or `pytest.xfail`."""
         return self._deciding.type if self._deciding else None
-
-    @cached_property
-    def duration_ms(self) -> float | None:
-        """Milliseconds; None where there is no readable time."""
-        time = seconds(self.attributes.get("time"))
-        return None if time is None else round(time * 1000, 6)
 
     def leftovers(self, masker: Masker, *, was_retried: bool) -> Json | None:
         """What has no column, for `extra`."""

@@ -18,7 +18,7 @@ _TOTALS = {
 
 @dataclass(frozen=True)
 class Seen:
-    """The root and its outermost suites; cases counted, in all and by status.
+    """The root and its outermost suites, if all cases are in suites; cases counted, by status.
 
     `nested` counts suites inside suites. newman adds up all iterations (`is_newman`).
     """

@@ -1,4 +1,4 @@
-"""The two requests that Testmo's automation runs answer: a page of a project's, and one by ID."""
+"""Testmo's requests: a page of a project's runs, a run by ID, a page of a run's test results."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,9 @@ from pipelines.sources.fields import BadFieldError, items
 
 LIST_ENDPOINT = "GET projects/{id}/automation/runs"
 RUN_ENDPOINT = "GET automation/runs/{id}"
+TESTS_ENDPOINT = "GET automation/runs/{id}/tests"
 PAGE_SIZE = 100
+TESTS_PAGE_SIZE = 1000
 EXPANDS = ("automation_sources", "configs", "milestones", "statuses", "users")
 
 
@@ -37,11 +39,28 @@ class Filters:
 
 @dataclass(frozen=True)
 class RunPage:
-    """Runs as sent, `expands` beside them, and whether a page follows."""
+    """Runs as sent, `expands` beside them, whether a page follows; how many runs match, if told."""
 
     runs: list[Any]
     expands: object
     has_next: bool
+    total: int | None = None
+
+
+@dataclass(frozen=True)
+class TestsPage:
+    """Test results as sent, `expands` beside them, and what the page says of those behind it.
+
+    `total` are the results of the run, `last_page` is the last page's number; None: not said.
+    """
+
+    __test__ = False  # pytest would otherwise collect a class of this name
+
+    results: list[Any]
+    expands: object = None
+    has_next: bool = False
+    last_page: int | None = None
+    total: int | None = None
 
 
 async def run_page(
@@ -79,7 +98,13 @@ async def run_page(
         runs = items(answer.body, "result")
     except BadFieldError as bad:
         raise PermanentError(f"{client.name} {LIST_ENDPOINT}: {bad}") from None
-    return RunPage(runs, answer.body.get("expands"), bool(answer.body.get("next_page")))
+    total = answer.body.get("total")
+    return RunPage(
+        runs,
+        answer.body.get("expands"),
+        bool(answer.body.get("next_page")),
+        total if type(total) is int else None,
+    )
 
 
 async def run_by_id(
@@ -89,6 +114,30 @@ async def run_by_id(
     params = {"expands": ",".join(expands)}
     answer = await client.get(RUN_ENDPOINT, f"automation/runs/{run_id}", params, member="result")
     return answer.body["result"], answer.body.get("expands"), answer.length
+
+
+async def tests_page(client: Client, run_id: str, page: int) -> TestsPage:
+    """One page of a run's test results, in the order of their IDs, which new ones only lengthen.
+
+    Raises ApiError.
+    """
+    params = {
+        "page": page,
+        "per_page": TESTS_PAGE_SIZE,
+        "sort": "automation_run_tests:id",
+        "order": "asc",
+    }
+    path = f"automation/runs/{run_id}/tests"
+    answer = await client.get(TESTS_ENDPOINT, path, params, member="result", is_list=True)
+    body = answer.body
+    try:
+        results = items(body, "result")
+    except BadFieldError as bad:
+        raise PermanentError(f"{client.name} {TESTS_ENDPOINT}: {bad}") from None
+    last_page, total = (
+        value if type(value := body.get(name)) is int else None for name in ("last_page", "total")
+    )
+    return TestsPage(results, body.get("expands"), bool(body.get("next_page")), last_page, total)
 
 
 def iso_seconds(moment: datetime) -> str:

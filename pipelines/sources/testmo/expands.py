@@ -7,7 +7,7 @@ from pipelines.sources.content import sanitize
 from pipelines.sources.fields import BadFieldError
 from pipelines.sources.redaction import Redactor
 from pipelines.sources.rows import Row, RowMaker
-from pipelines.sources.testmo.tables import REFERENCES, id_of
+from pipelines.sources.testmo.tables import REFERENCES, STATUSES, id_of
 
 # Members of `expands`: each has a table of its name.
 MEMBERS = tuple(table.name.partition(".")[2] for table in REFERENCES)
@@ -21,6 +21,8 @@ class ExpandsFlattener:
             member: (table.name, RowMaker(table, redactor).row)
             for member, table in zip(MEMBERS, REFERENCES, strict=True)
         }
+        # Statuses of the instance as they were last seen, by ID.
+        self._statuses: dict[Any, Row] = {}
 
     def flatten(self, expands: object) -> References:
         """What `expands` holds, by table. It is a list where it is empty.
@@ -46,7 +48,13 @@ class ExpandsFlattener:
                 except BadFieldError as error:
                     message = str(error.inside(f"{path}[{position}]"))
                     bad.append(BadReference(path, sent, message))
+        self._statuses.update(rows.get(STATUSES.name, {}))
         return References({table: [*by_id.values()] for table, by_id in rows.items()}, bad)
+
+    def means(self, status: int | None, meaning: int, *, default: bool) -> bool:
+        """Whether a status has a meaning (column of STATUSES); `default` where none is known."""
+        row = self._statuses.get(status)
+        return default if row is None else row[meaning] is True
 
     def row(self, member: str, sent: Any) -> Rows:
         """The row of one object of `expands.{member}`, by its table. Raises BadFieldError."""

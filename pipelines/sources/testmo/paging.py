@@ -66,7 +66,8 @@ async def pages(
                 seen = {key: at for key, at in seen.items() if at is None or at >= horizon}
                 reached = min(position, now)
                 watermark = Watermark(max(watermark.high_water or reached, reached))
-            yield Page(unseen, watermark, references(page.expands))
+            remaining = page.total if number == 1 else None
+            yield Page(unseen, watermark, references(page.expands), remaining)
             if not page.has_next:
                 return
             after = _just_before(position)

@@ -20,6 +20,7 @@ from pipelines.sources.spec import SourceName
 from pipelines.sources.testmo import api, tables
 from pipelines.sources.testmo.expands import ExpandsFlattener
 from pipelines.sources.testmo.paging import pages
+from pipelines.sources.testmo.run_tests import RunTests
 from pipelines.sources.testmo.settings import TestmoSettings
 
 _SECOND = timedelta(seconds=1)
@@ -36,6 +37,7 @@ class TestmoRuns:
     nested = objects_of(tables.TABLES)
     list_endpoint = api.LIST_ENDPOINT
     run_endpoint = api.RUN_ENDPOINT
+    results: RunTests | None
 
     def __init__(
         self, client: Client, settings: TestmoSettings, redactor: Redactor, lookback: timedelta
@@ -52,6 +54,11 @@ class TestmoRuns:
         self._flattener = tables.Flattener(redactor)
         self._expands = ExpandsFlattener(redactor)
         self._salt = redaction_salt(redactor)
+        self.results = (
+            RunTests(client, redactor, self._expands, settings.variable("load_tests"))
+            if settings.load_tests
+            else None
+        )
 
     @property
     def filters(self) -> str:

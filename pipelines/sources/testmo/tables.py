@@ -113,28 +113,44 @@ LINKS = Table(
     _HANGS_ON,
     [Column("name", TEXT), Column("note", TEXT), Column("url", URL)],
 )
-TABLES = (RUNS, THREADS, TAGS, ARTIFACTS, FIELDS, LINKS)
+TESTS = Table(
+    "raw_testmo.automation_run_tests",
+    [_RUN_ID, Column("automation_test_id", BIGINT, "automation_test_id")],
+    [
+        Column("automation_case_id", BIGINT),
+        Column("repository_case_id", BIGINT),
+        Column("key", TEXT),
+        Column("name", TEXT),
+        Column("folder", TEXT),
+        Column("status", INTEGER),
+        Column("elapsed", BIGINT, unit="microseconds"),
+        Column("thread_id", BIGINT),
+        Column("created_at", TIMESTAMP),
+    ],
+)
+TABLES = (RUNS, THREADS, TAGS, ARTIFACTS, FIELDS, LINKS, TESTS)
 
 _ID = Column("id", BIGINT, "id")
 _NAME = Column("name", TEXT)
+STATUSES = Table(
+    "raw_testmo.statuses",
+    [_ID],
+    [
+        _NAME,
+        Column("system_name", SHORT_TEXT),
+        Column("color", SHORT_TEXT),
+        Column("is_final", BOOLEAN),
+        Column("is_untested", BOOLEAN),
+        Column("is_passed", BOOLEAN),
+        Column("is_failed", BOOLEAN),
+        Column("aliases", JSON),
+    ],
+)
 REFERENCES = (
     Table("raw_testmo.automation_sources", [_ID], [_NAME]),
     Table("raw_testmo.configs", [_ID], [_NAME]),
     Table("raw_testmo.milestones", [_ID], [_NAME]),
-    Table(
-        "raw_testmo.statuses",
-        [_ID],
-        [
-            _NAME,
-            Column("system_name", SHORT_TEXT),
-            Column("color", SHORT_TEXT),
-            Column("is_final", BOOLEAN),
-            Column("is_untested", BOOLEAN),
-            Column("is_passed", BOOLEAN),
-            Column("is_failed", BOOLEAN),
-            Column("aliases", JSON),
-        ],
-    ),
+    STATUSES,
     Table("raw_testmo.users", [_ID], [_NAME]),
 )
 

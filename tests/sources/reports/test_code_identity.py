@@ -2,13 +2,8 @@
 
 import pytest
 
-from pipelines.sources.reports.code_identity import (
-    CodeIdentity,
-    first_known,
-    from_environment,
-    from_names,
-    from_sidecar,
-)
+from pipelines.sources.reports.ci_systems import from_environment, from_sidecar
+from pipelines.sources.reports.code_identity import CodeIdentity, first_known, from_names
 
 HEAD, MERGE = "a" * 40, "b" * 40
 
@@ -31,6 +26,21 @@ HEAD, MERGE = "a" * 40, "b" * 40
             {"pull_request": None},
             (HEAD, None, "main", "11", None, None),
         ),
+        # On pull_request_target GITHUB_SHA is the target's own commit, and no merge.
+        (
+            {"GITHUB_ACTIONS": "true", "GITHUB_SHA": MERGE, "GITHUB_HEAD_REF": "fix",
+             "GITHUB_EVENT_NAME": "pull_request_target", "GITHUB_RUN_ID": "11"},
+            {"pull_request": {"head": {"sha": HEAD}}},
+            (HEAD, None, "fix", "11", None, None),
+        ),
+        # A workflow that imports the artifacts of another one, which tested another commit.
+        (
+            {"GITHUB_ACTIONS": "true", "GITHUB_SHA": MERGE, "GITHUB_REF_NAME": "main",
+             "GITHUB_EVENT_NAME": "workflow_run", "GITHUB_RUN_ID": "12", "GITHUB_JOB": "import"},
+            {"workflow_run": {"id": 11, "run_attempt": 2, "head_sha": HEAD, "head_branch": "fix",
+                              "html_url": "https://gh.example.test/acme/shop/actions/runs/11"}},
+            (HEAD, None, "fix", "11", "2", "https://gh.example.test/acme/shop/actions/runs/11"),
+        ),
         (
             {"GITLAB_CI": "true", "CI_COMMIT_SHA": MERGE, "CI_COMMIT_REF_NAME": "refs/merge/1",
              "CI_MERGE_REQUEST_SOURCE_BRANCH_SHA": HEAD, "CI_PIPELINE_ID": "5", "CI_JOB_ID": "6",
@@ -46,6 +56,13 @@ HEAD, MERGE = "a" * 40, "b" * 40
             None,
             (HEAD, None, "main", "jenkins-shop-9", None, "https://j.example.test/9/"),
         ),
+        # The plug-ins that build pull requests check out a merge, and name the head beside it.
+        (
+            {"JENKINS_URL": "https://j", "GIT_COMMIT": MERGE, "ghprbActualCommit": HEAD,
+             "CHANGE_BRANCH": "fix", "GIT_BRANCH": "PR-7", "BUILD_TAG": "t"},
+            None,
+            (HEAD, MERGE, "fix", "t", None, None),
+        ),
         (
             {"JENKINS_URL": "https://j", "BUILD_TAG": "t"},
             None,
@@ -59,6 +76,21 @@ HEAD, MERGE = "a" * 40, "b" * 40
             None,
             (HEAD, MERGE, "fix", "8", "1",
              "https://az.example.test/acme/shop/_build/results?buildId=8"),
+        ),
+        (
+            {"TF_BUILD": "True", "BUILD_SOURCEVERSION": HEAD, "BUILD_BUILDID": "8",
+             "BUILD_SOURCEBRANCH": "refs/heads/main", "SYSTEM_TEAMPROJECT": "web shop",
+             "SYSTEM_COLLECTIONURI": "https://az.example.test/acme/"},
+            None,
+            (HEAD, None, "main", "8", None,
+             "https://az.example.test/acme/web%20shop/_build/results?buildId=8"),
+        ),
+        (
+            {"BITBUCKET_COMMIT": "abc1234", "BITBUCKET_TAG": "v1", "BITBUCKET_BUILD_NUMBER": "4",
+             "BITBUCKET_GIT_HTTP_ORIGIN": "https://bb.example.test/acme/shop"},
+            None,
+            ("abc1234", None, "v1", "4", None,
+             "https://bb.example.test/acme/shop/pipelines/results/4"),
         ),
         (
             {"BITBUCKET_COMMIT": "abc1234", "BITBUCKET_BRANCH": "main",

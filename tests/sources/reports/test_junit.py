@@ -318,3 +318,27 @@ def test_any_tree_of_suites_has_its_cases(tmp_path: Path, tree: dict[str, Any]) 
     rows = read(tmp_path, ET.tostring(root, encoding="utf-8", xml_declaration=True)).rows["tests"]
 
     assert [(tuple(row["suite_path"]), row["name"], row["status"]) for row in rows] == expected
+
+
+@pytest.mark.parametrize("unset", ["1970-01-01T00:00:00", "0001-01-01T00:00:00Z"])
+def test_a_clock_that_was_not_set_is_no_time(unset: str, tmp_path: Path) -> None:
+    # jest-junit dates a suite that failed to run so, Go its zero time.
+    run = read(
+        tmp_path,
+        f'<testsuites><testsuite name="a" timestamp="2026-11-01T10:00:00">{case("x")}</testsuite>'
+        f'<testsuite name="b" timestamp="{unset}">{case("y")}</testsuite></testsuites>',
+    ).run
+
+    assert run["started_at"] == datetime(2026, 11, 1, 10, tzinfo=UTC)
+
+
+def test_a_suite_does_not_speak_for_the_cases_beside_it(tmp_path: Path) -> None:
+    # node writes top-level tests straight into the root.
+    suite = (
+        f'<testsuite name="a" tests="1" failures="0" skipped="0" time="1">{case("y")}</testsuite>'
+    )
+    done = read(tmp_path, f"<testsuites>{case('x')}{suite}</testsuites>")
+
+    assert (done.run["name"], done.run["duration_ms"]) == (None, None)
+    assert (done.run["tests_total"], done.run["tests_failed"]) == (None, None)
+    assert done.differences() == {}

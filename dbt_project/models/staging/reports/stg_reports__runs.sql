@@ -22,9 +22,9 @@ renamed as (
 
         -- numerics
         duration_ms,
-        tests_total as tests_announced,
-        tests_failed as tests_failed_announced,
-        tests_skipped as tests_skipped_announced,
+        {{ plausible_count('tests_total') }} as tests_announced,
+        {{ plausible_count('tests_failed') }} as tests_failed_announced,
+        {{ plausible_count('tests_skipped') }} as tests_skipped_announced,
 
         -- booleans
         coalesce(extra ? 'timeGuessed', false) as is_time_guessed,

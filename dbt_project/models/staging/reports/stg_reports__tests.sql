@@ -12,10 +12,12 @@ renamed as (
         test_index,
 
         -- text
-        suite_path,
+        to_jsonb(suite_path) as suite_path,
+        array_to_string(suite_path, ' > ') as test_folder,
         class_name,
         name as test_name,
         status,
+        case status when 'other' then 'neutral' else status end as outcome,
         message as failure_message,
         type as failure_type,
         file as test_file,
