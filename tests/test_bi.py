@@ -126,7 +126,7 @@ def test_the_dashboard_of_grafana_is_one_that_it_imports() -> None:
     assert (source["type"], source["name"]) == ("datasource", "datasource")
     names = {variable["name"] for variable in variables}
     uses = {"type": source["query"], "uid": "${datasource}"}
-    taken = set()
+    taken: set[tuple[int, int]] = set()
     assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
     for panel in dashboard["panels"]:
         assert panel["type"] in {"table", "timeseries"}
