@@ -36,10 +36,12 @@ def documents(folder: Path = FOLDER) -> dict[str, Document]:
 
 
 def archive(uri: str) -> bytes:
-    """The archive for `superset import-dashboards`; `uri` leads to the warehouse, no password."""
+    """The archive for Superset's import of assets; `uri` leads to the warehouse, no password."""
     content = io.BytesIO()
     with ZipFile(content, "w") as bundle:
         for name, document in documents().items():
+            if name == "metadata.yaml":
+                document["type"] = "assets"
             if name == DATABASE:
                 document["sqlalchemy_uri"] = uri
             # A number that Superset replaces by its own, and wants to be there.
@@ -81,7 +83,7 @@ def save_export(exported: bytes, folder: Path = FOLDER) -> list[str]:
 def not_imported(metadata: Path) -> list[str]:
     """Names of dashboards, charts and datasets that Superset's metadata has not, or otherwise.
 
-    An import that fails, as for a password that is missing, ends with status 0 all the same.
+    That an import says nothing is no proof: some that fail end with status 0.
     """
     tables = {"datasets": "tables", "charts": "slices", "dashboards": "dashboards"}
     with sqlite3.connect(metadata) as connection:

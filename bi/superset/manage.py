@@ -6,6 +6,7 @@ Run by the Python of Superset's environment: `manage.py setup PASSWORD_FILE`,
 
 import sys
 from pathlib import Path
+from zipfile import ZipFile
 
 from flask.cli import ScriptInfo
 from superset.app import create_app
@@ -34,8 +35,19 @@ def setup(password_file: str) -> None:
 
 
 def import_bundle(path: str) -> None:
-    """Datasets, charts and dashboards, made or updated by their UUIDs."""
-    _run("import-dashboards", "--path", path, "--username", "admin")
+    """Datasets, charts and dashboards, made or updated by their UUIDs.
+
+    As `POST /api/v1/assets/import/` does it: `superset import-dashboards` leaves charts and
+    datasets that are there as they are.
+    """
+    with _APP.app_context(), ZipFile(path) as bundle:
+        from superset import security_manager  # noqa: PLC0415 - needs the app
+        from superset.commands.importers.v1.assets import ImportAssetsCommand  # noqa: PLC0415
+        from superset.commands.importers.v1.utils import get_contents_from_bundle  # noqa: PLC0415
+        from superset.utils.core import override_user  # noqa: PLC0415
+
+        with override_user(security_manager.find_user("admin")):
+            ImportAssetsCommand(get_contents_from_bundle(bundle)).run()
 
 
 def export_bundle(path: str) -> None:

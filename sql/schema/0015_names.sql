@@ -35,6 +35,7 @@ create table ingest.addresses (
     system text primary key,
     api_url text not null
 );
-comment on table ingest.addresses is 'Where the APIs are, as the settings of the last build with their keys said.';
+comment on table ingest.addresses is
+'Where the APIs are, as the settings of the last build with their keys said.';
 comment on column ingest.addresses.system is 'The system: postman, testmo.';
 comment on column ingest.addresses.api_url is 'The root of its API; the marts make links of it.';
