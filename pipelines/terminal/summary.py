@@ -140,10 +140,7 @@ def _show_next_steps(demo: Settings, url: str, page: Path) -> None:
         (psql_command(demo, url), "the tables: raw_postman, raw_testmo, marts, ingest"),
         (f"{command} dev", "the same job in Dagster's UI: assets, runs, checks, schedule"),
         (f"{command} status", "how far each history is read, open runs, what was set aside"),
-        (
-            short_path(bundled(".env.example")),
-            f"settings for your own runs; the demo stays apart in {home}",
-        ),
+        (example, f"settings for your own runs; the demo stays apart in {home}"),
     ):
         output.line(f"  {what}")
         output.line(f"      {why}")
