@@ -1,12 +1,12 @@
--- What the BI role may read: all that is there, and all that loads and dbt will make; and, against
--- accidents, how: without writing, for five minutes a query. It could lift these limits for a
--- session of its own, but gains no right by it.
+-- What the BI role may read: marts and the views over them, those that dbt will make too; and,
+-- against accidents, how: without writing, for five minutes a query. It could lift these limits for
+-- a session of its own, but gains no right by it.
 
 do $$
 declare
     schemas text := (
         select string_agg(quote_ident(nspname), ', ') from pg_namespace
-        where nspname ~ '^(ingest|raw_.+|staging|marts)$'
+        where nspname ~ '^(marts|bi)$'
     );
 begin
     execute format('grant usage on schema %s to testruns_reader', schemas);

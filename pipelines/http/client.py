@@ -1,8 +1,10 @@
 """Polite requests to one API: its key, its rate limit, bounded retries, decoded JSON."""
 
 import json
+import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 from urllib.parse import quote, urlencode
@@ -22,6 +24,7 @@ from pipelines.errors import (
     UnreachableError,
 )
 from pipelines.http.json_decode import Json, decode, salvage_page, why_undecodable
+from pipelines.http.memory import TURN, MemoryBounds, weight
 from pipelines.http.rate_limiter import RateLimiter
 from pipelines.http.retry import DEFAULT_RETRY, RetryPolicy
 from pipelines.http.transport import (
@@ -71,6 +74,30 @@ class Answer:
     length: int
 
 
+@dataclass
+class _Request:
+    """A GET, and how long its attempts have lasted in all, waits between them left out."""
+
+    where: str
+    endpoint: str
+    path: str
+    query: str
+    lasted_seconds: float = 0.0
+
+    @property
+    def target(self) -> str:
+        return f"{self.path}{self.query}"
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """Count the time of an attempt."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.lasted_seconds += time.monotonic() - began
+
+
 class Client:
     """Requests to one API.
 
@@ -98,7 +125,7 @@ class Client:
         self._key_setting, self._url_setting = key_setting, url_setting
         if max_body_bytes is not None:
             bounds = replace(bounds, body_bytes=max_body_bytes)
-        self._retry, self._bounds = retry, bounds
+        self._retry, self._bounds, self._memory = retry, bounds, MemoryBounds(bounds.body_bytes)
         self._ever_connected = False
         self._waited_before = 0.0
         headers = {
@@ -142,33 +169,56 @@ class Client:
         200 never passes for an empty history. Of a member that is a list, a record that no decoder
         takes is given as UndecodableRecord.
 
-        Transient failures are tried again as the retry policy says, refusals after the wait that
-        the API announces. Raises the ApiError that fits, with a message that names endpoint, cause
-        and whether trying again can help.
+        Transient failures are tried again as the retry policy says, until all attempts together
+        have lasted as long as one may; refusals after the wait that the API announces. Raises the
+        ApiError that fits, with a message that names endpoint, cause and whether trying again can
+        help.
         """
-        where = f"{self.name} {endpoint}"
+        query = f"?{urlencode(params, quote_via=quote)}" if params else ""
+        request = _Request(f"{self.name} {endpoint}", endpoint, path, query)
         attempt = 0
         while True:
             try:
-                body = await self._body(where, endpoint, path, params)
-                return Answer(_decoded(where, body, member, is_list=is_list), len(body))
+                body = await self._admitted_body(request, is_list=is_list)
+                return Answer(_decoded(request.where, body, member, is_list=is_list), len(body))
             except ApiError as error:
                 failure = error
             if not self._retry.is_transient(failure):
                 raise failure
-            if not self._retry.has_more(attempt):
-                tries = f"tried {attempt + 1} times, a later load may succeed"
-                raise type(failure)(f"{failure}; {tries}")
+            is_late = request.lasted_seconds >= self._bounds.total_seconds
+            if is_late or not self._retry.has_more(attempt):
+                tries = "once" if attempt == 0 else f"{attempt + 1} times"
+                raise type(failure)(f"{failure}; tried {tries}, a later load may succeed")
             await self.rate_limiter.sleep(self._retry.wait_seconds(attempt))
             attempt += 1
 
-    async def _body(self, where: str, endpoint: str, path: str, params: Mapping[str, Any]) -> bytes:
-        """The body of one answer with status 200. Raises ApiError."""
-        query = f"?{urlencode(params, quote_via=quote)}" if params else ""
+    async def _admitted_body(self, request: _Request, *, is_list: bool) -> bytes:
+        """A body that may be decoded now: it is small, or its turn has come. Raises ApiError."""
+        turn, bounds = TURN.get(), self._memory
+        body = None
+        if turn is not None and not turn.is_set():
+            with suppress(BodyTooLargeError):
+                body = await self._body(request, bounds.small)
+                if weight(body) <= bounds.small:
+                    return body
+            await turn.wait()
+        most = f"{bounds.body / 2**20:.0f} MB; see TESTRUNS_MAX_BODY_MB"
+        try:
+            body = body or await self._body(request, bounds.body)
+        except BodyTooLargeError:
+            raise PermanentError(f"{request.where}: the body is larger than {most}") from None
+        if weight(body) > bounds.weight(is_list=is_list):
+            raise PermanentError(f"{request.where}: the body holds more values than fit {most}")
+        return body
+
+    async def _body(self, request: _Request, most_bytes: int) -> bytes:
+        """The body of one answer with status 200. Raises ApiError and BodyTooLargeError."""
+        where = request.where
         try:
             async with self.rate_limiter.acquire():
-                self._count_request(endpoint)
-                response = await self._transport.get(f"{path}{query}")
+                self._count_request(request.endpoint)
+                with request.timed():
+                    response = await self._transport.get(request.target, most_bytes)
                 self.rate_limiter.answered(response.status, response.headers)
         except QuotaSpentError as spent:
             raise QuotaSpentError(f"{where}: {spent}") from None
@@ -180,13 +230,10 @@ class Client:
         except NoAnswerError as why:
             self._ever_connected = True
             raise TransientError(f"{where}: {why}") from None
-        except BodyTooLargeError:
-            most = f"{self._bounds.body_bytes / 2**20:.0f} MB; see TESTRUNS_MAX_BODY_MB"
-            raise PermanentError(f"{where}: the body is larger than {most}") from None
         self._ever_connected = True
         self.traffic.bytes_received += len(response.body)
         if response.status != 200:
-            raise self._refusal(where, path, response)
+            raise self._refusal(where, request.path, response)
         return self._without_key(response.body)
 
     def _without_key(self, body: bytes) -> bytes:

@@ -142,10 +142,11 @@ class Transport:
         """Close all connections."""
         await self._client.aclose()
 
-    async def get(self, target: str) -> Response:
+    async def get(self, target: str, most_bytes: int) -> Response:
         """The answer to a GET of path and query, quoted already; redirects are not followed.
 
-        Raises NoConnectionError, NoAnswerError or BodyTooLargeError.
+        A body is of `most_bytes` at most, decompressed. Raises NoConnectionError, NoAnswerError or
+        BodyTooLargeError.
         """
         url = f"{self._root}/{target}"
         try:
@@ -155,7 +156,7 @@ class Transport:
                 )
                 response = await self._client.send(request, stream=True)
                 try:
-                    body = await self._body(response)
+                    body = await self._body(response, most_bytes)
                 finally:
                     await response.aclose()
                     # A stream knows its response: the circle would wait for the garbage collector.
@@ -170,12 +171,12 @@ class Transport:
             return Response(response.status_code, headers, body)
         raise failure  # without its cause, which may hold the whole URL
 
-    async def _body(self, response: httpx.Response) -> bytes:
+    async def _body(self, response: httpx.Response, most_bytes: int) -> bytes:
         chunks, length = [], 0
         async for chunk in response.aiter_bytes():
             chunks.append(chunk)
             length += len(chunk)
-            if length > self._bounds.body_bytes:
+            if length > most_bytes:
                 raise BodyTooLargeError
         return b"".join(chunks)
 

@@ -3,7 +3,10 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
-from typing import Any, TypeVar, cast
+from contextvars import copy_context
+from typing import Any, Generic, TypeVar, cast
+
+from pipelines.http.memory import TURN
 
 Result = TypeVar("Result")
 
@@ -21,7 +24,7 @@ async def map_ordered(
     When the stream itself raises, the results before that are given first. However it ends, nothing
     is left under way, and the stream is closed.
     """
-    ahead: deque[Result | asyncio.Task[Result]] = deque()
+    ahead: deque[Result | _Step[Result]] = deque()
     running = 0
     failure: Exception | None = None
     try:
@@ -34,19 +37,19 @@ async def map_ordered(
                 failure = error
                 break
             if asyncio.iscoroutine(step):
-                ahead.append(asyncio.create_task(step))
+                ahead.append(_Step(step))
                 running += 1
             else:
                 ahead.append(step)
             while ahead and (running >= width or len(ahead) >= _MOST_AHEAD or _is_ready(ahead[0])):
-                running -= isinstance(ahead[0], asyncio.Task)
+                running -= isinstance(ahead[0], _Step)
                 yield await _result(ahead.popleft())
         while ahead:
             yield await _result(ahead.popleft())
         if failure is not None:
             raise failure
     finally:
-        tasks = [step for step in ahead if isinstance(step, asyncio.Task)]
+        tasks = [step.task for step in ahead if isinstance(step, _Step)]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -54,12 +57,26 @@ async def map_ordered(
             await steps.aclose()
 
 
+class _Step(Generic[Result]):
+    """A coroutine under way; it knows its turn, for which a large answer waits."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Result]) -> None:
+        self.turn = asyncio.Event()
+        context = copy_context()
+        context.run(TURN.set, self.turn)
+        self.task = asyncio.create_task(coroutine, context=context)
+
+
 def _is_ready(first: object) -> bool:
-    return not isinstance(first, asyncio.Task) or first.done()
+    return not isinstance(first, _Step) or first.task.done()
 
 
-async def _result(first: Result | asyncio.Task[Result]) -> Result:
-    return await first if isinstance(first, asyncio.Task) else first
+async def _result(first: Result | _Step[Result]) -> Result:
+    """The result of the first step, whose turn it is: all before it have been taken."""
+    if not isinstance(first, _Step):
+        return first
+    first.turn.set()
+    return await first.task
 
 
 async def prefetch(stream: AsyncGenerator[Result, None]) -> AsyncGenerator[Result, None]:

@@ -169,15 +169,16 @@ class ScopeSession(Generic[AnyLedger]):
             if not batch.is_empty:
                 self._progress.runs_fetched(self.source.name, self.scope, len(batch.results))
                 committing = commits.create_task(self.in_thread(self.ledger.commit, batch))
-            batch = Batch()
+            is_large, batch = batch.is_large, Batch()
+            if is_large and committing is not None:
+                await committing
 
         try:
             async with aclosing(map_ordered(work, MOST_IN_FLIGHT)) as results:
                 async for result in results:
-                    for bad in result.references.bad:
-                        batch.add(self.fetcher.bad_reference(bad))
-                    batch.add(result)
-                    self._note(result)
+                    self._add(batch, result)
+                    # or it would be held until the next one is here
+                    del result
                     if batch.is_full:
                         await commit()
         except WarehouseError:
@@ -190,8 +191,14 @@ class ScopeSession(Generic[AnyLedger]):
             raise
         await commit()
 
-    def _note(self, result: FetchResult) -> None:
-        """Remember open runs. Raises ApiError when the API gives no run any more."""
+    def _add(self, batch: Batch, result: FetchResult) -> None:
+        """Add a result to the batch, and remember open runs.
+
+        Raises ApiError when the API gives no run any more.
+        """
+        for bad in result.references.bad:
+            batch.add(self.fetcher.bad_reference(bad))
+        batch.add(result)
         match result.outcome:
             case Deferred(run_id=run_id) as deferred:
                 self.seen_open.add(run_id)

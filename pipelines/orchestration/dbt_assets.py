@@ -24,7 +24,7 @@ from pipelines.transform.build import NodeResult, build_models
 from pipelines.transform.build_lock import build_lock
 from pipelines.transform.build_record import build_inputs, built_at, save_build
 from pipelines.transform.manifest import Manifest
-from pipelines.warehouse.ownership import save_ownership
+from pipelines.warehouse.reference import save_reference
 
 with warnings.catch_warnings():
     # The SQL parser that dagster-dbt depends on announces its successor.
@@ -85,7 +85,7 @@ def dbt_models(manifest: Manifest) -> dg.AssetsDefinition:
         failed = []
         try:
             with build_lock(warehouse.open(), context.log.info) as session:
-                save_ownership(session, warehouse.ownership())
+                save_reference(session, warehouse.reference())
                 inputs = build_inputs(session, warehouse.timezone)
                 is_whole = not context.is_subset
                 if is_whole and (since := built_at(session, inputs)):

@@ -118,7 +118,8 @@ def _show_summary(
     )
     output.line()
     output.line("Worth a look")
-    for outage in outages[:_MOST_OUTAGES]:
+    largest = sorted(outages, key=lambda outage: outage.tests_hit, reverse=True)
+    for outage in largest[:_MOST_OUTAGES]:
         output.line(f"  outage of {outage.began}")
         output.line(f"      {outage.what}")
     for row in rows["unfinished"]:

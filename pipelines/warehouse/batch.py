@@ -18,6 +18,8 @@ from pipelines.sources.base import (
 # way (16): with 40 that is less than a page of details to fetch again, and a commit is cheap.
 _FULL_DETAILS = 40
 _FULL_BYTES = 2_000_000
+# Rows take more than the JSON that they were made of: some 10 MB.
+_FULL_ROWS = 40_000
 # Where the API allows a request a second, a batch does not wait for the fortieth.
 _FULL_SECONDS = 5.0
 
@@ -77,6 +79,7 @@ class Batch:
     references: dict[str, dict[Any, tuple[Any, ...]]] = field(default_factory=dict)
     watermark: Watermark | None = None
     _bytes: int = 0
+    _rows: int = 0
     _details: int = 0
     _began: float = field(default_factory=time.monotonic)
 
@@ -90,6 +93,8 @@ class Batch:
         self.watermark = result.watermark
         self._bytes += len(result.canonical) + (result.results_size or 0)
         self._details += result.is_detail or result.results_size is not None
+        if isinstance(result.outcome, FlatRun):
+            self._rows += sum(map(len, result.outcome.rows.values()))
 
     @property
     def latest(self) -> list[FetchResult]:
@@ -110,10 +115,15 @@ class Batch:
         """Whether it is to be committed before more is added."""
         return (
             self.watermark is not None
-            or self._bytes >= _FULL_BYTES
+            or self.is_large
             or self._details >= _FULL_DETAILS
             or time.monotonic() - self._began >= _FULL_SECONDS
         )
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it takes so much memory that the next is filled only once it is written."""
+        return self._bytes >= _FULL_BYTES or self._rows >= _FULL_ROWS
 
     @property
     def is_empty(self) -> bool:

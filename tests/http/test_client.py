@@ -481,9 +481,10 @@ def test_a_server_that_never_answers_is_given_up() -> None:
 def test_an_answer_that_drips_is_given_up_though_each_byte_is_in_time() -> None:
     story = story_of(drips, bounds=Bounds(total_seconds=0.5))
     assert type(story.error) is TransientError
-    assert "timed out" in str(story.error)
+    assert "timed out; tried once, a later load may succeed" in str(story.error)
     assert_tells_no_secret(story.error)
-    assert len(story.asked) == 5
+    # One request has a life, and not one after the other.
+    assert len(story.asked) == 1
 
 
 # --- what is not tried again ----------------------------------------------------------------
@@ -808,6 +809,57 @@ def test_a_body_of_just_its_bound_is_read() -> None:
     filling = 2**20 - len('{"runs": ""}')
     body = b'{"runs": "' + b"x" * filling + b'"}'
     assert story_of(answer(body=body), bounds=SMALL).body == {"runs": "x" * filling}
+
+
+@pytest.mark.parametrize(
+    ("large", "requests"),
+    [
+        (b'{"runs": [' + b"0," * 2000 + b"0]}", 2),
+        # Of so many bytes no more than a piece is kept: it is asked for again.
+        (b'{"runs": ["' + b"x" * 2**19 + b'"]}', 3),
+    ],
+)
+def test_a_large_answer_waits_until_all_before_it_are_dealt_with(
+    large: bytes, requests: int
+) -> None:
+    events: list[str] = []
+    first_asked, large_sent = asyncio.Event(), asyncio.Event()
+
+    async def first(writer: asyncio.StreamWriter) -> None:
+        first_asked.set()
+        await large_sent.wait()
+        await answer()(writer)
+
+    async def second(writer: asyncio.StreamWriter) -> None:
+        events.append("sent")
+        await answer(body=large)(writer)
+        large_sent.set()
+
+    async def one(client: Client, name: str) -> str:
+        assert isinstance(await ask(client), Answer)
+        events.append(name)
+        return name
+
+    async def steps(client: Client) -> AsyncIterator[str | Coroutine[Any, Any, str]]:
+        yield one(client, "first")
+        await first_asked.wait()
+        yield one(client, "large")
+
+    async def story() -> list[str]:
+        script: deque[Reply] = deque([answer(), first, second])
+        async with Server(script) as server, client_of(server.root, bounds=SMALL) as client:
+            await ask(client)
+            return [name async for name in map_ordered(steps(client), 16)]
+
+    assert asyncio.run(story()) == ["first", "large"]
+    assert events == ["sent", "first", *["sent"] * (requests - 2), "large"]
+
+
+def test_a_body_of_more_values_than_fit_is_refused_with_the_setting() -> None:
+    story = story_of(answer(body=b'{"runs": [' + b"{}," * 30_000 + b"{}]}"), bounds=SMALL)
+    assert type(story.error) is PermanentError
+    assert "more values than fit 1 MB; see TESTRUNS_MAX_BODY_MB" in str(story.error)
+    assert len(story.asked) == 1
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,8 @@ def test_every_mart_leads_back_through_staging_to_the_raw_tables(graph: Any, mar
 def test_every_asset_has_group_description_kind_owner_and_layer(graph: Any) -> None:
     nodes = [graph.get(one) for one in graph.get_all_asset_keys()]
     assert {node.group_name for node in nodes} == {
-        "postman", "testmo", "report_files", "staging", "marts", "backfill", "ingest", "reports",
+        "postman", "testmo", "report_files", "staging", "marts", "bi", "backfill", "ingest",
+        "reports",
     }  # fmt: skip
     for node in nodes:
         assert node.description, node.key
