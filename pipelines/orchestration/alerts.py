@@ -166,7 +166,7 @@ def _by_place(failures: Iterable[StepFailure]) -> dict[str, list[str]]:
 
 def _digest(lines: Iterable[str]) -> str:
     """The same for the same errors, whatever times and counts stand in them."""
-    same = sorted({_VARYING.sub("#", line) for line in lines})
+    same = sorted({_VARYING.sub("#", line[:_LONGEST_LINE]) for line in lines})
     return blake2b("\n".join(same).encode(errors="replace"), digest_size=4).hexdigest()
 
 
