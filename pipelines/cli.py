@@ -5,8 +5,10 @@ time); 2 bad usage or settings. Imports stay inside the commands: `load` needs n
 nor pandas, and `--help` needs nothing at all.
 """
 
+import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +26,9 @@ _EPILOG = """Settings come from the environment or from .env here; see docs/sett
 Shell completion: eval "$(testruns completion bash)" in the shell's start-up file.
 """
 
+# Commands whose files are for others to read; those of all others lie in TESTRUNS_HOME.
+_FOR_OTHERS = {"report", "export", "dbt"}
+
 _one_source = click.option("--source", type=click.Choice(SOURCES), help="Only this one.")
 _verbose = click.option("-v", "--verbose", is_flag=True, help="Show what each scope cost.")
 _file = click.Path(path_type=Path)
@@ -31,8 +36,11 @@ _file = click.Path(path_type=Path)
 
 @click.group(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="testruns")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Every API-test run and every automation run, in your own Postgres warehouse."""
+    if context.invoked_subcommand not in _FOR_OTHERS:
+        context.call_on_close(partial(os.umask, os.umask(0o077)))
 
 
 def main() -> None:

@@ -194,21 +194,25 @@ class Client:
 
     async def _admitted_body(self, request: _Request, *, is_list: bool) -> bytes:
         """A body that may be decoded now: it is small, or its turn has come. Raises ApiError."""
-        turn, bounds = TURN.get(), self._memory
-        body = None
-        if turn is not None and not turn.is_set():
+        turn, bounds, body = TURN.get(), self._memory, None
+        held = 0 if turn is None else turn.held
+        if turn is not None and not turn.comes.is_set():
             with suppress(BodyTooLargeError):
                 body = await self._body(request, bounds.small)
-                if weight(body) <= bounds.small:
+                turn.held = held + weight(body)
+                if turn.held <= bounds.small:
                     return body
-            await turn.wait()
+            await turn.comes.wait()
         most = f"{bounds.body / 2**20:.0f} MB; see TESTRUNS_MAX_BODY_MB"
         try:
             body = body or await self._body(request, bounds.body)
         except BodyTooLargeError:
             raise PermanentError(f"{request.where}: the body is larger than {most}") from None
-        if weight(body) > bounds.weight(is_list=is_list):
-            raise PermanentError(f"{request.where}: the body holds more values than fit {most}")
+        held += weight(body)
+        if turn is not None:
+            turn.held = held
+        if held > (bounds.page_weight if is_list and turn is None else bounds.weight):
+            raise PermanentError(f"{request.where}: more values than fit {most}")
         return body
 
     async def _body(self, request: _Request, most_bytes: int) -> bytes:

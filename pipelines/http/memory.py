@@ -7,14 +7,26 @@ is dealt with, and is then the only one.
 
 from asyncio import Event
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 # Measured: a body as text and as canonical JSON, a value of it as Python's and in a row.
 _BYTES_PER_BYTE = 2
 _BYTES_PER_VALUE = 110
 
-# Set once all work before this is dealt with (`map_ordered`); None: there is no other work.
-TURN: ContextVar[Event | None] = ContextVar("turn", default=None)
+
+@dataclass
+class Turn:
+    """Of a step of work: `comes` once all steps before it are dealt with (`map_ordered`).
+
+    `held` is the weight of all answers that the step has got so far.
+    """
+
+    comes: Event = field(default_factory=Event)
+    held: int = 0
+
+
+# None: a request that belongs to no step, as for the pages of a list.
+TURN: ContextVar[Turn | None] = ContextVar("turn", default=None)
 
 
 def weight(body: bytes) -> int:
@@ -31,10 +43,15 @@ class MemoryBounds:
 
     @property
     def small(self) -> int:
-        """Of a body that waits for its turn, and of the weight of one that need not."""
+        """Of a body that waits for its turn, and of the weight of a step that need not."""
         return self.body // 32
 
-    def weight(self, *, is_list: bool) -> int:
-        """Of a body's weight; two pages of a list may be held beside one detail."""
-        largest = 3 * self.body + 2**20
-        return largest // 6 if is_list else largest
+    @property
+    def weight(self) -> int:
+        """Of a step, all of its answers together."""
+        return 3 * self.body + 2**20
+
+    @property
+    def page_weight(self) -> int:
+        """Of a page of a list, two of which may be held beside a step."""
+        return self.weight // 6

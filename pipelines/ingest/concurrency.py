@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
 from contextvars import copy_context
 from typing import Any, Generic, TypeVar, cast
 
-from pipelines.http.memory import TURN
+from pipelines.http.memory import TURN, Turn
 
 Result = TypeVar("Result")
 
@@ -61,7 +61,7 @@ class _Step(Generic[Result]):
     """A coroutine under way; it knows its turn, for which a large answer waits."""
 
     def __init__(self, coroutine: Coroutine[Any, Any, Result]) -> None:
-        self.turn = asyncio.Event()
+        self.turn = Turn()
         context = copy_context()
         context.run(TURN.set, self.turn)
         self.task = asyncio.create_task(coroutine, context=context)
@@ -75,7 +75,7 @@ async def _result(first: Result | _Step[Result]) -> Result:
     """The result of the first step, whose turn it is: all before it have been taken."""
     if not isinstance(first, _Step):
         return first
-    first.turn.set()
+    first.turn.comes.set()
     return await first.task
 
 

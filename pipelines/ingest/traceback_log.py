@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pipelines.errors import UnexpectedError
+from pipelines.home import private_folder
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class TracebackLog:
         path = self.folder / f"{now:%Y-%m-%d}.log"
         text = "".join(traceback.format_exception(error))
         try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            private_folder(self.folder)
             file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
             with os.fdopen(file, "w", encoding="utf-8", errors="backslashreplace") as log:
                 log.write(f"{now:%FT%TZ} {where}\n{self.masked(text)}\n")

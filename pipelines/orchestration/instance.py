@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.errors import SettingsError
+from pipelines.home import private_folder
 from pipelines.resources import bundled
 from pipelines.settings import LAUNCHERS, DagsterSettings, Settings, load_settings
 from pipelines.terminal import output
@@ -81,7 +82,7 @@ def dagster_home(settings: Settings) -> Path:
     home = Path(given).expanduser() if given else ours
     config = home / "dagster.yaml"
     if home == ours:
-        home.mkdir(parents=True, exist_ok=True)
+        private_folder(home)
         wanted = dagster_yaml(launcher, has_server=has_server)
         if not config.exists() or _is_ours(config):
             config.write_text(wanted, encoding="utf-8")

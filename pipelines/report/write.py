@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pipelines.errors import TestrunsError
+from pipelines.home import private_folder
 from pipelines.report.data import read_data
 from pipelines.report.page import render
 from pipelines.report.period import choose_period
@@ -52,7 +53,7 @@ def _write(page: str, out: Path | None, reports: Path) -> Path:
     target = reports / "report.html" if out is None else out.absolute()
     try:
         if out is None:
-            reports.mkdir(parents=True, exist_ok=True)
+            private_folder(reports)
         # A device or a pipe is written to; it must not be replaced.
         if target.exists() and not target.is_file():
             target.write_text(page, encoding="utf-8")

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pipelines.errors import SettingsError
+from pipelines.home import private_folder
 from pipelines.settings import Settings, load_settings
 from pipelines.terminal import output
 from pipelines.warehouse.embedded.server import EmbeddedPostgres
@@ -39,7 +40,7 @@ def demo_environment(settings: Settings, *, empty: bool) -> Iterator[dict[str, s
     if empty and home.exists():
         EmbeddedPostgres(home).stop()
         shutil.rmtree(home)
-    home.mkdir(parents=True, exist_ok=True)
+    private_folder(home)
     history = seeded_history(datetime.now(UTC))
     with Sandbox(history, requests_per_minute=_REQUESTS_PER_MINUTE) as sandbox:
         yield {**sandbox.settings, **_own_variables(settings)}

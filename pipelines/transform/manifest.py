@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import TransformError
+from pipelines.home import private_folder
 from pipelines.resources import bundled
 from pipelines.settings import Settings
 from pipelines.transform.environment import database_name
@@ -90,8 +91,8 @@ def _parsed(folder: Path) -> Path:
     for kept in (_SHIPPED, folder / "parsed"):
         if _digest_of(kept) == digest:
             return kept
-    kept = _SHIPPED if os.access(_SHIPPED.parent, os.W_OK) else folder / "parsed"
-    kept.parent.mkdir(parents=True, exist_ok=True)
+    is_writable = os.access(_SHIPPED.parent, os.W_OK)
+    kept = _SHIPPED if is_writable else private_folder(folder) / "parsed"
     with kept.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if _digest_of(kept) != digest:

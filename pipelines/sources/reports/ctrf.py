@@ -92,7 +92,9 @@ class CtrfReader:
         """The run, or a shard of it."""
         summary = as_object(self._parts.get(("results", "summary")))
         environment = as_object(self._parts.get(("results", "environment")))
-        tool = as_text(as_object(self._parts.get(("results", "tool"))).get("name"))
+        tool = self._masker.text(
+            as_text(as_object(self._parts.get(("results", "tool"))).get("name"))
+        )
         started, finished = epoch(summary.get("start")), epoch(summary.get("stop"))
         started = started or epoch(self._parts.get(("timestamp",)))
         duration = milliseconds_between(started, finished)
@@ -103,14 +105,16 @@ class CtrfReader:
         run: Json = {
             "source": tool or "ctrf",
             "format": "ctrf",
-            "name": as_text(environment.get("reportName")) or as_text(environment.get("appName")),
+            "name": self._masker.text(
+                as_text(environment.get("reportName")) or as_text(environment.get("appName"))
+            ),
             "started_at": started,
             "finished_at": finished,
             "duration_ms": whole(summary.get("duration")) if duration is None else duration,
             "tests_total": whole(summary.get("tests")),
             "tests_failed": whole(summary.get("failed")),
             "tests_skipped": announced_skipped,
-            "environment": as_text(environment.get("testEnvironment")),
+            "environment": self._masker.text(as_text(environment.get("testEnvironment"))),
             "extra": known(
                 specVersion=as_text(self._parts.get(("specVersion",))),
                 toolVersion=as_text(as_object(self._parts.get(("results", "tool"))).get("version")),

@@ -104,7 +104,7 @@ class NewmanReader:
         # `pending` above 0: the run was stopped on its way.
         is_cut_short = any(member(total, "pending") for total in stats.values())
         name = self._collection.name
-        environment_name = as_text(self._environment.get("name"))
+        environment_name = self._masker.text(as_text(self._environment.get("name")))
         times = [timings.get("started"), timings.get("completed")]
         key = [self._collection.postman_id or name, *times]
         run_error = as_object(self._parts.get(("run", "error")))
@@ -123,7 +123,7 @@ class NewmanReader:
             "assertions_total": whole(asserted.get("total")),
             "assertions_failed": whole(asserted.get("failed")),
             "extra": known(
-                collectionName=name,
+                collectionName=self._masker.text(name),
                 environmentName=environment_name,
                 iterations=whole(member(stats, "iterations", "total")),
                 runError=self._masker.text(error_text(run_error)) if run_error else None,

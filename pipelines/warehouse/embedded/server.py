@@ -22,6 +22,7 @@ import psycopg
 from psycopg import sql
 
 from pipelines.errors import WarehouseError
+from pipelines.home import private_folder
 from pipelines.warehouse.embedded.credentials import (
     DATABASE,
     READER,
@@ -134,8 +135,7 @@ class EmbeddedPostgres:
     def _locked(self) -> Iterator[None]:
         """Let one process at a time start or stop; what the system refuses is a WarehouseError."""
         try:
-            self._dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._dir.chmod(0o700)
+            private_folder(self._dir)
             with (self._dir / "lock").open("w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 yield
