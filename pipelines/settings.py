@@ -103,7 +103,7 @@ def _check_server(url: str, *schemes: str, why: str = "") -> None:
     except ValueError:  # it may quote the URL
         is_one = False
     if not is_one:
-        raise ValueError(f"{why}must be a URL as {schemes[0]}://user:password@host")
+        raise ValueError(f"{why}must be a URL as {schemes[0]}://host")
 
 
 class Settings(Section):

@@ -116,7 +116,7 @@ def test_everything_is_loaded_built_and_tested(nights: Nights, data: SandboxData
     assert nights.count("marts.fct_test_runs") == len(data.postman_runs) + len(data.testmo_runs)
     ((models,),) = nights.execute(
         "select count(*) from pg_class where relkind in ('r', 'v')"
-        " and relnamespace::regnamespace::text in ('staging', 'marts')"
+        " and relnamespace::regnamespace::text in ('staging', 'marts', 'bi')"
     )
     assert first.models == models
     assert first.checks > models
