@@ -84,7 +84,7 @@ bi-export: install ## dashboards as they are in Superset now, into bi/superset
 
 lock: ## resolve the dependencies anew (needs uv)
 	uv pip compile --universal --generate-hashes --no-strip-extras --no-emit-index-url \
-		--no-header --no-annotate --python-version 3.11 --extra dev \
+		--no-header --no-annotate --python-version 3.11 --extra ui --group dev \
 		--output-file requirements.lock pyproject.toml
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --no-annotate \
 		--python-version 3.11 --group docs --output-file requirements-docs.txt

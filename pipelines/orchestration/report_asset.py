@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from pipelines.errors import TestrunsError
-from pipelines.orchestration.raw_assets import OWNERS
+from pipelines.orchestration.raw_assets import FRESHNESS, OWNERS
 from pipelines.orchestration.resources import Warehouse
 
 GROUP = "reports"
@@ -26,6 +26,7 @@ def report_asset(marts: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
         kinds={"html", "pandas"},
         owners=OWNERS,
         tags={"layer": "report"},
+        freshness_policy=FRESHNESS,
         automation_condition=dg.AutomationCondition.eager(),
         description="One self-contained HTML page from the marts, as `testruns report` writes it; "
         "anew when marts have been built, by the nightly job or by Dagster's daemon.",

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ import dagster as dg
 
 from pipelines.errors import SettingsError, TestrunsError
 from pipelines.http.retry import RetryPolicy
-from pipelines.ingest.import_reports import GIVEN_UP_AFTER, import_folder
+from pipelines.ingest.import_reports import import_folder
+from pipelines.ingest.report_files import GIVEN_UP_AFTER
 from pipelines.ingest.report_folder import NewFile, look_into, seconds_at_rest
 from pipelines.ingest.report_importer import ImportReport
 from pipelines.orchestration.checks import Verdict, check_result
@@ -102,7 +104,7 @@ def _import_asset(
 
         try:
             url = warehouse.open()
-            work = lambda: import_folder(warehouse.settings, url, folder, settled=settled)  # noqa: E731
+            work = partial(import_folder, warehouse.settings, url, folder, settled=settled)
             report = in_thread(work).result()
         except SettingsError as error:  # the check fails the run with it, behind the models
             context.log.warning(str(error))

@@ -154,7 +154,7 @@ def test_the_sensor_asks_for_an_import_when_a_file_has_come_to_rest(
 def test_a_night_needs_no_api_where_there_is_a_folder(definitions: dg.Definitions) -> None:
     jobs = {job.name: job for job in definitions.get_repository_def().get_all_jobs()}
     nodes = {node.name for node in jobs["nightly"].graph.nodes}
-    assert nodes == {"load_reports", "check_reports", "dbt_build"}
+    assert nodes == {"load_reports", "check_reports", "dbt_build", "report"}
     graph = definitions.resolve_asset_graph()
     for table in ("runs", "tests", "attempts"):
         node = graph.get(dg.AssetKey(["raw_reports", table]))

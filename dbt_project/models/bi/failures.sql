@@ -13,7 +13,7 @@ select
     dates.days_ago,
     runs.started_at,
     coalesce(clusters.normalised_message, 'no message') as reason,
-    asserted.error_message as message,
+    coalesce(asserted.error_message, reported.failure_message) as message,
     results.response_status_code as http_status,
     results.component,
     coalesce(flakiness.is_flaky, false) and outages.test_run_key is null as is_flaky,
@@ -35,6 +35,11 @@ left join {{ ref('fct_assertion_results') }} as asserted
         results.test_run_key = asserted.test_run_key
         and results.execution_index = asserted.execution_index
         and results.assertion_index = asserted.assertion_index
+left join {{ ref('stg_reports__tests') }} as reported
+    on
+        results.system = 'reports'
+        and substr(results.test_run_key, length('reports:') + 1) = reported.run_id
+        and results.test_index = reported.test_index
 left join {{ ref('fct_test_flakiness') }} as flakiness
     on
         results.test_environment_key = flakiness.test_environment_key
@@ -43,4 +48,4 @@ left join {{ ref('int_outage_failures') }} as outages
     on
         results.test_environment_key = outages.test_environment_key
         and results.test_run_key = outages.test_run_key
-where results.is_outcome and results.outcome = 'failed'
+where results.is_outcome and results.is_failed

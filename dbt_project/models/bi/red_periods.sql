@@ -6,7 +6,7 @@ select
     runs.owner,
     case
         when
-            periods.system = 'testmo'
+            periods.system in ('testmo', 'reports')
             then concat_ws(' / ', periods.automation_source, runs.environment)
         else runs.environment
     end as suite,

@@ -45,7 +45,9 @@ select
             'testmo'
             then {{ testmo_url('addresses.api_url', 'automation/runs/view', 'runs.run_id') }}
     end as run_url,
-    builds.link_url as build_url,
+    coalesce(
+        builds.link_url, case when runs.build_url ~ '^https?://' then runs.build_url end
+    ) as build_url,
     runs.loaded_at
 from {{ ref('fct_test_runs') }} as runs
 left join {{ ref('int_latest_runs') }} as latest

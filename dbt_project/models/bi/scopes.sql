@@ -1,4 +1,4 @@
-with both_systems as (
+with all_systems as (
 
     select
         'postman' as system,
@@ -37,32 +37,51 @@ with both_systems as (
         recent_success_rate,
         recent_pass_rate
     from {{ ref('dim_projects') }}
+    union all
+    select
+        'reports' as system,
+        report_source as scope_id,
+        report_source as scope_name,
+        owner,
+        channel,
+        current_health,
+        red_since,
+        suites_red,
+        last_success_at,
+        first_seen_at,
+        last_seen_at,
+        runs_total,
+        runs_open,
+        recent_runs,
+        recent_success_rate,
+        recent_pass_rate
+    from {{ ref('dim_report_sources') }}
 
 )
 
 select
-    both_systems.system,
-    both_systems.scope_id,
-    coalesce(both_systems.scope_name, both_systems.scope_id) as scope,
-    coalesce(both_systems.owner, 'no owner') as owner,
-    both_systems.channel,
-    both_systems.current_health as health,
-    both_systems.red_since,
-    both_systems.suites_red,
-    both_systems.last_success_at as last_green_at,
-    both_systems.first_seen_at as first_run_at,
-    both_systems.last_seen_at as last_run_at,
-    both_systems.runs_total as runs,
-    both_systems.runs_open as open_runs,
-    both_systems.recent_runs,
-    both_systems.recent_success_rate,
-    both_systems.recent_pass_rate,
-    case both_systems.system
-        when 'postman' then 'https://go.postman.co/collection/' || both_systems.scope_id
+    all_systems.system,
+    all_systems.scope_id,
+    coalesce(all_systems.scope_name, all_systems.scope_id) as scope,
+    coalesce(all_systems.owner, 'no owner') as owner,
+    all_systems.channel,
+    all_systems.current_health as health,
+    all_systems.red_since,
+    all_systems.suites_red,
+    all_systems.last_success_at as last_green_at,
+    all_systems.first_seen_at as first_run_at,
+    all_systems.last_seen_at as last_run_at,
+    all_systems.runs_total as runs,
+    all_systems.runs_open as open_runs,
+    all_systems.recent_runs,
+    all_systems.recent_success_rate,
+    all_systems.recent_pass_rate,
+    case all_systems.system
+        when 'postman' then 'https://go.postman.co/collection/' || all_systems.scope_id
         when
             'testmo'
-            then {{ testmo_url('addresses.api_url', 'projects/view', 'both_systems.scope_id') }}
+            then {{ testmo_url('addresses.api_url', 'projects/view', 'all_systems.scope_id') }}
     end as scope_url
-from both_systems
+from all_systems
 left join {{ source('ingest', 'addresses') }} as addresses
-    on both_systems.system = addresses.system
+    on all_systems.system = addresses.system
