@@ -179,7 +179,8 @@ def main() -> int:
         superset.install()
         if arguments.command == "export":
             changed = superset.export_dashboards()
-            output.line("\n".join(changed) or "nothing has changed")
+            for path in changed or ["nothing has changed"]:
+                output.line(path)
             return 0
         superset.import_dashboards()
         return superset.serve(arguments.port)

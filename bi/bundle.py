@@ -8,6 +8,7 @@ import io
 import json
 import sqlite3
 import uuid
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -66,6 +67,9 @@ def save_export(exported: bytes, folder: Path = FOLDER) -> list[str]:
             if name.partition("/")[0] in _NOT_KEPT:
                 continue
             document = _without_numbers(yaml.safe_load(bundle.read(entry)))
+            # In no order of their own.
+            for part, key in (("columns", "column_name"), ("metrics", "metric_name")):
+                document.get(part, []).sort(key=itemgetter(key))
             after[paths.get(document["uuid"], name)] = document
     kept = {name: before[name] for name in before if name.partition("/")[0] in _NOT_KEPT}
     after |= kept
