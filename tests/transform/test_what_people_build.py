@@ -85,6 +85,8 @@ def test_views_and_grants_of_people_survive_every_build(
     # a column of another type, one that is gone, one that was not there yet
     warehouse.execute(
         """
+        drop schema bi cascade;
+        create schema bi;
         drop table marts.dim_dates;
         create view marts.dim_dates as select date '2000-01-01' as date_day, 'old' as season;
         create table marts.old as select * from marts.fct_failure_streaks;
@@ -94,7 +96,8 @@ def test_views_and_grants_of_people_survive_every_build(
         alter table marts.fct_test_runs drop column business_date;
         create schema team;
         create table team.old as select * from staging.stg_testmo__configs;
-        create or replace view staging.stg_testmo__configs as select *, 'old' as season from team.old;
+        create or replace view staging.stg_testmo__configs as
+            select *, 'old' as season from team.old;
         grant usage on schema team, marts, staging to bi_tool;
         create view team.dates as select date_day from marts.dim_dates;
         create view team.configs as select config_id from staging.stg_testmo__configs;
