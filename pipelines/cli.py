@@ -19,7 +19,8 @@ from pipelines.sources.registry import REGISTRY, SOURCES
 from pipelines.terminal import output
 
 if TYPE_CHECKING:
-    from pipelines.settings import Settings, Source
+    from pipelines.settings import Settings
+    from pipelines.sources.spec import SourceName
 
 _EPILOG = """Settings come from the environment or from .env here; see docs/settings.md.
 
@@ -90,7 +91,7 @@ def _settings_to_show() -> "Settings":
 @cli.command()
 @_one_source
 @_verbose
-def load(source: "Source | None", *, verbose: bool) -> int:
+def load(source: "SourceName | None", *, verbose: bool) -> int:
     """Extract, flatten and load what is new; no dbt."""
     from pipelines.terminal import loading
 
@@ -115,7 +116,7 @@ def _scope_options(command: Callable[..., int]) -> Callable[..., int]:
 def backfill(
     since: str,
     until: str | None,
-    source: "Source | None",
+    source: "SourceName | None",
     *,
     dry_run: bool,
     verbose: bool,
@@ -136,7 +137,7 @@ def backfill(
 @_one_source
 @click.option("--since", help="Only runs opened from then on. Default: the whole history.")
 @click.option("--fix", is_flag=True, help="Fetch what is missing or has changed.")
-def audit(source: "Source | None", since: str | None, *, fix: bool) -> int:
+def audit(source: "SourceName | None", since: str | None, *, fix: bool) -> int:
     """Prove that every run is here: lists against the warehouse.
 
     Lists are read from end to end, a request a hundred runs. Exit status 1 while any run is

@@ -21,8 +21,7 @@ from pipelines.sources.registry import REGISTRY, SOURCES
 from pipelines.sources.settings import Section, SourceSettings, Texts, http_url
 from pipelines.sources.spec import SourceName
 
-Source = SourceName
-__all__ = ["SOURCES", "DagsterSettings", "Settings", "Source", "load_settings"]
+__all__ = ["SOURCES", "DagsterSettings", "Settings", "load_settings"]
 
 _MASKED = (
     "access_token,api_key,apikey,auth,client_secret,password,refresh_token,"

@@ -17,9 +17,10 @@ from pipelines.ingest.fetch import ListedRun
 from pipelines.ingest.load import run_source
 from pipelines.ingest.progress import NullProgress, Progress, ScopeReport
 from pipelines.ingest.session import ScopeSession, Surroundings, Work, run_scopes
-from pipelines.settings import Settings, Source
+from pipelines.settings import Settings
 from pipelines.sources.base import Page, Watermark
 from pipelines.sources.fields import BadFieldError
+from pipelines.sources.spec import SourceName
 from pipelines.warehouse.audit_ledger import AuditLedger, Comparison
 from pipelines.warehouse.engine import connect
 from pipelines.warehouse.queries import queries
@@ -49,7 +50,7 @@ class AuditReport:
 
 def audit_source(
     settings: Settings,
-    source: Source,
+    source: SourceName,
     scopes: tuple[str, ...],
     url: str,
     progress: Progress | None = None,
@@ -89,7 +90,7 @@ def audit_source(
     return [AuditReport(report, *found.get(report.scope, ())) for report in reports]
 
 
-def due_scopes(settings: Settings, source: Source, url: str) -> tuple[str, ...]:
+def due_scopes(settings: Settings, source: SourceName, url: str) -> tuple[str, ...]:
     """Scopes to audit now: each is proven once in four weeks, at a small share of the budget.
 
     Raises WarehouseError.

@@ -20,10 +20,11 @@ from pipelines.ingest.fetch import ListedRun
 from pipelines.ingest.load import run_source
 from pipelines.ingest.progress import NullProgress, Progress, ScopeReport
 from pipelines.ingest.session import ScopeSession, Surroundings, Work, run_scopes
-from pipelines.settings import Settings, Source
+from pipelines.settings import Settings
 from pipelines.sources.base import Page, RunSource, Watermark
 from pipelines.sources.fields import BadFieldError, Json
 from pipelines.sources.registry import REGISTRY
+from pipelines.sources.spec import SourceName
 from pipelines.warehouse.backfill_ledger import BackfillLedger
 from pipelines.warehouse.batch import FetchResult
 
@@ -62,13 +63,13 @@ def moment(option: str, text: str, zone: str) -> datetime:
 
 
 def chosen_scopes(
-    settings: Settings, source: Source | None, named: Mapping[Source, tuple[str, ...]]
-) -> dict[Source, tuple[str, ...]]:
+    settings: Settings, source: SourceName | None, named: Mapping[SourceName, tuple[str, ...]]
+) -> dict[SourceName, tuple[str, ...]]:
     """The scopes to re-read, by source: those named, or all of the sources that are configured.
 
     Raises SettingsError for one that the settings do not name.
     """
-    chosen: dict[Source, tuple[str, ...]] = {}
+    chosen: dict[SourceName, tuple[str, ...]] = {}
     for name in settings.require_source(source):
         configured, scopes = settings.scopes(name), named.get(name, ())
         for scope in scopes:
@@ -94,7 +95,7 @@ class Estimate:
     `minutes` is at the rate that is allowed now.
     """
 
-    source: Source
+    source: SourceName
     scope: str
     runs: int
     requests: int
@@ -104,7 +105,7 @@ class Estimate:
 
 def backfill_source(
     settings: Settings,
-    source: Source,
+    source: SourceName,
     scopes: tuple[str, ...],
     window: Window,
     url: str,
@@ -177,14 +178,14 @@ def _belongs(source: RunSource, record: Json, window: Window) -> bool:
 
 
 def estimate_source(
-    settings: Settings, source: Source, scopes: tuple[str, ...], window: Window
+    settings: Settings, source: SourceName, scopes: tuple[str, ...], window: Window
 ) -> list[Estimate]:
     """What a backfill would take; reads the list, and neither details nor the warehouse."""
     return asyncio.run(_estimate_source(settings, source, scopes, window))
 
 
 async def _estimate_source(
-    settings: Settings, source: Source, scopes: tuple[str, ...], window: Window
+    settings: Settings, source: SourceName, scopes: tuple[str, ...], window: Window
 ) -> list[Estimate]:
     estimates = []
     api = run_source(settings, source, NullProgress(), None)

@@ -13,10 +13,11 @@ from pipelines.ingest.concurrency import prefetch
 from pipelines.ingest.fetch import ListedRun
 from pipelines.ingest.progress import NullProgress, Progress, ScopeReport
 from pipelines.ingest.session import ScopeSession, Surroundings, Work, run_scopes
-from pipelines.settings import Settings, Source
+from pipelines.settings import Settings
 from pipelines.sources.base import Page, RunSource, Watermark
 from pipelines.sources.redaction import Redactor
 from pipelines.sources.registry import REGISTRY
+from pipelines.sources.spec import SourceName
 from pipelines.warehouse.batch import FetchResult
 from pipelines.warehouse.ledger import Ledger
 from pipelines.warehouse.rate_limits import WarehouseStore
@@ -25,7 +26,7 @@ from pipelines.warehouse.stored_runs import StoredRun
 
 def load_source(
     settings: Settings,
-    source: Source,
+    source: SourceName,
     url: str,
     progress: Progress | None = None,
     retry: RetryPolicy = DEFAULT_RETRY,
@@ -50,7 +51,7 @@ async def load_scope(session: ScopeSession[Ledger], *, lookback: timedelta) -> N
 
 def run_source(
     settings: Settings,
-    source: Source,
+    source: SourceName,
     progress: Progress,
     url: str | None,
     retry: RetryPolicy = DEFAULT_RETRY,

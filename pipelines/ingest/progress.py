@@ -4,28 +4,28 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from pipelines.settings import Source
+from pipelines.sources.spec import SourceName
 
 
 class Progress(Protocol):
     """Hears how a load goes on."""
 
-    def scope_begins(self, source: Source, scope: str) -> None:
+    def scope_begins(self, source: SourceName, scope: str) -> None:
         """The scope's first request is about to be sent."""
 
-    def scope_sized(self, source: Source, scope: str, runs: int, minutes: float) -> None:
+    def scope_sized(self, source: SourceName, scope: str, runs: int, minutes: float) -> None:
         """A first load has so many runs before it; their requests take so long at the limit.
 
         Only where the API announces how many there are.
         """
 
-    def runs_fetched(self, source: Source, scope: str, runs: int) -> None:
+    def runs_fetched(self, source: SourceName, scope: str, runs: int) -> None:
         """So many more runs have been fetched."""
 
-    def waits(self, source: Source, seconds: float) -> None:
+    def waits(self, source: SourceName, seconds: float) -> None:
         """The rate limit allows nothing for so long."""
 
-    def waits_for_lock(self, source: Source, scope: str, holder: str) -> None:
+    def waits_for_lock(self, source: SourceName, scope: str, holder: str) -> None:
         """Another session holds the scope: `holder` is its role, host and process."""
 
     def scope_ends(self, report: "ScopeReport") -> None:
@@ -35,19 +35,19 @@ class Progress(Protocol):
 class NullProgress:
     """Hears and does nothing."""
 
-    def scope_begins(self, source: Source, scope: str) -> None:
+    def scope_begins(self, source: SourceName, scope: str) -> None:
         """Do nothing."""
 
-    def scope_sized(self, source: Source, scope: str, runs: int, minutes: float) -> None:
+    def scope_sized(self, source: SourceName, scope: str, runs: int, minutes: float) -> None:
         """Do nothing."""
 
-    def runs_fetched(self, source: Source, scope: str, runs: int) -> None:
+    def runs_fetched(self, source: SourceName, scope: str, runs: int) -> None:
         """Do nothing."""
 
-    def waits(self, source: Source, seconds: float) -> None:
+    def waits(self, source: SourceName, seconds: float) -> None:
         """Do nothing."""
 
-    def waits_for_lock(self, source: Source, scope: str, holder: str) -> None:
+    def waits_for_lock(self, source: SourceName, scope: str, holder: str) -> None:
         """Do nothing."""
 
     def scope_ends(self, report: "ScopeReport") -> None:
@@ -66,7 +66,7 @@ class ScopeReport:
     High waters are UTC.
     """
 
-    source: Source
+    source: SourceName
     scope: str
     load_id: int | None = None
     error: str | None = None

@@ -14,9 +14,10 @@ from pipelines.http.json_decode import decode
 from pipelines.ingest.load import run_source
 from pipelines.ingest.progress import NullProgress, Progress, ScopeReport
 from pipelines.ingest.session import ScopeSession, Surroundings, Work, run_scopes
-from pipelines.settings import Settings, Source
+from pipelines.settings import Settings
 from pipelines.sources.base import References, Rejected
 from pipelines.sources.fields import BadFieldError
+from pipelines.sources.spec import SourceName
 from pipelines.warehouse.batch import FetchResult
 from pipelines.warehouse.reparse_ledger import RejectedRecord, ReparseLedger
 
@@ -25,7 +26,7 @@ from pipelines.warehouse.reparse_ledger import RejectedRecord, ReparseLedger
 class Reparsed:
     """What became of one record: "loaded", "asked for by ID", or why it is still rejected."""
 
-    source: Source
+    source: SourceName
     scope: str
     rejected_id: int
     run_id: str | None
@@ -33,7 +34,7 @@ class Reparsed:
 
 
 def reparse_rejected(
-    settings: Settings, source: Source, url: str, progress: Progress | None = None
+    settings: Settings, source: SourceName, url: str, progress: Progress | None = None
 ) -> tuple[list[ScopeReport], list[Reparsed]]:
     """Parse what was set aside in every scope of a source; a report a scope, a line a record."""
     progress = progress or NullProgress()

@@ -12,8 +12,9 @@ from pipelines.orchestration.raw_assets import loaded_sources, runs_key
 from pipelines.orchestration.resources import Warehouse
 from pipelines.orchestration.run_log import DagsterLogProgress, FanOut
 from pipelines.orchestration.step_retry import RUN_TAGS, step_failure
-from pipelines.settings import Settings, Source
+from pipelines.settings import Settings
 from pipelines.sources.registry import REGISTRY
+from pipelines.sources.spec import SourceName
 from pipelines.terminal.load_lines import audit_lines
 from pipelines.terminal.output import visible
 
@@ -51,7 +52,7 @@ def audit_schedule(settings: Settings, job: dg.JobDefinition) -> dg.ScheduleDefi
     )
 
 
-def _audit_op(source: Source, retry: RetryPolicy, progress: Progress) -> dg.OpDefinition:
+def _audit_op(source: SourceName, retry: RetryPolicy, progress: Progress) -> dg.OpDefinition:
     @dg.op(
         name=f"audit_{source}",
         pool=REGISTRY[source].pool,

@@ -27,14 +27,15 @@ from pipelines.orchestration.raw_assets import OWNERS, loaded_sources, runs_key
 from pipelines.orchestration.resources import Api, Warehouse, api_key
 from pipelines.orchestration.run_log import DagsterLogProgress, FanOut
 from pipelines.orchestration.step_retry import RUN_TAGS, scopes_failure, step_failure
-from pipelines.settings import Settings, Source
+from pipelines.settings import Settings
 from pipelines.sources.registry import REGISTRY
+from pipelines.sources.spec import SourceName
 from pipelines.terminal.output import visible
 
 GROUP = "backfill"
 
 
-def days_key(source: Source) -> dg.AssetKey:
+def days_key(source: SourceName) -> dg.AssetKey:
     """The asset whose partitions are days to read again."""
     return dg.AssetKey([GROUP, f"{source}_days"])
 
@@ -48,7 +49,7 @@ def days_of(settings: Settings) -> dg.DailyPartitionsDefinition:
 
 
 def days_asset(
-    settings: Settings, source: Source, retry: RetryPolicy, progress: Progress
+    settings: Settings, source: SourceName, retry: RetryPolicy, progress: Progress
 ) -> dg.AssetsDefinition:
     """The days of a source."""
     with warnings.catch_warnings():
@@ -136,7 +137,7 @@ def backfill_job(settings: Settings, retry: RetryPolicy, progress: Progress) -> 
     return backfill
 
 
-def _backfill_op(source: Source, retry: RetryPolicy, progress: Progress) -> dg.OpDefinition:
+def _backfill_op(source: SourceName, retry: RetryPolicy, progress: Progress) -> dg.OpDefinition:
     @dg.op(
         name=f"backfill_{source}",
         pool=REGISTRY[source].pool,
@@ -184,7 +185,7 @@ def _log_estimates(
         raise dg.Failure("not every scope could be estimated", allow_retries=False)
 
 
-def _metadata(source: Source, window: Window, reports: Sequence[ScopeReport]) -> Metadata:
+def _metadata(source: SourceName, window: Window, reports: Sequence[ScopeReport]) -> Metadata:
     until = window.until or datetime.now(UTC)
     return {
         "read_again": f"{window.since:%F %T} … {until:%F %T} UTC",

@@ -19,8 +19,9 @@ from pipelines.errors import TestrunsError
 from pipelines.orchestration.failures import ScopeProblem, failure_of_scopes
 from pipelines.orchestration.metadata import Metadata, table, without_empty_tables
 from pipelines.orchestration.resources import Warehouse
-from pipelines.settings import Settings, Source
+from pipelines.settings import Settings
 from pipelines.sources.registry import REGISTRY
+from pipelines.sources.spec import SourceName
 from pipelines.terminal.output import visible
 from pipelines.warehouse.engine import engine
 from pipelines.warehouse.queries import queries
@@ -61,7 +62,7 @@ class Verdict:
 class Evidence:
     """The ledger of one source, as checks read it."""
 
-    def __init__(self, connection: Connection, source: Source, settings: Settings) -> None:
+    def __init__(self, connection: Connection, source: SourceName, settings: Settings) -> None:
         self._connection = connection
         self.source, self.settings = source, settings
         self.scopes = list(settings.scopes(source))
@@ -246,7 +247,7 @@ CHECKS: dict[str, tuple[Callable[[Evidence], Verdict], str]] = {
 }
 
 
-def raw_checks(source: Source, runs: dg.AssetKey) -> dg.AssetChecksDefinition:
+def raw_checks(source: SourceName, runs: dg.AssetKey) -> dg.AssetChecksDefinition:
     """All checks of a source as one step, which fails where one of them is an error."""
     specs = [
         dg.AssetCheckSpec(name, asset=runs, description=description)

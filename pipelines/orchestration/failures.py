@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from pipelines.settings import Source
+from pipelines.sources.spec import SourceName
 
 # Under this name a failure carries which scopes its lines speak of.
 _SCOPES = "scopes"
@@ -15,7 +15,7 @@ _SCOPES = "scopes"
 class ScopeProblem:
     """What is wrong with a collection or project."""
 
-    source: Source
+    source: SourceName
     scope: str
     problem: str
 

@@ -14,8 +14,8 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from pipelines.ingest.progress import ScopeReport
-from pipelines.settings import Source
 from pipelines.sources.registry import REGISTRY
+from pipelines.sources.spec import SourceName
 from pipelines.warehouse.queries import queries
 
 Metadata = dict[str, Any]
@@ -41,7 +41,7 @@ def load_metadata(reports: Iterable[ScopeReport]) -> Metadata:
 
 
 def runs_metadata(
-    connection: psycopg.Connection, source: Source, reports: Sequence[ScopeReport]
+    connection: psycopg.Connection, source: SourceName, reports: Sequence[ScopeReport]
 ) -> Metadata:
     """What stands on the page of a source's runs alone: scopes, endpoints, tables, rows."""
     spec = REGISTRY[source]
@@ -115,7 +115,7 @@ def table_metadata(
     }
 
 
-def data_versions(connection: psycopg.Connection, source: Source) -> dict[str, int]:
+def data_versions(connection: psycopg.Connection, source: SourceName) -> dict[str, int]:
     """The last load that wrote to each table of the source; a table without one is empty."""
     rows = connection.execute(queries("assets")["last_written"], {"source": source})
     return dict(rows.fetchall())

@@ -18,7 +18,8 @@ from pipelines.orchestration.failures import StepFailure, run_failures
 from pipelines.orchestration.instance import open_instance
 from pipelines.orchestration.report_files import files_by_outcome
 from pipelines.orchestration.run_log import FanOut
-from pipelines.settings import Settings, Source
+from pipelines.settings import Settings
+from pipelines.sources.spec import SourceName
 from pipelines.terminal.output import note
 from pipelines.warehouse.engine import open_warehouse
 
@@ -114,7 +115,7 @@ class _Reports(NullProgress):
     """Keeps the last report of each scope."""
 
     def __init__(self) -> None:
-        self.reports: dict[tuple[Source, str], ScopeReport] = {}
+        self.reports: dict[tuple[SourceName, str], ScopeReport] = {}
 
     def scope_ends(self, report: ScopeReport) -> None:
         self.reports[report.source, report.scope] = report

@@ -26,8 +26,9 @@ from pipelines.orchestration.metadata import (
 from pipelines.orchestration.resources import Api, Warehouse, api_key
 from pipelines.orchestration.run_log import DagsterLogProgress, FanOut
 from pipelines.orchestration.step_retry import scopes_failure, step_failure
-from pipelines.settings import SOURCES, Settings, Source
+from pipelines.settings import SOURCES, Settings
 from pipelines.sources.registry import REGISTRY
+from pipelines.sources.spec import SourceName
 from pipelines.warehouse.engine import connect
 
 OWNERS = ["team:testruns"]
@@ -38,7 +39,7 @@ FRESHNESS = dg.FreshnessPolicy.time_window(
 )
 
 
-def runs_key(source: Source) -> dg.AssetKey:
+def runs_key(source: SourceName) -> dg.AssetKey:
     """The asset of the source's runs, whose page shows how a load went."""
     return dg.AssetKey(REGISTRY[source].runs_table.split("."))
 
@@ -67,7 +68,7 @@ def dbt_tables(manifest: dict[str, Any], source_name: str) -> list[dict[str, Any
     return [table for table in manifest["sources"].values() if table["source_name"] == source_name]
 
 
-def loaded_sources(settings: Settings) -> Sequence[Source]:
+def loaded_sources(settings: Settings) -> Sequence[SourceName]:
     """Sources that have a step: those that are configured, or all where nothing else is either."""
     if settings.testruns_reports_dir is not None:
         return settings.configured_sources
@@ -98,7 +99,7 @@ def _columns(table: dict[str, Any]) -> Metadata:
     }
 
 
-def _spec(source: Source, table: dict[str, Any]) -> dg.AssetSpec:
+def _spec(source: SourceName, table: dict[str, Any]) -> dg.AssetSpec:
     url = REGISTRY[source].docs_url
     return dg.AssetSpec(
         key=[table["schema"], table["identifier"]],
@@ -115,7 +116,7 @@ def _spec(source: Source, table: dict[str, Any]) -> dg.AssetSpec:
 
 
 def _load_asset(
-    source: Source, specs: Sequence[dg.AssetSpec], retry: RetryPolicy, progress: Progress
+    source: SourceName, specs: Sequence[dg.AssetSpec], retry: RetryPolicy, progress: Progress
 ) -> dg.AssetsDefinition:
     """All tables of a source: what is new in every scope, as one step."""
     tables = [".".join(spec.key.path) for spec in specs]
@@ -149,7 +150,7 @@ def _load_asset(
 
 
 def _materializations(
-    source: Source, tables: list[str], url: str, reports: list[ScopeReport]
+    source: SourceName, tables: list[str], url: str, reports: list[ScopeReport]
 ) -> Iterator[dg.MaterializeResult[None]]:
     of_load = load_metadata(reports)
     with connect(url, role="testruns dagster") as connection:

@@ -14,7 +14,8 @@ from pydantic import Field
 from pipelines.ingest.backfill import Estimate, Window, backfill_source, estimate_source
 from pipelines.ingest.load import load_source
 from pipelines.ingest.progress import Progress, ScopeReport
-from pipelines.settings import SOURCES, Settings, Source
+from pipelines.settings import SOURCES, Settings
+from pipelines.sources.spec import SourceName
 from pipelines.transform.manifest import dbt_folder
 from pipelines.warehouse.engine import open_warehouse
 from pipelines.warehouse.reference import Reference, read_reference
@@ -45,7 +46,7 @@ class Warehouse(dg.ConfigurableResource[object]):
 class Api(dg.ConfigurableResource[object]):
     """The API of a source, and what is read of it."""
 
-    source: Source = Field(description="The system.")
+    source: SourceName = Field(description="The system.")
     url: str = Field(description="The root of its API.")
     scopes: list[str] = Field(description="Collections or projects that are loaded, by ID.")
     requests_per_minute: int = Field(
@@ -68,13 +69,13 @@ class Api(dg.ConfigurableResource[object]):
         """What a backfill would take; neither details nor the warehouse are read."""
         return estimate_source(self.settings, self._source(), tuple(scopes), window)
 
-    def _source(self) -> Source:
+    def _source(self) -> SourceName:
         """Raises SettingsError where the source's key is unset."""
         (source,) = self.settings.require_source(self.source)
         return source
 
 
-def api_key(source: Source) -> str:
+def api_key(source: SourceName) -> str:
     """The name of the resource of a source's API."""
     return f"{source}_api"
 
@@ -90,7 +91,7 @@ def resources(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _api(settings: Settings, source: Source) -> Api:
+def _api(settings: Settings, source: SourceName) -> Api:
     own = settings.sources[source]
     return Api(
         source=source,

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from pipelines.ingest.progress import NullProgress, Progress, ScopeReport
-from pipelines.settings import Source
+from pipelines.sources.spec import SourceName
 from pipelines.terminal.load_lines import scope_line, size_line
 from pipelines.terminal.output import visible
 
@@ -14,27 +14,27 @@ class FanOut:
     def __init__(self, *listeners: Progress) -> None:
         self._listeners = listeners
 
-    def scope_begins(self, source: Source, scope: str) -> None:
+    def scope_begins(self, source: SourceName, scope: str) -> None:
         """To each of them."""
         for listener in self._listeners:
             listener.scope_begins(source, scope)
 
-    def scope_sized(self, source: Source, scope: str, runs: int, minutes: float) -> None:
+    def scope_sized(self, source: SourceName, scope: str, runs: int, minutes: float) -> None:
         """To each of them."""
         for listener in self._listeners:
             listener.scope_sized(source, scope, runs, minutes)
 
-    def runs_fetched(self, source: Source, scope: str, runs: int) -> None:
+    def runs_fetched(self, source: SourceName, scope: str, runs: int) -> None:
         """To each of them."""
         for listener in self._listeners:
             listener.runs_fetched(source, scope, runs)
 
-    def waits(self, source: Source, seconds: float) -> None:
+    def waits(self, source: SourceName, seconds: float) -> None:
         """To each of them."""
         for listener in self._listeners:
             listener.waits(source, seconds)
 
-    def waits_for_lock(self, source: Source, scope: str, holder: str) -> None:
+    def waits_for_lock(self, source: SourceName, scope: str, holder: str) -> None:
         """To each of them."""
         for listener in self._listeners:
             listener.waits_for_lock(source, scope, holder)
@@ -51,19 +51,19 @@ class DagsterLogProgress(NullProgress):
     def __init__(self, log: dg.DagsterLogManager) -> None:
         self._log = log
 
-    def scope_begins(self, source: Source, scope: str) -> None:
+    def scope_begins(self, source: SourceName, scope: str) -> None:
         """Say so."""
         self._log.info(visible(f"{source} {scope}: begins"))
 
-    def scope_sized(self, source: Source, scope: str, runs: int, minutes: float) -> None:
+    def scope_sized(self, source: SourceName, scope: str, runs: int, minutes: float) -> None:
         """Say what a first load has before it."""
         self._log.info(visible(size_line(source, scope, runs, minutes)))
 
-    def waits(self, source: Source, seconds: float) -> None:
+    def waits(self, source: SourceName, seconds: float) -> None:
         """Say why nothing happens."""
         self._log.info(f"{source}: waiting {seconds:.0f} s for the rate limit")
 
-    def waits_for_lock(self, source: Source, scope: str, holder: str) -> None:
+    def waits_for_lock(self, source: SourceName, scope: str, holder: str) -> None:
         """Say for whom."""
         self._log.info(visible(f"{source} {scope}: waiting for {holder}"))
 

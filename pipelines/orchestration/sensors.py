@@ -10,7 +10,8 @@ from sqlalchemy import Connection
 
 from pipelines.errors import TestrunsError
 from pipelines.orchestration.backfill_assets import days_key, days_of
-from pipelines.settings import Settings, Source
+from pipelines.settings import Settings
+from pipelines.sources.spec import SourceName
 from pipelines.warehouse.engine import engine, warehouse_url
 from pipelines.warehouse.queries import queries
 
@@ -59,7 +60,7 @@ def models_after_backfill_sensor(settings: Settings) -> dg.SensorDefinition:
 class _Window:
     """A window that backfills have read, in these scopes, the last of them at `read_at`; UTC."""
 
-    source: Source
+    source: SourceName
     since: datetime
     until: datetime
     scopes: list[str]
@@ -101,7 +102,7 @@ def backfill_sync_sensor(settings: Settings) -> dg.SensorDefinition:
 def _days(
     instance: dg.DagsterInstance,
     settings: Settings,
-    source: Source,
+    source: SourceName,
     connection: Connection,
     windows: Sequence[_Window],
 ) -> Iterator[dg.AssetMaterialization]:
@@ -114,7 +115,7 @@ def _days(
 
 
 def _reread_days(
-    instance: dg.DagsterInstance, settings: Settings, source: Source, windows: Sequence[_Window]
+    instance: dg.DagsterInstance, settings: Settings, source: SourceName, windows: Sequence[_Window]
 ) -> Iterator[dg.AssetMaterialization]:
     """Days wholly inside a window that every scope was read in, unless Dagster knows of it."""
     days = days_of(settings)
@@ -146,7 +147,7 @@ def _reread_days(
 
 
 def _loaded_days(
-    instance: dg.DagsterInstance, settings: Settings, source: Source, connection: Connection
+    instance: dg.DagsterInstance, settings: Settings, source: SourceName, connection: Connection
 ) -> Iterator[dg.AssetMaterialization]:
     """Past days that loads of every scope have read, unless they are marked."""
     scopes = list(settings.scopes(source))

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pipelines.ingest.progress import ScopeReport
-from pipelines.settings import Source
+from pipelines.sources.spec import SourceName
 from pipelines.terminal.imports import outcomes_line
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def format_quota(quota: Mapping[str, int]) -> str:
     return f"requests left: {', '.join(parts)}" if parts else ""
 
 
-def size_line(source: Source, scope: str, runs: int, minutes: float) -> str:
+def size_line(source: SourceName, scope: str, runs: int, minutes: float) -> str:
     """What a first load has before it."""
     takes = f"{format_minutes(minutes)} at the allowed rate"
     return f"{source} {scope}: {runs:,} runs to load, {takes}; a stopped load goes on where it was"

@@ -13,15 +13,16 @@ from pipelines.ingest.backfill import (
 from pipelines.ingest.load import load_source
 from pipelines.ingest.progress import ScopeReport
 from pipelines.ingest.reparse import Reparsed, reparse_rejected
-from pipelines.settings import Settings, Source
+from pipelines.settings import Settings
 from pipelines.sources.registry import REGISTRY
+from pipelines.sources.spec import SourceName
 from pipelines.terminal import output
 from pipelines.terminal.load_lines import audit_lines, estimate_line, scope_line
 from pipelines.terminal.progress import load_progress
 from pipelines.warehouse.engine import open_warehouse
 
 
-def load(settings: Settings, source: Source | None, *, verbose: bool) -> int:
+def load(settings: Settings, source: SourceName | None, *, verbose: bool) -> int:
     """Load what is new in all sources, or in one."""
     sources = settings.require_source(source)
     if source is None:
@@ -45,8 +46,8 @@ def backfill(
     settings: Settings,
     since: str,
     until: str | None,
-    source: Source | None,
-    scopes: Mapping[Source, tuple[str, ...]],
+    source: SourceName | None,
+    scopes: Mapping[SourceName, tuple[str, ...]],
     *,
     dry_run: bool,
     verbose: bool,
@@ -72,7 +73,7 @@ def backfill(
     return _exit_status(reports)
 
 
-def audit(settings: Settings, source: Source | None, since: str | None, *, fix: bool) -> int:
+def audit(settings: Settings, source: SourceName | None, since: str | None, *, fix: bool) -> int:
     """Compare lists with the warehouse; fails while a run is missing or a list cannot be read."""
     start = moment("--since", since, settings.testruns_timezone) if since else None
     sources = settings.require_source(source)

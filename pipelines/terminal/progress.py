@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pipelines.ingest.progress import NullProgress, Progress, ScopeReport
-from pipelines.settings import Source
+from pipelines.sources.spec import SourceName
 from pipelines.terminal import output
 from pipelines.terminal.load_lines import detail_lines, format_minutes, scope_line, size_line
 
@@ -57,14 +57,14 @@ class _Lines(NullProgress):
     def __init__(self, *, verbose: bool = False) -> None:
         self._verbose = verbose
 
-    def scope_sized(self, source: Source, scope: str, runs: int, minutes: float) -> None:
+    def scope_sized(self, source: SourceName, scope: str, runs: int, minutes: float) -> None:
         if minutes > 1:
             output.note(size_line(source, scope, runs, minutes))
 
-    def waits(self, source: Source, seconds: float) -> None:
+    def waits(self, source: SourceName, seconds: float) -> None:
         output.note(f"{source}: waiting {seconds:.0f} s for the rate limit")
 
-    def waits_for_lock(self, source: Source, scope: str, holder: str) -> None:
+    def waits_for_lock(self, source: SourceName, scope: str, holder: str) -> None:
         output.note(f"{source} {scope}: waiting for {holder}")
 
     def scope_ends(self, report: ScopeReport) -> None:
@@ -84,18 +84,18 @@ class _Bars(_Lines):
         self._runs = 0
         self._minutes = 0.0
 
-    def scope_begins(self, source: Source, scope: str) -> None:
+    def scope_begins(self, source: SourceName, scope: str) -> None:
         name = output.visible(f"{source} {scope}")
         self._runs = 0
         self._task = self._bars.add_task(name, total=None, of="", note="")
 
-    def scope_sized(self, source: Source, scope: str, runs: int, minutes: float) -> None:
+    def scope_sized(self, source: SourceName, scope: str, runs: int, minutes: float) -> None:
         super().scope_sized(source, scope, runs, minutes)
         self._runs, self._minutes = runs, minutes
         if self._task is not None:
             self._bars.update(self._task, total=runs, of=f" of {runs:,}")
 
-    def runs_fetched(self, source: Source, scope: str, runs: int) -> None:  # noqa: ARG002
+    def runs_fetched(self, source: SourceName, scope: str, runs: int) -> None:  # noqa: ARG002
         if self._task is None:
             return
         self._bars.update(self._task, advance=runs, note="")
@@ -104,11 +104,11 @@ class _Bars(_Lines):
             note = f"{format_minutes(self._minutes * left).removeprefix('about ')} left"
             self._bars.update(self._task, note=note)
 
-    def waits(self, source: Source, seconds: float) -> None:  # noqa: ARG002
+    def waits(self, source: SourceName, seconds: float) -> None:  # noqa: ARG002
         if self._task is not None:
             self._bars.update(self._task, note=f"waiting {seconds:.0f} s")
 
-    def waits_for_lock(self, source: Source, scope: str, holder: str) -> None:  # noqa: ARG002
+    def waits_for_lock(self, source: SourceName, scope: str, holder: str) -> None:  # noqa: ARG002
         if self._task is not None:
             self._bars.update(self._task, note=output.visible(f"waiting for {holder}"))
 

@@ -12,7 +12,8 @@ from pipelines.ingest.progress import NullProgress, ScopeReport
 from pipelines.sandbox.data import SandboxData
 from pipelines.sandbox.faults.plan import Faults
 from pipelines.sandbox.server import Sandbox
-from pipelines.settings import Settings, Source
+from pipelines.settings import Settings
+from pipelines.sources.spec import SourceName
 from tests.support.contract import POSTMAN
 from tests.support.db import query, tables
 from tests.support.factories import BOOKS, NOW, postman_run
@@ -228,7 +229,7 @@ class Killed(NullProgress):
     def __init__(self, after: int) -> None:
         self._left = after
 
-    def runs_fetched(self, source: Source, scope: str, runs: int) -> None:  # noqa: ARG002
+    def runs_fetched(self, source: SourceName, scope: str, runs: int) -> None:  # noqa: ARG002
         self._left -= 1
         if self._left < 0:
             raise KeyboardInterrupt

@@ -14,8 +14,9 @@ from pipelines.ingest.progress import NullProgress, ScopeReport
 from pipelines.sandbox.data import SandboxData
 from pipelines.sandbox.history import seeded_history
 from pipelines.sandbox.server import Sandbox
-from pipelines.settings import Settings, Source
+from pipelines.settings import Settings
 from pipelines.sources.base import FlatRun
+from pipelines.sources.spec import SourceName
 from tests.support.contract import POSTMAN, REFERENCES, TESTMO
 from tests.support.db import everything, query, tables
 from tests.support.factories import BOOKS, COLLECTION, NOW, PROJECT, postman_run, testmo_run
@@ -470,7 +471,7 @@ class Watching(NullProgress):
         # What is there already is not looked through at each batch.
         gc.freeze()
 
-    def runs_fetched(self, source: Source, scope: str, runs: int) -> None:  # noqa: ARG002
+    def runs_fetched(self, source: SourceName, scope: str, runs: int) -> None:  # noqa: ARG002
         self.batches.append(runs)
         self.held.append(sum(type(thing) is FlatRun for thing in gc.get_objects()))
 

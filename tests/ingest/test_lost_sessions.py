@@ -10,7 +10,7 @@ import pytest
 from pipelines.ingest.progress import NullProgress, ScopeReport
 from pipelines.sandbox.data import SandboxData
 from pipelines.sandbox.server import Sandbox
-from pipelines.settings import Source
+from pipelines.sources.spec import SourceName
 from pipelines.warehouse.engine import connect
 from pipelines.warehouse.locks import take_lock
 from tests.support.contract import POSTMAN
@@ -41,7 +41,7 @@ def test_a_session_that_is_lost_before_each_batch_costs_nothing(
     class Cutting(NullProgress):
         cuts = 0
 
-        def runs_fetched(self, source: Source, scope: str, runs: int) -> None:  # noqa: ARG002
+        def runs_fetched(self, source: SourceName, scope: str, runs: int) -> None:  # noqa: ARG002
             self.cuts += 1
             end_sessions(warehouse_url)
 
@@ -65,7 +65,7 @@ def test_a_warehouse_that_is_gone_ends_the_load_at_once_in_one_line(
             server.execute(f'alter database "{name}" allow_connections {connections}'.encode())
 
     class Closing(NullProgress):
-        def runs_fetched(self, source: Source, scope: str, runs: int) -> None:  # noqa: ARG002
+        def runs_fetched(self, source: SourceName, scope: str, runs: int) -> None:  # noqa: ARG002
             admits(connections=False)
             end_sessions(server_url, of=name)
 
@@ -96,7 +96,7 @@ def test_a_load_that_waits_for_another_says_for_whom(
     heard: list[Any] = []
 
     class Waiting(NullProgress):
-        def waits_for_lock(self, source: Source, scope: str, holder_: str) -> None:
+        def waits_for_lock(self, source: SourceName, scope: str, holder_: str) -> None:
             heard.append((source, scope, holder_.rpartition(" ")[0]))
             holder.close()
 

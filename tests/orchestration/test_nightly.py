@@ -21,7 +21,8 @@ from pipelines.orchestration.nightly import NightlyReport, run_nightly
 from pipelines.sandbox.data import SandboxData
 from pipelines.sandbox.history import seeded_history
 from pipelines.sandbox.server import Sandbox
-from pipelines.settings import Settings, Source, load_settings
+from pipelines.settings import Settings, load_settings
+from pipelines.sources.spec import SourceName
 from pipelines.transform.build_record import build_inputs, built_at
 from tests.support.webhook import receiving
 
@@ -274,7 +275,7 @@ def test_a_server_that_is_away_is_tried_again_and_then_left_to_the_next_night(
 class Interrupting(NullProgress):
     """Sends this process what Ctrl-C sends, as soon as a scope begins."""
 
-    def scope_begins(self, source: Source, scope: str) -> None:  # noqa: ARG002
+    def scope_begins(self, source: SourceName, scope: str) -> None:  # noqa: ARG002
         os.kill(os.getpid(), signal.SIGINT)
 
 
