@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help install demo test test-slow test-postgres bench lint format dev reference docs lock wheel clean
+.PHONY: help install demo test test-slow test-postgres bench lint format dev reference docs bi bi-export lock wheel clean
 
 help: ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+): .*## (.*)/  make \1\t\2/' | expand -t 20
@@ -82,9 +82,15 @@ docs: reference ## site/: the pages of docs/, and dbt's documentation in site/db
 	$(BIN)/testruns dbt -- --quiet docs generate --static; \
 	mkdir -p site/dbt; cp "$$TESTRUNS_HOME/dbt/target/static_index.html" site/dbt/index.html
 
+bi: install ## Superset with both dashboards on http://127.0.0.1:8088
+	@$(BIN)/python -m bi serve $(if $(PORT),--port $(PORT))
+
+bi-export: install ## dashboards as they are in Superset now, into bi/superset
+	@$(BIN)/python -m bi export
+
 lock: ## resolve the dependencies anew (needs uv)
 	uv pip compile --universal --generate-hashes --no-strip-extras --no-emit-index-url \
-		--no-header --no-annotate --python-version 3.11 --extra dev \
+		--no-header --no-annotate --python-version 3.11 --extra ui --group dev \
 		--output-file requirements.lock pyproject.toml
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --no-annotate \
 		--python-version 3.11 --group docs --output-file requirements-docs.txt

@@ -218,6 +218,25 @@ def report(out: Path | None, since: str | None, until: str | None, *, is_opened:
 
 
 @cli.command()
+@click.argument("folder", type=_file, metavar="DIR")
+@click.option("--since", required=True, help="A date, or a time in ISO 8601; its month is whole.")
+@click.option("--until", help="The same; its month is the last. Default: now.")
+@click.option(
+    "--format", "suffix", type=click.Choice(["parquet", "csv"]), default="parquet",
+    show_default=True, help="Parquet keeps the types; it needs testruns[parquet].",
+)  # fmt: skip
+def export(folder: Path, since: str, until: str | None, suffix: str) -> int:
+    """Write the marts as files, by month, for other tools.
+
+    DIR gets a file for each mart and month, and manifest.json with rows and SHA-256 of each. Again
+    into the same DIR replaces the months named and keeps the others.
+    """
+    from pipelines.terminal import building
+
+    return building.export(_settings_to_show(), folder, since, until, suffix)
+
+
+@cli.command()
 def demo() -> int:
     """Run the nightly job on invented runs, without an account."""
     from pipelines.terminal.summary import run_demo

@@ -1,4 +1,4 @@
-"""Where folders beside the package lie: in a checkout they do, in a wheel they are inside it."""
+"""Where files beside the package lie: in a checkout they do, in a wheel they are inside it."""
 
 from pathlib import Path
 
@@ -6,11 +6,11 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def bundled(name: str) -> Path:
-    """Folder `name` ("sql", "dbt_project" or "deploy/dagster"); it may be read-only.
+    """`name` ("sql", "dbt_project", "deploy/dagster" or ".env.example"); it may be read-only.
 
     Raises FileNotFoundError if the installation is incomplete.
     """
-    for folder in (_PACKAGE.parent / name, _PACKAGE / "_bundled" / name):
-        if folder.is_dir():
-            return folder
-    raise FileNotFoundError(f"{name}/ is missing from this installation of testruns")
+    for path in (_PACKAGE.parent / name, _PACKAGE / "_bundled" / name):
+        if path.exists():
+            return path
+    raise FileNotFoundError(f"{name} is missing from this installation of testruns")

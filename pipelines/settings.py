@@ -103,7 +103,7 @@ def _check_server(url: str, *schemes: str, why: str = "") -> None:
     except ValueError:  # it may quote the URL
         is_one = False
     if not is_one:
-        raise ValueError(f"{why}must be a URL as {schemes[0]}://user:password@host")
+        raise ValueError(f"{why}must be a URL as {schemes[0]}://host")
 
 
 class Settings(Section):
@@ -128,10 +128,14 @@ class Settings(Section):
     testruns_timezone: str = "UTC"
     testruns_nightly_cron: str = "0 3 * * *"
     testruns_alert_webhook: SecretStr | None = None
-    # CSV: which team owns which scopes and tests (warehouse/ownership.py).
+    # CSV: which team owns which scopes and tests (warehouse/reference.py).
     testruns_ownership_file: Path | None = None
+    # CSV: names of scopes and environments of which the APIs tell IDs alone.
+    testruns_names_file: Path | None = None
 
-    @field_validator("testruns_home", "testruns_reports_dir", "testruns_ownership_file")
+    @field_validator(
+        "testruns_home", "testruns_reports_dir", "testruns_ownership_file", "testruns_names_file"
+    )
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         try:

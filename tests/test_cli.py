@@ -13,9 +13,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from pipelines.errors import TestrunsError
 from pipelines.sandbox.data import SandboxData
 from pipelines.sandbox.history import seeded_history
 from pipelines.sandbox.server import Sandbox
+from tests.support.cli import command
 from tests.support.db import query
 from tests.support.factories import BOOKS, postman_run
 
@@ -322,6 +324,16 @@ def test_bad_usage_is_one_line(
     assert done.returncode == (1 if "dev" in arguments else 2)
     assert first_line(done).startswith("testruns: ")
     assert complaint in done.stderr
+
+
+def test_a_page_that_is_not_installed_is_one_line(
+    variables: Variables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "dagster_webserver", None)
+    with pytest.raises(
+        TestrunsError, match=r"^Dagster's UI is not installed: pip install .*\[ui\]"
+    ):
+        command(tmp_path, variables, "dev")
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

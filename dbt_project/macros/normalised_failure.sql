@@ -20,7 +20,9 @@
     {%- set about_answer = 'status|code|http|respon[sd]|gateway|server|service' -%}
     {%- set quantity
         = 'below|above|at (least|most)|(less|greater|more|fewer) than|within|\\d ?m?s\\M|seconds' -%}
-    {%- set compared = 'left(' ~ message ~ ', ' ~ var('failure_message_characters') ~ ')' -%}
+    {#- terminals' colours, also as tools write the escape where they may not -#}
+    {%- set compared = "regexp_replace(left(" ~ message ~ ", " ~ var('failure_message_characters')
+        ~ "), '([\\u001b\\ufffd]|#x1b)\\[[0-9;]*[a-z]', '', 'gi')" -%}
     {%- set names_codes -%}
     {{ compared }} !~* '{{ quantity }}'
         and (

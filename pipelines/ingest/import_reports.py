@@ -13,7 +13,7 @@ from pathlib import Path
 import psycopg
 
 from pipelines.errors import WarehouseError
-from pipelines.ingest.report_files import Surroundings, Watch, offered_files
+from pipelines.ingest.report_files import GIVEN_UP_AFTER, Surroundings, Watch, offered_files
 from pipelines.ingest.report_folder import look_into, seconds_at_rest
 from pipelines.ingest.report_importer import Importer, ImportReport, Options
 from pipelines.settings import Settings
@@ -26,8 +26,6 @@ from pipelines.warehouse.report_ledger import ImportedFile, ReportLedger
 # Raised when what is made of a report changes, so that reports offered again are written anew.
 _ROWS_VERSION = b"1"
 _WATCH_EVERY = 1.0
-# A file that ends too early may still be written, for so many seconds.
-GIVEN_UP_AFTER = 60.0
 
 
 @contextmanager
@@ -118,19 +116,21 @@ def watch_paths(
 ) -> None:
     """As `import_paths`, for ever: each file once its size has stood still for two seconds.
 
-    A file that ends too early is waited for, a minute at most.
+    A file that ends too early is waited for, a minute at most. Files that have come to rest at
+    once are an import of their own, so that models can follow it.
     """
     watch = Watch()
-    with _importer(settings, url, options, variables, settled, is_dry_run=False) as importer:
-        while True:
-            now = clock()
-            files = watch.at_rest(offered_files(paths), now)
-            fresh = [file for file in files if watch.rested_for(file, now) < GIVEN_UP_AFTER]
-            stale = [file for file in files if watch.rested_for(file, now) >= GIVEN_UP_AFTER]
-            waiting = importer.take(fresh, wait_for_rest=True)
-            importer.take(stale)
+    while True:
+        now = clock()
+        files = watch.at_rest(offered_files(paths), now)
+        if files:
+            with _importer(settings, url, options, variables, settled, is_dry_run=False) as one:
+                fresh = [file for file in files if watch.rested_for(file, now) < GIVEN_UP_AFTER]
+                waiting = one.take(fresh, wait_for_rest=True)
+                one.take(file for file in files if file not in fresh)
             for file in files:
-                if file.path not in waiting:
+                if file.path in waiting:
+                    watch.wait(file)
+                else:
                     watch.take(file)
-            importer.report = ImportReport()  # as long as it watches, it must not grow
-            sleep(_WATCH_EVERY)
+        sleep(_WATCH_EVERY)

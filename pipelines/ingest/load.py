@@ -145,9 +145,14 @@ def _report_size(
         if watermark.high_water is not None or walk is None or walk.announced_total is None:
             return False
         runs = walk.announced_total - ((before and before.runs_listed) or 0)
-    details = sum(not session.source.is_whole(run.record) for run in listed)
-    # Of each page one request for the list, and one for each run that the list shows in part.
-    session.report_size(runs, runs * (1 + details) / len(listed))
+    # Of each page one request for the list, one for each run that the list shows in part, and
+    # those for results that come by requests of their own.
+    source, requests = session.source, 1
+    for run in listed:
+        requests += not source.is_whole(run.record)
+        if source.results is not None and session.expects_results and isinstance(run.record, dict):
+            requests += source.results.requests(run.record)
+    session.report_size(runs, runs * requests / len(listed))
     return True
 
 

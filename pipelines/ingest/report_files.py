@@ -18,6 +18,8 @@ _LONGEST_JOB = timedelta(hours=6)
 _LARGEST_SIDECAR = 1_000_000
 # A file is whole when its size has stood still for so long, in seconds.
 STANDS_STILL = 2.0
+# One that ends too early may still be written, for so many seconds.
+GIVEN_UP_AFTER = 60.0
 
 
 @dataclass(frozen=True)
@@ -128,9 +130,13 @@ class Watch:
 
     _seen: dict[Path, tuple[tuple[int, int], float]] = field(default_factory=dict)
     _taken: dict[Path, tuple[int, int]] = field(default_factory=dict)
+    _waiting: dict[Path, tuple[int, int]] = field(default_factory=dict)
 
     def at_rest(self, files: Iterator[OfferedFile], now: float) -> list[OfferedFile]:
-        """Files whose size and time have stood still for two seconds; `now` in seconds."""
+        """Files whose size and time have stood still for two seconds; `now` in seconds.
+
+        For a minute where the file is waited for.
+        """
         rested = []
         for file in files:
             try:
@@ -143,14 +149,21 @@ class Watch:
             seen, since = self._seen.get(file.path, (None, now))
             if seen != state:
                 self._seen[file.path] = (state, now)
-            elif now - since >= STANDS_STILL:
+            elif now - since >= (
+                GIVEN_UP_AFTER if self._waiting.get(file.path) == state else STANDS_STILL
+            ):
                 rested.append(file)
         return rested
+
+    def wait(self, file: OfferedFile) -> None:
+        """Do not name the file again for a minute, unless it changes: it ends too early."""
+        self._waiting[file.path] = self._seen[file.path][0]
 
     def take(self, file: OfferedFile) -> None:
         """Do not name the file again until it changes."""
         if file.path in self._seen:
             self._taken[file.path] = self._seen.pop(file.path)[0]
+        self._waiting.pop(file.path, None)
 
     def rested_for(self, file: OfferedFile, now: float) -> float:
         """Seconds for which a file has stood still."""

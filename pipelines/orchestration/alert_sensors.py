@@ -113,8 +113,14 @@ def freshness_sensor(settings: Settings) -> dg.SensorDefinition:
         if news:
             complaint = alerts.scopes_are_late(list(news.values()))
             _warn(context, complaint)
-            said |= dict.fromkeys(news, complaint is None)
-        loaded = [" ".join(key) for key, was_said in known.items() if was_said and key not in late]
+            is_said = complaint is None and settings.testruns_alert_webhook is not None
+            said |= dict.fromkeys(news, is_said)
+        loaded = [
+            f"{source} {scope}"
+            for (source, scope), was_said in known.items()
+            # One that has been taken out of the settings is not loaded again.
+            if was_said and (source, scope) not in late and scope in settings.scopes(source)
+        ]
         if loaded:
             _warn(context, alerts.scopes_are_loaded(loaded))
         changed = {source for source, _ in late.keys() ^ known.keys()}

@@ -21,6 +21,7 @@ from pipelines.orchestration.metadata import Metadata, table, without_empty_tabl
 from pipelines.orchestration.resources import Warehouse
 from pipelines.settings import Settings, Source
 from pipelines.sources.registry import REGISTRY
+from pipelines.terminal.output import visible
 from pipelines.warehouse.engine import engine
 from pipelines.warehouse.queries import queries
 
@@ -74,8 +75,11 @@ class Evidence:
 
 def _every_scope_is_loaded(evidence: Evidence) -> Verdict:
     rows = evidence.read("last_loads")
+    # An error quotes what an API said: a line break in it would forge a line of an alert.
     failed = [
-        ScopeProblem(evidence.source, row["scope"], row["error"]) for row in rows if row["error"]
+        ScopeProblem(evidence.source, row["scope"], visible(row["error"]))
+        for row in rows
+        if row["error"]
     ]
     return Verdict(_lines(failed), _ERROR, {"scopes": table(rows)}, failed)
 
@@ -219,7 +223,10 @@ CHECKS: dict[str, tuple[Callable[[Evidence], Verdict], str]] = {
     ),
     "no_field_is_new": (
         _no_field_is_new,
-        "The API sends no field that it never sent before and that has no column. Warns once.",
+        (
+            "The API sends no field that it never sent before and that has no column. Warns once; "
+            "what the first load of a scope sees is only shown."
+        ),
     ),
     "watermarks_move": (
         _watermarks_move,

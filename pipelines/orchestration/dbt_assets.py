@@ -6,7 +6,7 @@ comes of each model and test reaches Dagster as soon as dbt knows it.
 
 import warnings
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import takewhile
 from queue import SimpleQueue
 from typing import Any
@@ -15,26 +15,21 @@ import dagster as dg
 import psycopg
 
 from pipelines.errors import TestrunsError
-from pipelines.orchestration.checks import FRESH_HOURS
 from pipelines.orchestration.dagster_internals import DBT_UNIQUE_ID, last_evaluations
 from pipelines.orchestration.in_thread import in_thread
 from pipelines.orchestration.metadata import Metadata, table_metadata
-from pipelines.orchestration.raw_assets import OWNERS
+from pipelines.orchestration.raw_assets import FRESHNESS, OWNERS
 from pipelines.orchestration.resources import Warehouse
 from pipelines.transform.build import NodeResult, build_models
 from pipelines.transform.build_lock import build_lock
 from pipelines.transform.build_record import build_inputs, built_at, save_build
 from pipelines.transform.manifest import Manifest
-from pipelines.warehouse.ownership import save_ownership
+from pipelines.warehouse.reference import save_reference
 
 with warnings.catch_warnings():
     # The SQL parser that dagster-dbt depends on announces its successor.
     warnings.filterwarnings("ignore", "sqlglotrs is deprecated", DeprecationWarning)
     from dagster_dbt import DagsterDbtTranslator, DbtProject, dbt_assets
-
-_FRESH = dg.FreshnessPolicy.time_window(
-    fail_window=timedelta(hours=FRESH_HOURS), warn_window=timedelta(hours=26)
-)
 
 Event = dg.MaterializeResult[None] | dg.AssetCheckResult
 
@@ -49,7 +44,7 @@ class _Translator(DagsterDbtTranslator):
         return spec.replace_attributes(
             owners=spec.owners or OWNERS,
             tags={**spec.tags, "layer": str(spec.group_name)},
-            freshness_policy=_FRESH if spec.group_name == "marts" else None,
+            freshness_policy=FRESHNESS,
         )
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
@@ -90,7 +85,7 @@ def dbt_models(manifest: Manifest) -> dg.AssetsDefinition:
         failed = []
         try:
             with build_lock(warehouse.open(), context.log.info) as session:
-                save_ownership(session, warehouse.ownership())
+                save_reference(session, warehouse.reference())
                 inputs = build_inputs(session, warehouse.timezone)
                 is_whole = not context.is_subset
                 if is_whole and (since := built_at(session, inputs)):

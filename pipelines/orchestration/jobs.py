@@ -7,7 +7,6 @@ from pipelines.ingest.progress import Progress
 from pipelines.orchestration.audit_job import audit_job, audit_schedule
 from pipelines.orchestration.backfill_assets import GROUP as BACKFILL
 from pipelines.orchestration.backfill_assets import backfill_job
-from pipelines.orchestration.report_asset import GROUP as REPORTS
 from pipelines.orchestration.step_retry import RUN_TAGS
 from pipelines.settings import Settings
 
@@ -21,9 +20,10 @@ def job_definitions(
     console = {"loggers": {"console": {"config": {"log_level": level}}}}
     nightly = dg.define_asset_job(
         "nightly",
-        description="Loads what is new from both APIs, checks it, builds and tests the dbt models. "
+        description="Loads what is new from both APIs, checks it, builds and tests the dbt models, "
+        "writes the report. "
         "A scope that fails keeps nothing else from being refreshed, and fails the run at its end.",
-        selection=dg.AssetSelection.all() - dg.AssetSelection.groups(BACKFILL, REPORTS),
+        selection=dg.AssetSelection.all() - dg.AssetSelection.groups(BACKFILL),
         config=console,
         tags=RUN_TAGS,
     )

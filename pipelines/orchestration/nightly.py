@@ -16,6 +16,7 @@ from pipelines.orchestration.alerts import Alerts
 from pipelines.orchestration.dagster_internals import CODE_LOCATION_TAGS, was_interrupted
 from pipelines.orchestration.failures import StepFailure, run_failures
 from pipelines.orchestration.instance import open_instance
+from pipelines.orchestration.report_files import files_by_outcome
 from pipelines.orchestration.run_log import FanOut
 from pipelines.settings import Settings, Source
 from pipelines.terminal.output import note
@@ -29,14 +30,16 @@ class NightlyReport:
     """What a nightly run did.
 
     `run_id` is Dagster's: the run's page is /runs/RUN_ID of the UI. `models` and `checks` count
-    dbt models built and tests that gave a verdict. `failures` read `step: message`;
-    `failed_checks` are `model: test`, `warned_checks` are `table: check: why`, of raw tables too.
+    dbt models built and tests that gave a verdict, `files` new report files by outcome.
+    `failures` read `step: message`; `failed_checks` are `model: test`, `warned_checks` are
+    `table: check: why`, of raw tables too.
     """
 
     run_id: str
     succeeded: bool
     seconds: float
     scopes: list[ScopeReport]
+    files: dict[str, int]
     models: int
     checks: int
     failures: list[StepFailure]
@@ -98,6 +101,7 @@ def _run(settings: Settings, progress: Progress, alerts: Alerts | None) -> Night
         succeeded=result.success,
         seconds=time.monotonic() - started,
         scopes=list(scopes.reports.values()),
+        files=files_by_outcome(result) if settings.testruns_reports_dir else {},
         models=len(result.asset_materializations_for_node("dbt_build")),
         checks=len(tests),
         failures=failures,

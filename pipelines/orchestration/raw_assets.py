@@ -6,6 +6,7 @@ materializes what is there and names the failure in its metadata, the models fol
 """
 
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
@@ -13,6 +14,7 @@ import dagster as dg
 from pipelines.errors import TestrunsError
 from pipelines.http.retry import RetryPolicy
 from pipelines.ingest.progress import Progress, ScopeReport
+from pipelines.orchestration.checks import FRESH_HOURS
 from pipelines.orchestration.in_thread import in_thread
 from pipelines.orchestration.metadata import (
     Metadata,
@@ -29,6 +31,11 @@ from pipelines.sources.registry import REGISTRY
 from pipelines.warehouse.engine import connect
 
 OWNERS = ["team:testruns"]
+# What the nightly job alone makes. Raw tables are loaded by commands as well, of which Dagster does
+# not know: whether they are fresh is for their checks, which read the ledger.
+FRESHNESS = dg.FreshnessPolicy.time_window(
+    fail_window=timedelta(hours=FRESH_HOURS), warn_window=timedelta(hours=26)
+)
 
 
 def runs_key(source: Source) -> dg.AssetKey:

@@ -1,7 +1,8 @@
 """The HTML report as an asset behind the marts.
 
-It is no step of a night, which pandas and matplotlib would make half as long again: the daemon
-materializes it when marts have been built, in a run of its own.
+The nightly job writes it once it has built marts, and leaves it alone where they stand. When marts
+have been built otherwise, after a backfill or in a night of which some models failed, the daemon
+writes it in a run of its own.
 """
 
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from pipelines.errors import TestrunsError
-from pipelines.orchestration.raw_assets import OWNERS
+from pipelines.orchestration.raw_assets import FRESHNESS, OWNERS
 from pipelines.orchestration.resources import Warehouse
 
 GROUP = "reports"
@@ -25,12 +26,13 @@ def report_asset(marts: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
         kinds={"html", "pandas"},
         owners=OWNERS,
         tags={"layer": "report"},
+        freshness_policy=FRESHNESS,
         automation_condition=dg.AutomationCondition.eager(),
         description="One self-contained HTML page from the marts, as `testruns report` writes it; "
-        "anew by Dagster's daemon when a night has built marts.",
+        "anew when marts have been built, by the nightly job or by Dagster's daemon.",
     )
     def report(warehouse: Warehouse) -> dg.MaterializeResult[None]:
-        from pipelines.report.write import write_report  # noqa: PLC0415 - pandas and matplotlib
+        from pipelines.report.write import write_report  # noqa: PLC0415 - pandas
 
         try:
             path = write_report(warehouse.settings).path

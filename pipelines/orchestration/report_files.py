@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ import dagster as dg
 
 from pipelines.errors import SettingsError, TestrunsError
 from pipelines.http.retry import RetryPolicy
-from pipelines.ingest.import_reports import GIVEN_UP_AFTER, import_folder
+from pipelines.ingest.import_reports import import_folder
+from pipelines.ingest.report_files import GIVEN_UP_AFTER
 from pipelines.ingest.report_folder import NewFile, look_into, seconds_at_rest
 from pipelines.ingest.report_importer import ImportReport
 from pipelines.orchestration.checks import Verdict, check_result
@@ -37,7 +39,8 @@ from pipelines.warehouse.report_ledger import ImportedFile
 
 GROUP = "report_files"
 RUNS = dg.AssetKey(["raw_reports", "runs"])
-JOB = "import_reports"
+# As steps of sources are called; a job may not have the name of a step.
+STEP, JOB = "load_reports", "import_reports"
 IMPORTED, REJECTED = "every_report_is_imported", "no_report_is_rejected"
 CHECKS = {
     IMPORTED: "TESTRUNS_REPORTS_DIR can be read, and each file in it that nobody has written to "
@@ -88,11 +91,11 @@ def _import_asset(
     names = [".".join(spec.key.path) for spec in specs]
 
     @dg.multi_asset(
-        name=JOB,
+        name=STEP,
         specs=[spec.replace_attributes(kinds={"python", "postgres"}) for spec in specs],
         pool=POOL,
     )
-    def import_reports(
+    def load_reports(
         context: dg.AssetExecutionContext, warehouse: Warehouse
     ) -> Iterator[dg.MaterializeResult[None]]:
         def settled(file: ImportedFile) -> None:
@@ -101,7 +104,7 @@ def _import_asset(
 
         try:
             url = warehouse.open()
-            work = lambda: import_folder(warehouse.settings, url, folder, settled=settled)  # noqa: E731
+            work = partial(import_folder, warehouse.settings, url, folder, settled=settled)
             report = in_thread(work).result()
         except SettingsError as error:  # the check fails the run with it, behind the models
             context.log.warning(str(error))
@@ -122,7 +125,7 @@ def _import_asset(
                 data_version=dg.DataVersion(str(versions.get(name, 0))),
             )
 
-    return import_reports
+    return load_reports
 
 
 def _metadata(report: ImportReport) -> Metadata:
@@ -135,6 +138,15 @@ def _metadata(report: ImportReport) -> Metadata:
         "rows_by_table": table({"table": t, "rows_written": n} for t, n in report.rows.items()),
         "rejected": table(rejected[:_MOST_SHOWN]),
     })  # fmt: skip
+
+
+def files_by_outcome(result: dg.ExecuteInProcessResult) -> dict[str, int]:
+    """What became of the files that a run of Dagster's has imported."""
+    for materialized in result.asset_materializations_for_node(STEP):
+        files = materialized.metadata.get("files_by_outcome")
+        if isinstance(files, dg.TableMetadataValue):
+            return {str(one.data["outcome"]): int(str(one.data["files"])) for one in files.records}
+    return {}
 
 
 def _checks(folder: Path) -> dg.AssetChecksDefinition:

@@ -17,7 +17,7 @@ from pipelines.ingest.progress import Progress, ScopeReport
 from pipelines.settings import SOURCES, Settings, Source
 from pipelines.transform.manifest import dbt_folder
 from pipelines.warehouse.engine import open_warehouse
-from pipelines.warehouse.ownership import Rule, read_ownership
+from pipelines.warehouse.reference import Reference, read_reference
 from pipelines.warehouse.url import WarehouseUrl
 
 
@@ -37,9 +37,9 @@ class Warehouse(dg.ConfigurableResource[object]):
         """Its URL, secrets included; the schema is in place. Raises WarehouseError."""
         return open_warehouse(self.settings)
 
-    def ownership(self) -> list[Rule]:
-        """Who owns what. Raises SettingsError."""
-        return read_ownership(self.settings.testruns_ownership_file)
+    def reference(self) -> Reference:
+        """What runs do not tell. Raises SettingsError."""
+        return read_reference(self.settings)
 
 
 class Api(dg.ConfigurableResource[object]):

@@ -20,7 +20,7 @@ from pipelines.warehouse.queries import queries
 
 Row = dict[str, Any]
 
-_SUBJECTS = ("report", "report_why")
+_SUBJECTS = ("report", "report_why", "report_same_code")
 # Queries about the items that an earlier one lists: its name, their key, the parameter.
 _LISTED = {
     "latency": ("request_key", "request_keys"),

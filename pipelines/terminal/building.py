@@ -1,6 +1,7 @@
-"""`transform`, `dbt`, `nightly` and `report` as a person runs them; each gives the exit status."""
+"""Commands that build, and what they built, as a person runs them; each gives the exit status."""
 
 import webbrowser
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pipelines.ingest.backfill import moment
@@ -11,7 +12,7 @@ from pipelines.terminal.loading import show_sources_left_out
 from pipelines.terminal.places import short_path
 from pipelines.terminal.progress import load_progress
 from pipelines.warehouse.engine import open_warehouse
-from pipelines.warehouse.ownership import read_ownership
+from pipelines.warehouse.reference import read_reference
 
 _MOST_OUTAGES = 5
 
@@ -20,11 +21,11 @@ def transform(settings: Settings, *, full_refresh: bool) -> int:
     """Build and test the models."""
     from pipelines.transform.build import transform as build  # noqa: PLC0415 - not for a night
 
-    ownership = read_ownership(settings.testruns_ownership_file)
+    reference = read_reference(settings)
     report = build(
         open_warehouse(settings),
         timezone=settings.testruns_timezone,
-        ownership=ownership,
+        reference=reference,
         target_path=settings.testruns_home / "dbt",
         full_refresh=full_refresh,
         on_wait=output.note,
@@ -54,7 +55,7 @@ def dbt(settings: Settings, arguments: tuple[str, ...]) -> int:
 def nightly(settings: Settings, *, verbose: bool) -> int:
     """Load, then build, as a run of Dagster's."""
     settings.require_input()
-    read_ownership(settings.testruns_ownership_file)  # a complaint comes before the first request
+    read_reference(settings)  # a complaint comes before the first request
     from pipelines.orchestration.nightly import run_nightly  # noqa: PLC0415 - two seconds
 
     show_sources_left_out(settings)
@@ -85,4 +86,22 @@ def report(
         output.note("more outages are on the page")
     if is_opened and not webbrowser.open(written.path.as_uri()):
         output.note(f"no browser could be started; open {written.path.as_uri()}")
+    return 0
+
+
+def export(settings: Settings, folder: Path, since: str, until: str | None, suffix: str) -> int:
+    """Write the marts into a folder and say how much it was."""
+    from pipelines.export.export import export_marts  # noqa: PLC0415 - not for a night
+
+    zone = settings.testruns_timezone
+    exported = export_marts(
+        open_warehouse(settings),
+        folder,
+        moment("--since", since, zone),
+        moment("--until", until, zone) if until else datetime.now(UTC),
+        zone=zone,
+        suffix=suffix,
+        on_wait=output.note,
+    )
+    output.line(f"{exported.files:,} files, {exported.rows:,} rows in {short_path(folder)}")
     return 0

@@ -18,7 +18,7 @@ from pipelines.warehouse.embedded.server import EmbeddedPostgres
 
 # The sandbox counts requests as Postman does; the demo is not there to wait for a minute's end.
 _REQUESTS_PER_MINUTE = 60_000
-_OWNERSHIP = Path(__file__).parents[1] / "sandbox" / "ownership.csv"
+_SANDBOX = Path(__file__).parents[1] / "sandbox"
 
 
 def demo_home(settings: Settings) -> Path:
@@ -51,7 +51,8 @@ def _own_variables(settings: Settings) -> dict[str, str]:
         "TESTRUNS_HOME": str(demo_home(settings)),
         "TESTRUNS_TIMEZONE": settings.testruns_timezone,
         "TESTRUNS_NIGHTLY_CRON": settings.testruns_nightly_cron,
-        "TESTRUNS_OWNERSHIP_FILE": str(_OWNERSHIP),
+        "TESTRUNS_OWNERSHIP_FILE": str(_SANDBOX / "ownership.csv"),
+        "TESTRUNS_NAMES_FILE": str(_SANDBOX / "names.csv"),
     }
 
 

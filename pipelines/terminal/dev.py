@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 from urllib.request import urlopen
@@ -39,9 +40,11 @@ def run_dev(settings: Settings, *, host: str = "127.0.0.1", port: int = 3000) ->
     """Serve until SIGINT, SIGTERM or SIGHUP; Dagster's exit status.
 
     Where nothing is configured, on the demo's sandbox and warehouse. For the main thread, which
-    alone receives signals. Raises TestrunsError when the port is taken or this home is served
-    already, and what opening the warehouse and parsing the dbt project raise.
+    alone receives signals. Raises TestrunsError when the UI is not installed, the port is taken or
+    this home is served already, and what opening the warehouse and parsing the dbt project raise.
     """
+    if find_spec("dagster_webserver") is None:
+        raise TestrunsError("Dagster's UI is not installed: pip install 'testruns[ui]'")
     if not is_unconfigured(settings):
         return _run(settings, host, port, {}, Path.cwd())
     output.note("no API is configured: Dagster runs on the demo's sandbox and warehouse")

@@ -1,9 +1,11 @@
 """What `testruns import` says: a line for each file that was not taken, and the sum."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from pipelines.warehouse.report_ledger import ImportedFile
+if TYPE_CHECKING:
+    from pipelines.warehouse.report_ledger import ImportedFile
 
 _WORDS = {
     "loaded": "loaded",
@@ -14,20 +16,25 @@ _WORDS = {
 }
 
 
-def file_line(file: ImportedFile) -> str:
+def file_line(file: "ImportedFile") -> str:
     """What became of a file: why it was not taken, or its run."""
     result = file.reason or f"{file.outcome}, run {file.run_id}"
     return f"{printable(file.path)}: {printable(result)}"
 
 
-def summary_line(files: Sequence[ImportedFile], rows: dict[str, int], *, is_dry_run: bool) -> str:
+def summary_line(files: Sequence["ImportedFile"], rows: dict[str, int], *, is_dry_run: bool) -> str:
     """How many files came to what, and the rows written."""
-    counts = Counter(file.outcome for file in files)
-    parts = [f"{counts[outcome]:,} {words}" for outcome, words in _WORDS.items() if counts[outcome]]
     written = f"; {sum(rows.values()):,} rows" if rows else ""
     dry = " (dry run: nothing was written)" if is_dry_run else ""
-    offered = "1 file" if len(files) == 1 else f"{len(files):,} files"
-    return f"{offered}: {', '.join(parts) or 'none offered'}{written}{dry}"
+    return f"{outcomes_line(Counter(file.outcome for file in files))}{written}{dry}"
+
+
+def outcomes_line(counts: Mapping[str, int]) -> str:
+    """How many files came to what."""
+    total = sum(counts.values())
+    parts = [f"{counts[one]:,} {words}" for one, words in _WORDS.items() if counts.get(one)]
+    offered = "1 file" if total == 1 else f"{total:,} files"
+    return f"{offered}: {', '.join(parts) or 'none offered'}"
 
 
 def printable(text: str) -> str:

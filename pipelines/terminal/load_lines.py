@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.ingest.progress import ScopeReport
 from pipelines.settings import Source
+from pipelines.terminal.imports import outcomes_line
 
 if TYPE_CHECKING:
     from pipelines.ingest.audit import AuditReport
@@ -108,9 +109,10 @@ def format_minutes(minutes: float) -> str:
 
 
 def nightly_lines(report: "NightlyReport") -> list[str]:
-    """What dbt did, and where the run stands in Dagster; failures have lines of their own."""
+    """What was imported and built, and the run in Dagster; failures have lines of their own."""
     outcome = "succeeded" if report.succeeded else "FAILED"
     return [
+        *([f"reports: {outcomes_line(report.files)}"] if report.files else []),
         f"dbt: {report.models} models built, {report.checks} tests run"
         if report.models or not report.succeeded
         else "dbt: nothing has changed since the models were built today; they stand",

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipelines.resources import bundled
 from pipelines.settings import Settings, load_settings
 from pipelines.terminal import output
 from pipelines.terminal.demo import demo_environment, demo_home
@@ -117,7 +118,8 @@ def _show_summary(
     )
     output.line()
     output.line("Worth a look")
-    for outage in outages[:_MOST_OUTAGES]:
+    largest = sorted(outages, key=lambda outage: outage.tests_hit, reverse=True)
+    for outage in largest[:_MOST_OUTAGES]:
         output.line(f"  outage of {outage.began}")
         output.line(f"      {outage.what}")
     for row in rows["unfinished"]:
@@ -131,7 +133,7 @@ def _format_ms(value: float | None) -> str:
 
 def _show_next_steps(demo: Settings, url: str, page: Path) -> None:
     command = short_path(Path(sys.executable).with_name("testruns"))
-    home = short_path(demo.testruns_home)
+    home, example = short_path(demo.testruns_home), short_path(bundled(".env.example"))
     output.line()
     output.line("Where to look next")
     for what, why in (
@@ -139,7 +141,7 @@ def _show_next_steps(demo: Settings, url: str, page: Path) -> None:
         (psql_command(demo, url), "the tables: raw_postman, raw_testmo, marts, ingest"),
         (f"{command} dev", "the same job in Dagster's UI: assets, runs, checks, schedule"),
         (f"{command} status", "how far each history is read, open runs, what was set aside"),
-        (".env.example", f"settings for your own runs; the demo stays apart in {home}"),
+        (example, f"settings for your own runs; the demo stays apart in {home}"),
     ):
         output.line(f"  {what}")
         output.line(f"      {why}")

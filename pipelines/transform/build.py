@@ -12,7 +12,9 @@ from pipelines.transform.build_record import build_inputs, save_build
 from pipelines.transform.environment import database_name, dbt_environment
 from pipelines.transform.manifest import load_manifest
 from pipelines.transform.runner import first_line, invoke
-from pipelines.warehouse.ownership import Rule, save_ownership
+from pipelines.warehouse.reference import Reference, save_reference
+
+_NO_REFERENCE = Reference()
 
 
 @dataclass(frozen=True)
@@ -145,15 +147,15 @@ def transform(
     *,
     timezone: str,
     target_path: Path,
-    ownership: Sequence[Rule] = (),
+    reference: Reference = _NO_REFERENCE,
     full_refresh: bool = False,
     on_wait: Callable[[str], None] = lambda _: None,
 ) -> TransformReport:
     """Builds and tests every model in the warehouse at `url`.
 
-    `timezone` is the IANA zone of the business day; dbt writes under `target_path`. `ownership` is
-    who owns what; `full_refresh` builds incremental models anew. `on_wait` gets a line that names
-    another build, after 5 s.
+    `timezone` is the IANA zone of the business day; dbt writes under `target_path`. `reference`
+    is what runs do not tell; `full_refresh` builds incremental models anew. `on_wait` gets a line
+    that names another build, after 5 s.
 
     A model or test that fails is in the report; TransformError says that dbt could not start.
     """
@@ -161,7 +163,7 @@ def transform(
     results: list[NodeResult] = []
     arguments = ["--full-refresh"] if full_refresh else []
     with build_lock(url, on_wait) as session:
-        save_ownership(session, ownership)
+        save_reference(session, reference)
         inputs = build_inputs(session, timezone)
         build_models(url, timezone, target_path, results.append, arguments=arguments)
         report = TransformReport(seconds=time.monotonic() - started, results=results)

@@ -144,7 +144,7 @@ def _grant_to_reader(connection: psycopg.Connection) -> None:
         "select exists (select from pg_roles where rolname = 'testruns_reader')"
         " and not (select bool_and(has_schema_privilege(r.oid, n.oid, 'usage'))"
         "          from pg_namespace n, pg_roles r where r.rolname = 'testruns_reader'"
-        "          and n.nspname ~ '^(ingest|raw_.+|staging|marts)$')"
+        "          and n.nspname ~ '^(marts|bi)$')"
     )
     if pending.fetchone():
         with connection.transaction():

@@ -38,7 +38,7 @@ class WarehouseUrl:
         Raises ValueError, whose message never quotes the URL.
         """
         if not re.match(r"postgres(ql)?(\+\w+)?://", text):
-            raise ValueError("must be a Postgres URL, as postgresql://user:password@host/database")
+            raise ValueError("must be a Postgres URL, as postgresql://host/database")
         shape = _SHAPE.fullmatch(text)
         if shape is None:
             raise ValueError(

@@ -73,7 +73,7 @@ where kind <> 'incremental';
 
 -- name: build_inputs
 -- What the models are built of, beside the raw tables: the project, the day, the
--- reconciliations and the owners.
+-- reconciliations owners, names and addresses.
 select
     concat_ws(
         ' ',
@@ -83,7 +83,9 @@ select
         (
             select md5(string_agg(rules::text, ' ' order by rules.line))
             from ingest.ownership as rules
-        )
+        ),
+        (select md5(string_agg(names::text, ' ' order by names.line)) from ingest.names),
+        (select string_agg(api_url, ' ' order by system) from ingest.addresses)
     ) as inputs;
 
 -- name: changing_tables

@@ -121,9 +121,12 @@ order by records desc, error asc
 limit 20;
 
 -- name: unknown_fields
--- Fields without a column; `is_new`: the last load of some scope was the first to see it.
+-- Fields without a column; `is_new`: the last load of some scope was the first to see it, and not
+-- the first that this scope had: of what a new scope sends nothing is news.
 with last_loads as (
-    select max(load_id) as load_id
+    select
+        max(load_id) as load_id,
+        min(load_id) filter (where outcome = 'succeeded') as first_load_id
     from ingest.loads
     where source = %(source)s
     group by scope
@@ -133,7 +136,10 @@ select
     table_name,
     field,
     first_seen_at,
-    first_load_id in (select last_loads.load_id from last_loads) as is_new
+    first_load_id in (
+        select last_loads.load_id from last_loads
+        where last_loads.load_id > last_loads.first_load_id
+    ) as is_new
 from ingest.unknown_fields
 where source = %(source)s
 order by is_new desc, table_name asc, field asc;

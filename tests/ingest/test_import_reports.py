@@ -524,6 +524,7 @@ def test_watching_takes_a_file_once_it_is_whole(
     now = 0.0
     whole = as_bytes(other_run(0))
     seen: list[tuple[float, str]] = []
+    loads: list[tuple[str, bool]] = []
 
     def sleep(seconds: float) -> None:
         nonlocal now
@@ -532,6 +533,11 @@ def test_watching_takes_a_file_once_it_is_whole(
             put(folder, "a.json", whole[:500])
         if now == 8:
             put(folder, "a.json", whole)
+        if now == 15:
+            loads.extend(query(warehouse_url, "select outcome, rows_written <> '{}' from"
+                               " ingest.loads order by load_id"))  # fmt: skip
+            put(folder, "testruns-ci.json", {"commit": HEAD})
+            put(folder, "b.json", other_run(1))
         if now == 20:
             put(folder, "never.json", whole[:300])
         if now == 120:
@@ -543,7 +549,11 @@ def test_watching_takes_a_file_once_it_is_whole(
             settled=lambda file: seen.append((now, file.outcome)), clock=lambda: now, sleep=sleep,
         )  # fmt: skip
 
-    assert seen == [(10, "loaded"), (80, "rejected")]
+    assert seen == [(10, "loaded"), (17, "loaded"), (80, "rejected")]
+    # Each batch is an import that ends, and models follow what has ended; a file is not read anew
+    # each second while it is waited for, nor a sidecar that has come since left unread.
+    assert loads == [("succeeded", False), ("succeeded", True)]
+    assert query(warehouse_url, "select count(commit_sha) from ingest.code_identities") == [(1,)]
 
 
 def test_an_import_needs_neither_http_nor_what_models_need() -> None:

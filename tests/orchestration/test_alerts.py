@@ -17,8 +17,8 @@ from pipelines.orchestration.alert_sensors import (
     alert_on_recovery_sensor,
     freshness_sensor,
 )
-from pipelines.orchestration.alerts import failure_alert
-from pipelines.orchestration.failures import ScopeProblem, failure_of_scopes
+from pipelines.orchestration.alerts import Alerts, failure_alert, last_alert
+from pipelines.orchestration.failures import ScopeProblem, StepFailure, failure_of_scopes
 from pipelines.orchestration.webhook import Alert, post
 from pipelines.sandbox.data import SandboxData
 from pipelines.sandbox.server import Sandbox
@@ -236,6 +236,18 @@ def test_what_was_not_delivered_is_posted_the_next_night(night: Night, receiver:
     assert len(receiver.messages) == 2
 
 
+def test_what_had_no_webhook_was_not_said(make_settings: MakeSettings) -> None:
+    @dg.job(executor_def=dg.in_process_executor)
+    def nightly() -> None:
+        pass
+
+    with dg.instance_for_test() as instance:
+        run = nightly.execute_in_process(instance=instance).dagster_run
+        failures = [StepFailure("check_testmo", "HTTP 404")]
+        assert Alerts(make_settings({})).run_failed(instance, run, "failed", failures) is None
+        assert last_alert(instance, "nightly") == {}
+
+
 def test_runs_by_hand_and_runs_that_are_tried_again_are_not_posted(
     night: Night, receiver: Receiver
 ) -> None:
@@ -282,6 +294,17 @@ def test_a_scope_that_goes_stale_is_posted_once_and_so_is_its_return(
     assert look() == []
     _, text = receiver.texts
     assert f"testmo {PROJECT}\n• last loaded " in text
+    # A scope that is taken out of the settings is not loaded again.
+    without = freshness_sensor(
+        make_settings(
+            {
+                **variables,
+                "TESTRUNS_ALERT_WEBHOOK": receiver.url,
+                "TESTMO_PROJECT_IDS": "77",
+            }
+        )
+    )
+    without(dg.build_sensor_context(instance, cursor=cursor))
     query(url, "update ingest.loads set finished_at = now() returning 1")
     assert look() == [True]
     assert receiver.texts[2:] == [f"testruns: loaded again: testmo {PROJECT}"]

@@ -88,23 +88,28 @@ def test_a_scope_that_nobody_loads_any_more_is_an_error(settings: Settings, chec
     assert problem.endswith(" 37 h ago")
 
 
-def test_a_new_field_is_told_once(settings: Settings, check: Check) -> None:
-    execute(
-        settings,
-        "insert into ingest.unknown_fields (source, table_name, field, first_load_id)"
-        " select 'testmo', 'raw_testmo.automation_runs', 'shade', max(load_id) from ingest.loads",
+def test_a_new_field_is_told_once_and_none_of_a_first_load(
+    settings: Settings, check: Check
+) -> None:
+    a_load = (
+        "insert into ingest.loads (source, scope, kind, outcome, finished_at)"
+        f" values ('testmo', '{PROJECT}', 'incremental', 'succeeded', now())"
     )
+    a_field = (
+        "insert into ingest.unknown_fields (source, table_name, field, first_load_id)"
+        " select 'testmo', 'raw_testmo.automation_runs', '{}', max(load_id) from ingest.loads"
+    )
+    execute(settings, a_field.format("hue"))
+    assert unseen(check()) == {}
+    execute(settings, a_load)
+    execute(settings, a_field.format("shade"))
     assert unseen(check()) == {
         "no_field_is_new": (
             WARN,
             "kept in extra, and reported this once: raw_testmo.automation_runs: shade",
         )
     }
-    execute(
-        settings,
-        "insert into ingest.loads (source, scope, kind, outcome, finished_at)"
-        f" values ('testmo', '{PROJECT}', 'incremental', 'succeeded', now())",
-    )
+    execute(settings, a_load)
     assert unseen(check()) == {}
 
 

@@ -111,7 +111,8 @@ def test_every_mart_leads_back_through_staging_to_the_raw_tables(graph: Any, mar
 def test_every_asset_has_group_description_kind_owner_and_layer(graph: Any) -> None:
     nodes = [graph.get(one) for one in graph.get_all_asset_keys()]
     assert {node.group_name for node in nodes} == {
-        "postman", "testmo", "report_files", "staging", "marts", "backfill", "ingest", "reports",
+        "postman", "testmo", "report_files", "staging", "marts", "bi", "backfill", "ingest",
+        "reports",
     }  # fmt: skip
     for node in nodes:
         assert node.description, node.key
@@ -152,15 +153,12 @@ def test_the_tests_of_dbt_are_checks_on_their_models_that_say_what_they_ask(
     assert all(descriptions.values())
 
 
-def test_a_night_takes_in_all_but_days_and_report(definitions: dg.Definitions, graph: Any) -> None:
+def test_a_night_takes_in_all_but_the_days(definitions: dg.Definitions, graph: Any) -> None:
     nightly = definitions.resolve_job_def("nightly")
     days = {dg.AssetKey(["backfill", f"{source}_days"]) for source in ("postman", "testmo")}
-    others = {*days, dg.AssetKey(["report"])}
-    assert (
-        set(nightly.asset_layer.executable_asset_keys) == set(graph.executable_asset_keys) - others
-    )
+    assert set(nightly.asset_layer.executable_asset_keys) == set(graph.executable_asset_keys) - days
     assert {node.name for node in nightly.nodes} == {
-        *("load_postman", "check_postman", "load_testmo", "check_testmo", "dbt_build"),
+        *("load_postman", "check_postman", "load_testmo", "check_testmo", "dbt_build", "report"),
     }
     transform = definitions.resolve_job_def("transform")
     assert {node.name for node in transform.nodes} == {"dbt_build"}
@@ -169,6 +167,20 @@ def test_a_night_takes_in_all_but_days_and_report(definitions: dg.Definitions, g
         *("backfill__postman_days", "backfill__testmo_days"),
     }
     assert backfill.partitions_def is not None
+
+
+def test_what_only_the_night_makes_has_to_be_fresh(definitions: dg.Definitions) -> None:
+    for spec in definitions.resolve_all_asset_specs():
+        is_made = spec.group_name in ("staging", "marts", "reports")
+        assert (spec.freshness_policy is not None) == is_made, spec.key
+
+
+def test_no_asset_of_the_models_stands_alone(graph: Any) -> None:
+    for one in graph.get_all_asset_keys():
+        node = graph.get(one)
+        # A calendar is made of dates alone.
+        if node.group_name in ("staging", "marts"):
+            assert node.parent_keys | node.child_keys, one
 
 
 def test_no_model_waits_for_a_day_that_nobody_reads_again(graph: Any) -> None:
@@ -196,7 +208,7 @@ def test_the_schedule_ticks_by_the_wall_clock_of_its_zone_and_runs_by_default(
 def test_a_source_without_a_key_stands_in_the_graph_and_has_no_step(settings: MakeSettings) -> None:
     only_postman = build_definitions(settings(POSTMAN_API_KEY="key", POSTMAN_COLLECTION_IDS="c1"))
     steps = {node.name for node in only_postman.resolve_job_def("nightly").nodes}
-    assert steps == {"load_postman", "check_postman", "dbt_build"}
+    assert steps == {"load_postman", "check_postman", "dbt_build", "report"}
     unloaded = only_postman.resolve_asset_graph().get(key(REGISTRY["testmo"].runs_table))
     assert not unloaded.is_materializable
     assert unloaded.child_keys

@@ -49,9 +49,7 @@ def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Set:
     return given
 
 
-NO_BROKER = (
-    "TESTRUNS_DAGSTER_BROKER_URL: required by celery, must be a URL as redis://user:password@host"
-)
+NO_BROKER = "TESTRUNS_DAGSTER_BROKER_URL: required by celery, must be a URL as redis://host"
 BAD = [
     (
         {"TESTRUNS_DAGSTER_EXECUTOR": "kelery"},
@@ -81,7 +79,7 @@ BAD = [
     ),
     (
         {"TESTRUNS_DAGSTER_STORAGE_URL": "postgresql://u:s3cret@host/dagster"},
-        "TESTRUNS_DAGSTER_STORAGE_URL: must be a URL as postgresql+psycopg2://user:password@host",
+        "TESTRUNS_DAGSTER_STORAGE_URL: must be a URL as postgresql+psycopg2://host",
     ),
 ]
 

@@ -110,14 +110,16 @@ def test_everything_is_loaded_built_and_tested(nights: Nights, data: SandboxData
     first = nights.first
     assert first.succeeded, first.failures
     assert (first.failures, first.failed_checks) == ([], [])
+    # Fields without a column are no news in a first load.
+    assert [one for one in first.warned_checks if "no_field_is_new" in one] == []
     assert {report.source for report in first.scopes} == {"postman", "testmo"}
     assert nights.count("marts.fct_test_runs") == len(data.postman_runs) + len(data.testmo_runs)
     ((models,),) = nights.execute(
         "select count(*) from pg_class where relkind in ('r', 'v')"
-        " and relnamespace::regnamespace::text in ('staging', 'marts')"
+        " and relnamespace::regnamespace::text in ('staging', 'marts', 'bi')"
     )
     assert first.models == models
-    assert first.checks > models
+    assert first.checks > 50
 
 
 def test_the_run_stands_with_its_job_in_the_history_that_the_page_shows(nights: Nights) -> None:
@@ -182,6 +184,8 @@ def test_no_file_that_dagster_or_dbt_leaves_holds_a_secret(nights: Nights) -> No
 
 def test_a_second_night_asks_for_lists_and_open_runs_and_moves_no_loaded_at(nights: Nights) -> None:
     before = nights.execute(LOADED_AT)
+    report_file = nights.home / "reports" / "report.html"
+    written_at = report_file.stat().st_mtime_ns
     second = run_nightly(nights.settings())
     assert second.succeeded, second.failures
     assert nights.execute(LOADED_AT) == before
@@ -194,7 +198,8 @@ def test_a_second_night_asks_for_lists_and_open_runs_and_moves_no_loaded_at(nigh
     )
     ((open_runs,),) = nights.execute("select count(*) from ingest.run_states where is_open")
     assert asked_by_id <= open_runs
-    # The models stand, and so do their tests: with what they said of the build that stands.
+    # The models stand, and so does the report; their tests say what they said of that build.
+    assert report_file.stat().st_mtime_ns == written_at
     assert (second.models, second.checks) == (0, nights.first.checks)
     with nights.instance() as instance:
         events = instance.all_logs(second.run_id)
@@ -243,6 +248,7 @@ def test_a_scope_that_fails_is_named_and_keeps_neither_the_rest_nor_the_models_f
         "check_postman": "FAILURE",
         "check_testmo": "FAILURE",
         "dbt_build": "SUCCESS",
+        "report": "SUCCESS",
     }
     assert any(event.user_message.startswith("testmo 1: nothing new") for event in events)
 

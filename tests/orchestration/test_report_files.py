@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from pipelines.definitions import build_definitions
-from pipelines.orchestration.report_files import CHECKS, IMPORTED, REJECTED
+from pipelines.orchestration.report_files import CHECKS, IMPORTED, REJECTED, files_by_outcome
 from pipelines.settings import Settings
 from tests.support.db import query
 from tests.support.reports import as_bytes, case, execution, junit, newman, passed
@@ -54,19 +54,6 @@ def run(definitions: dg.Definitions) -> tuple[dg.ExecuteInProcessResult, Evaluat
     return done, {one.check_name: one for one in done.get_asset_check_evaluations()}
 
 
-def outcomes(done: dg.ExecuteInProcessResult) -> dict[str, int]:
-    (materialized,) = [
-        one
-        for one in done.asset_materializations_for_node("import_reports")
-        if one.asset_key.path[-1] == "runs"
-    ]
-    by_outcome = materialized.metadata.get("files_by_outcome")
-    if by_outcome is None:
-        return {}
-    assert isinstance(by_outcome, dg.TableMetadataValue)
-    return {str(one.data["outcome"]): int(str(one.data["files"])) for one in by_outcome.records}
-
-
 def test_what_is_whole_is_imported_once_and_a_bad_file_costs_only_itself(
     definitions: dg.Definitions, folder: Path, warehouse_url: str
 ) -> None:
@@ -81,7 +68,7 @@ def test_what_is_whole_is_imported_once_and_a_bad_file_costs_only_itself(
     done, checks = run(definitions)
 
     assert done.success
-    assert outcomes(done) == {"loaded": 2, "rejected": 2}
+    assert files_by_outcome(done) == {"loaded": 2, "rejected": 2}
     assert query(
         warehouse_url,
         "select regexp_replace(path, '.*/', ''), outcome, is_foreign from ingest.imported_files"
@@ -104,12 +91,12 @@ def test_what_is_whole_is_imported_once_and_a_bad_file_costs_only_itself(
     put(folder, "growing.xml", junit(case("c")))
     (folder / "cut.xml").unlink()
     done, checks = run(definitions)
-    assert outcomes(done) == {"loaded": 1}
+    assert files_by_outcome(done) == {"loaded": 1}
     assert all(one.passed for one in checks.values())
     loads = query(warehouse_url, "select count(*) from ingest.loads")
     done, _ = run(definitions)
     assert done.success
-    assert outcomes(done) == {}
+    assert files_by_outcome(done) == {}
     assert query(warehouse_url, "select count(*) from ingest.loads") == loads
 
 
@@ -120,7 +107,7 @@ def test_a_sidecar_that_comes_later_is_read(
     run(definitions)
     put(folder, "testruns-ci.json", '{"commit": "c0ffee1"}')
     done, _ = run(definitions)
-    assert outcomes(done) == {"known": 1}
+    assert files_by_outcome(done) == {"known": 1}
     assert query(warehouse_url, "select commit_sha from ingest.code_identities") == [("c0ffee1",)]
 
 
@@ -130,7 +117,7 @@ def test_a_folder_that_is_gone_fails_the_check_and_not_the_step(
     folder.rmdir()
     done, checks = run(definitions)
     assert not done.success
-    assert len(done.asset_materializations_for_node("import_reports")) == 3
+    assert len(done.asset_materializations_for_node("load_reports")) == 3
     problem = f"TESTRUNS_REPORTS_DIR: cannot be read: No such file or directory ({folder})"
     assert checks[IMPORTED].description == problem
     assert checks[IMPORTED].severity is dg.AssetCheckSeverity.ERROR
@@ -165,8 +152,9 @@ def test_the_sensor_asks_for_an_import_when_a_file_has_come_to_rest(
 
 
 def test_a_night_needs_no_api_where_there_is_a_folder(definitions: dg.Definitions) -> None:
-    nodes = {node.name for node in definitions.resolve_job_def("nightly").graph.nodes}
-    assert nodes == {"import_reports", "check_reports", "dbt_build"}
+    jobs = {job.name: job for job in definitions.get_repository_def().get_all_jobs()}
+    nodes = {node.name for node in jobs["nightly"].graph.nodes}
+    assert nodes == {"load_reports", "check_reports", "dbt_build", "report"}
     graph = definitions.resolve_asset_graph()
     for table in ("runs", "tests", "attempts"):
         node = graph.get(dg.AssetKey(["raw_reports", table]))

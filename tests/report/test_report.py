@@ -25,7 +25,7 @@ from tests.support.latency_oracle import mann_whitney_z, tail_share
 NOW = dt.datetime.now(dt.UTC)
 DAY = dt.timedelta(days=1)
 SECTIONS = (
-    *("night", "outages", "health", "broken", "flaky", "latency"),
+    *("night", "outages", "health", "broken", "flaky", "same-code", "latency"),
     *("streaks", "clusters", "not-whole", "freshness"),
 )
 SCRIPT = "<script>alert(1)</script>"
@@ -72,12 +72,18 @@ def invent(warehouse: psycopg.Connection[Any]) -> None:
         " response_status_code = case when run_id in ('ord8', 'ord9') then 503 else 200 end"
         " where run_id like 'ord%'"
     )
-    insert(
-        warehouse,
-        "ingest.code_identities",
-        {"source": "postman", "run_id": "pay0", "build_url": f'{BUILD}?<&"'},
-        {"source": "postman", "run_id": "pay1", "build_url": "javascript:alert(1)//example.com"},
-    )
+    # pay's flaky test fails in one of two nights of a commit, ord's in nights of their own commits
+    for night in range(20):
+        commits = {"pay": f"{night // 2}", "ord": {5: "five", 14: "fourteen"}.get(night, "other")}
+        if commits["ord"] == "other":
+            commits["ord"] = f"{night // 3}"
+        for name, commit in commits.items():
+            run = {"source": "postman", "run_id": f"{name}{night}", "commit_sha": commit}
+            insert(warehouse, "ingest.code_identities", run)
+    for run_id, url in (("pay0", f'{BUILD}?<&"'), ("pay1", "javascript:alert(1)//example.com")):
+        warehouse.execute(
+            "update ingest.code_identities set build_url = %s where run_id = %s", (url, run_id)
+        )
     # what tells a test apart must not tell how it ended
     warehouse.execute("update raw_postman.assertions set name = 'assertion'")
     for item, name in (("item 1", SCRIPT), ("item 2", TURNED), ("item 0", LONG)):
@@ -221,6 +227,16 @@ def test_the_flaky_test_stands_first_with_its_results_as_a_strip(read: Reader) -
     assert "flaky" in texts
 
 
+def test_both_verdicts_are_shown_where_they_agree_and_where_they_do_not(read: Reader) -> None:
+    both, _, history = read.text("same-code").partition("Flaky by both")
+    low = format_percent(mart_oracle.wilson(10, 10)[0])
+    assert f"{low} to 100\u00a0%" in both
+    assert "10 of 10 groups" in " ".join(both.split())
+    # seven groups of two nights and three, its failures in nights that have a commit of their own
+    assert "0 of 7 groups" in " ".join(history.split())
+    assert "it failed when the code changed" in history
+
+
 def strips_of(warehouse: psycopg.Connection[Any], collection: str, item: str) -> str:
     """The letters of an item's test, computed anew from the runs that were loaded."""
     runs: dict[str, tuple[dt.datetime, dict[str, bool]]] = {}
@@ -244,7 +260,7 @@ def strips_of(warehouse: psycopg.Connection[Any], collection: str, item: str) ->
     }
     streaks = {name: mart_oracle.streaks(listed) for name, listed in outcomes.items()}
     suite = [
-        mart_oracle.SuiteRun(run_id, list(results.values()).count(False) / len(results))
+        mart_oracle.SuiteRun(run_id, list(results.values()).count(False), len(results))
         for run_id, (_, results) in runs.items()
     ]
     out = mart_oracle.outages(suite, [streak for listed in streaks.values() for streak in listed])

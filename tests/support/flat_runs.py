@@ -12,7 +12,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from tests.support.dbt import Connection, insert
-from tests.support.mart_oracle import Outcome
+from tests.support.mart_oracle import Outcome, SuiteRun
 
 # commit, digest of the collection, version of what was tested
 Code = tuple[str | None, str | None, str | None]
@@ -178,8 +178,8 @@ def _deciding(results: Sequence[str]) -> str:
     )
 
 
-def failed_share(run: FlatRun) -> float:
-    """Of its decided results."""
+def suite_run(run: FlatRun) -> SuiteRun:
+    """The run with the numbers of its decided results."""
     last = [letters[-1] for *_, letters in run.tests]
     failed = sum(map(last.count, "FE"))
-    return failed / (failed + last.count("P")) if failed + last.count("P") else 1
+    return SuiteRun(run.run_key, failed, failed + last.count("P"))

@@ -45,10 +45,11 @@ class Streak:
 
 @dataclass(frozen=True)
 class SuiteRun:
-    """A run of a suite that has started, in order; `failed_share` of its decided results."""
+    """A run of a suite that has started, in order, and how many of its results were decided."""
 
     run_key: str
-    failed_share: float
+    failed: int
+    decided: int
 
 
 def worst(outcomes: Iterable[str]) -> str:
@@ -78,6 +79,12 @@ def streaks(outcomes: Sequence[Outcome]) -> list[Streak]:
     return found
 
 
+def usual_runs(runs: Sequence[SuiteRun], place: int) -> list[SuiteRun]:
+    """Those before it that decided at least half as much, if there are three."""
+    usual = [run for run in runs[:place] if 2 * run.decided >= runs[place].decided][-50:]
+    return usual if len(usual) >= 3 else []
+
+
 def outages(runs: Sequence[SuiteRun], streaks_of_suite: Sequence[Streak]) -> list[list[Streak]]:
     """The streaks of each outage of a suite."""
     begun: dict[str, list[Streak]] = defaultdict(list)
@@ -94,19 +101,20 @@ def outages(runs: Sequence[SuiteRun], streaks_of_suite: Sequence[Streak]) -> lis
         )
 
     def is_unusual(place: int, component: str | None, least: int) -> bool:
-        counts = sorted(items(run, component) for run in runs[max(place - 50, 0) : place])
+        counts = sorted(items(run, component) for run in usual_runs(runs, place))
         usual = counts[math.ceil(len(counts) / 4) - 1]
         number = items(runs[place], component)
-        return number >= least and number > 3 * usual
+        return number >= least and number > max(3 * usual, 2 * statistics.median_low(counts))
 
     def is_short(of_outage: list[Streak]) -> bool:
         return statistics.median(len(streak.failed) for streak in of_outage) <= 10
 
     found = []
-    for place, run in enumerate(runs[3:], 3):
+    for place in (place for place in range(len(runs)) if usual_runs(runs, place)):
+        run = runs[place]
         all_of_run = begun[run.run_key]
         turned = sum(streak.last_passed is not None for streak in all_of_run)
-        is_nearly_all = turned >= 5 and run.failed_share >= 0.8
+        is_nearly_all = turned >= 5 and run.failed >= 0.8 * run.decided
         if (is_nearly_all or is_unusual(place, None, 5)) and is_short(all_of_run):
             found.append(all_of_run)
             continue

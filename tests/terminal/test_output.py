@@ -69,7 +69,11 @@ def table(*rows: tuple[str, ...]) -> list[str]:
 
 
 NAMES = st.text(
-    st.characters(categories=["L", "N", "S", "Zs"], exclude_characters="①②"), max_size=200
+    # Modifiers of symbols (skin tones, categories Sk and Lm) have no width without what they modify.
+    st.characters(
+        categories=["Lu", "Ll", "Lo", "N", "Sc", "Sm", "So", "Zs"], exclude_characters="①②"
+    ),
+    max_size=200,
 )
 
 

@@ -91,10 +91,10 @@ def test_a_first_load_says_what_is_before_it_and_a_second_does_not(
         load({**sandbox.settings, "TESTRUNS_LOOKBACK_HOURS": "0"}, progress)
     assert postman[:3] == ("postman", COLLECTION, 230)
     assert testmo[:3] == ("testmo", str(PROJECT), 230)
-    # A page of the list, and in Postman each of its runs, is a request.
+    # A page of the list is a request, and so is each run: its detail in Postman, its results here.
     assert postman[3] == pytest.approx((230 + 2.3) / 100_000)
     # Testmo announces no limit: the setting's ceiling holds.
-    assert testmo[3] == pytest.approx(2.3 / 100_000)
+    assert testmo[3] == pytest.approx((230 + 2.3) / 100_000)
     assert [(source, runs) for source, _, runs, _ in progress.sizes[2:]] == [("testmo", 131)]
 
 

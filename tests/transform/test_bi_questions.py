@@ -1,5 +1,6 @@
 """The questions of docs/bi.md, asked of the demo's history by the role that BI tools use."""
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from datetime import date
@@ -10,6 +11,7 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
+from bi.bundle import documents
 from pipelines.ingest.load import load_source
 from pipelines.sandbox.history import seeded_history
 from pipelines.sandbox.server import Sandbox
@@ -19,6 +21,12 @@ from tests.support.dbt import dbt
 Rows = list[dict[str, Any]]
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "bi.md").read_text(encoding="utf-8")
+BI = Path(__file__).resolve().parents[2] / "bi"
+GRAFANA = json.loads((BI / "grafana" / "testruns.json").read_text(encoding="utf-8"))
+PANELS = {panel["title"]: panel["targets"][0]["rawSql"] for panel in GRAFANA["panels"]}
+DOCUMENTS = documents()
+CHARTS = {name[7:-5]: d for name, d in DOCUMENTS.items() if name.startswith("charts/")}
+DATASETS = {d["uuid"]: d for name, d in DOCUMENTS.items() if name.startswith("datasets/")}
 QUESTIONS = dict(
     re.findall(r"^### (\d+\. .*?)$.*?```sql\n(.*?)```", TEXT, re.DOTALL | re.MULTILINE)
 )
@@ -47,7 +55,9 @@ def ask(
         connection.execute("set role testruns_reader")
 
         def ask(start: str) -> Rows:
-            (statement,) = (sql for name, sql in QUESTIONS.items() if name.startswith(start))
+            """A statement as it is, or the question of docs/bi.md that starts so."""
+            found = [sql for name, sql in QUESTIONS.items() if name.startswith(start)]
+            (statement,) = found or [start]
             return connection.execute(statement.encode()).fetchall()
 
         yield ask
@@ -85,3 +95,52 @@ def test_answers_are_of_what_their_titles_name(ask: Callable[[str], Rows]) -> No
     assert len(labels) == len(set(labels))
     reasons = [row["reasons"] for row in ask("10.")]
     assert len(reasons) == len(set(reasons))
+
+
+@pytest.mark.parametrize("title", PANELS)
+def test_a_panel_of_grafana_shows_something(ask: Callable[[str], Rows], title: str) -> None:
+    sql = re.sub(r"\w+ in \(\$\{\w+:sqlstring\}\)", "true", PANELS[title])
+    sql = re.sub(r"\$__timeFilter\((\w+)\)", r"\1 >= '2026-01-01'", sql)
+    assert "$" not in sql
+    assert ask(sql)
+
+
+@pytest.mark.parametrize("name", CHARTS)
+def test_a_chart_of_superset_shows_something(ask: Callable[[str], Rows], name: str) -> None:
+    chart = CHARTS[name]
+    dataset, params = DATASETS[chart["dataset_uuid"]], chart["params"]
+    columns = {c["column_name"]: c["expression"] or c["column_name"] for c in dataset["columns"]}
+    metrics = {m["metric_name"]: m["expression"] for m in dataset["metrics"]}
+    groups = params.get("groupby") or []
+    groups = [groups] if isinstance(groups, str) else groups
+    measured = [*params.get("metrics", []), *params.get("metrics_b", [])]
+    measured += [params["metric"]] if "metric" in params else []
+    shown = [columns[name] for name in [*groups, *params.get("all_columns", [])]]
+    shown += [metrics[name] for name in measured]
+    where = [f["sqlExpression"] for f in params["adhoc_filters"] if f["expressionType"] == "SQL"]
+    grouped = f" group by {', '.join(groups)}" if groups else ""
+    table = f"bi.{dataset['table_name']}"
+    rows = ask(
+        f"select {', '.join(shown)} from {table} where {' and '.join(where) or 'true'}{grouped}"
+    )
+    assert rows
+
+
+def test_views_for_people_say_what_the_marts_say(ask: Callable[[str], Rows]) -> None:
+    for view, mart in (
+        ("select count(*), sum(tests_passed), count(is_latest or null) from bi.runs",
+         "select count(*), sum(tests_passed), count(distinct suite_key) from marts.fct_test_runs"),
+        ("select count(*), sum(red_minutes), sum(wasted_minutes) from bi.scope_days",
+         "select count(*), sum(red_minutes), sum(wasted_minutes) from marts.fct_daily_run_health"),
+        ("select count(*), sum(is_in_outage::integer) from bi.failures",
+         "select sum(results_failed), sum(results_in_outages) from marts.fct_test_flakiness"),
+        ("select count(*), count(is_open or null) from bi.red_periods",
+         "select count(*), count(is_open or null) from marts.fct_red_periods"),
+        ("select count(*) from bi.tests", "select count(*) from marts.dim_tests"),
+        ("select count(*), sum(answers) from bi.latency_days",
+         "select count(*), sum(requests_answered) from marts.fct_request_latency_daily"),
+        ("select count(*) from bi.outages", "select count(*) from marts.fct_outages"),
+        ("select sum(runs) from bi.coverage",
+         "select sum(runs_total) from marts.fct_daily_run_health"),
+    ):  # fmt: skip
+        assert [*ask(view)[0].values()] == [*ask(mart)[0].values()], view

@@ -452,19 +452,16 @@ def judged(
                 Outcome(word, run.started_at, run.run_id, run_key, key, host, code)
             )
         decided = [outcome for found in results.values() for outcome, _ in found]
-        passed, failed = decided.count("passed"), decided.count("failed")
-        share = failed / (passed + failed) if passed + failed else 1
-        suites["postman", run.environment].append(
-            (run.started_at, run.run_id, SuiteRun(run_key, share))
-        )
+        failed = decided.count("failed")
+        of_suite = SuiteRun(run_key, failed, failed + decided.count("passed"))
+        suites["postman", run.environment].append((run.started_at, run.run_id, of_suite))
     for one in flat:
         if one.started_at is not None:
             for test, outcome in flat_runs.outcomes(one).items():
                 known[*test, one.environment].append(outcome)
             if one.tests:
                 suite = (one.system, re.sub("[0-9]+", "#", one.kind), one.environment)
-                share = flat_runs.failed_share(one)
-                suites[suite].append((one.started_at, one.run_id, SuiteRun(one.run_key, share)))
+                suites[suite].append((one.started_at, one.run_id, flat_runs.suite_run(one)))
     return known, outage_streaks(known, suites)
 
 

@@ -73,6 +73,7 @@ def test_a_run_dated_after_its_load_keeps_its_day_and_moves_nothing_else(
         "fct_test_runs",
         "fct_request_executions",
         "fct_assertion_results",
+        "fct_test_results",
     ):
         gone, new = changed.pop(mart)
         assert gone == []

@@ -13,11 +13,11 @@ from pipelines.terminal.status import read_queries
 from pipelines.transform.build import transform
 from tests.support.dbt import Connection, at, dbt, insert, load_postman, rows
 
-VIEWS = "select viewname, definition from pg_views where schemaname = 'bi' order by 1"
+VIEWS = "select viewname, definition from pg_views where schemaname = 'team' order by 1"
 RIGHTS = """
     select oid::regclass::text, item::text
     from pg_class, unnest(relacl) as item
-    where relnamespace::regnamespace::text in ('staging', 'marts', 'bi') and relkind in ('r', 'v')
+    where relnamespace::regnamespace::text in ('staging', 'marts', 'team') and relkind in ('r', 'v')
     order by 1, 2
 """
 
@@ -92,19 +92,19 @@ def test_views_and_grants_of_people_survive_every_build(
         alter table marts.old rename to fct_failure_streaks;
         alter table marts.fct_test_runs alter column tests_failed type integer;
         alter table marts.fct_test_runs drop column business_date;
-        create schema bi;
-        create table bi.old as select * from staging.stg_testmo__configs;
-        create or replace view staging.stg_testmo__configs as select *, 'old' as season from bi.old;
-        grant usage on schema bi, marts, staging to bi_tool;
-        create view bi.dates as select date_day from marts.dim_dates;
-        create view bi.configs as select config_id from staging.stg_testmo__configs;
+        create schema team;
+        create table team.old as select * from staging.stg_testmo__configs;
+        create or replace view staging.stg_testmo__configs as select *, 'old' as season from team.old;
+        grant usage on schema team, marts, staging to bi_tool;
+        create view team.dates as select date_day from marts.dim_dates;
+        create view team.configs as select config_id from staging.stg_testmo__configs;
         """
     )
     for place, model in enumerate(models):
         if model not in {"marts.dim_dates", "staging.stg_testmo__configs"}:
-            warehouse.execute(f"create view bi.view_{place} as select * from {model}".encode())
-            warehouse.execute(f"create view bi.upon_{place} as table bi.view_{place}".encode())
-    warehouse.execute("grant select on all tables in schema bi, marts, staging to bi_tool")
+            warehouse.execute(f"create view team.view_{place} as select * from {model}".encode())
+            warehouse.execute(f"create view team.upon_{place} as table team.view_{place}".encode())
+    warehouse.execute("grant select on all tables in schema team, marts, staging to bi_tool")
     views, rights = rows(warehouse, VIEWS), rows(warehouse, RIGHTS)
     assert len(views) == 2 * len(models) - 2
 
@@ -114,7 +114,7 @@ def test_views_and_grants_of_people_survive_every_build(
         assert rows(warehouse, VIEWS) == views
         assert rows(warehouse, RIGHTS) == rights
         warehouse.execute("set role bi_tool")
-        assert rows(warehouse, "select * from bi.dates") == [(at("2026-07-01").date(),)]
+        assert rows(warehouse, "select * from team.dates") == [(at("2026-07-01").date(),)]
         for (view, _), model in zip(views, models, strict=False):
-            rows(warehouse, f"select * from bi.{view}, {model} limit 1")
+            rows(warehouse, f"select * from team.{view}, {model} limit 1")
         warehouse.execute("reset role")

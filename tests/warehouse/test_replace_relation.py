@@ -24,13 +24,13 @@ STATE = """
             select array_agg((attname, attacl, col_description(attrelid, attnum))::text order by 1)
             from pg_attribute where attrelid = relations.oid and attnum > 0
         ),
-        (select array_agg(indexdef order by 1) from pg_indexes where schemaname = 'bi'
+        (select array_agg(indexdef order by 1) from pg_indexes where schemaname = 'team'
             and tablename = relations.relname),
         (select array_agg(tgname::text) from pg_trigger where tgrelid = relations.oid),
         (select array_agg(rulename::text order by 1) from pg_rewrite
             where ev_class = relations.oid)
     from pg_class as relations
-    where relations.relnamespace = 'bi'::regnamespace and relations.relkind in ('v', 'm')
+    where relations.relnamespace = 'team'::regnamespace and relations.relkind in ('v', 'm')
     order by 1
 """
 
@@ -48,8 +48,8 @@ def warehouse(warehouse_url: str) -> Iterator[Connection]:
             grant create, usage on schema staging, marts to modeller;
             grant usage on schema staging, marts to analyst, viewer;
             alter default privileges for role modeller grant insert on tables to viewer;
-            create schema bi authorization analyst;
-            grant usage on schema bi to modeller;
+            create schema team authorization analyst;
+            grant usage on schema team to modeller;
             set role modeller;
             create table marts.fct as select 1 as a, 'one' as b, 10::bigint as n;
             create index "0123456789abcdef0123456789abcdef" on marts.fct (a);
@@ -59,22 +59,22 @@ def warehouse(warehouse_url: str) -> Iterator[Connection]:
             grant select on marts.fct, staging.stg to analyst with grant option;
             grant select (a) on marts.fct, staging.stg to viewer;
             set role analyst;
-            create view bi.names with (security_barrier = true) as select b from marts.fct;
-            create view bi.whole as select * from marts.fct;
-            create view bi.upon as
-                select names.b, sum(n) as n from bi.names inner join bi.whole using (b) group by 1;
-            create materialized view bi.kept as select a, n from marts.fct;
-            create unique index on bi.kept (a);
-            create view bi.staged as select a, n from staging.stg;
-            create function bi.refuse() returns trigger language plpgsql
+            create view team.names with (security_barrier = true) as select b from marts.fct;
+            create view team.whole as select * from marts.fct;
+            create view team.upon as
+                select names.b, sum(n) as n from team.names inner join team.whole using (b) group by 1;
+            create materialized view team.kept as select a, n from marts.fct;
+            create unique index on team.kept (a);
+            create view team.staged as select a, n from staging.stg;
+            create function team.refuse() returns trigger language plpgsql
                 as 'begin return null; end';
-            create trigger kept_out instead of insert on bi.whole
-                for each row execute function bi.refuse();
-            create rule no_more as on delete to bi.whole do instead nothing;
-            grant select on bi.whole to viewer, public;
-            grant select (n) on bi.upon to viewer with grant option;
-            comment on view bi.whole is 'It''s ours';
-            comment on column bi.upon.n is 'in all';
+            create trigger kept_out instead of insert on team.whole
+                for each row execute function team.refuse();
+            create rule no_more as on delete to team.whole do instead nothing;
+            grant select on team.whole to viewer, public;
+            grant select (n) on team.upon to viewer with grant option;
+            comment on view team.whole is 'It''s ours';
+            comment on column team.upon.n is 'in all';
             set role none
             """
         )
@@ -132,7 +132,7 @@ def test_a_role_that_owns_none_of_the_views_replaces_what_they_stand_on(
 
     assert rows(warehouse, STATE) == before
     assert rights(warehouse, relation) == granted
-    view = "bi.staged" if relation == "staging.stg" else "bi.whole"
+    view = "team.staged" if relation == "staging.stg" else "team.whole"
     warehouse.execute("set role analyst")
     assert rows(warehouse, f"select a, n from {view}") == [(2, 20)]
     assert rows(warehouse, "select to_regclass('marts.fct__dbt_tmp') is null") == [(True,)]
@@ -157,14 +157,14 @@ def test_views_are_made_again_as_they_were_where_what_they_stand_on_changes_its_
 
     assert rows(warehouse, STATE) == before
     assert rights(warehouse, relation) == granted
-    view = "bi.staged" if relation == "staging.stg" else "bi.whole"
+    view = "team.staged" if relation == "staging.stg" else "team.whole"
     warehouse.execute("set role analyst")
     assert rows(warehouse, f"select a, n from {view}") == [(2, 20)]
 
 
 def test_columns_that_no_view_needs_come_and_go(warehouse: Connection) -> None:
-    warehouse.execute("drop view bi.whole cascade")
-    warehouse.execute("drop materialized view bi.kept")
+    warehouse.execute("drop view team.whole cascade")
+    warehouse.execute("drop materialized view team.kept")
     warehouse.execute("alter table marts.fct alter column n set not null")
     before = rows(warehouse, STATE)
     warehouse.execute("set role modeller")
@@ -189,19 +189,19 @@ def test_columns_that_no_view_needs_come_and_go(warehouse: Connection) -> None:
             "none",
             "marts.fct",
             "table select 2 as a, 20::bigint as n",
-            "bi.names (owner analyst) stands on marts.fct and cannot be made again for it: col",
+            "team.names (owner analyst) stands on marts.fct and cannot be made again for it: col",
         ),
         (
             "none",
             "staging.stg",
             "view select 2 as a",
-            "bi.staged (owner analyst) stands on staging.stg and cannot be made again for it: col",
+            "team.staged (owner analyst) stands on staging.stg and cannot be made again for it: col",
         ),
         (
             "modeller",
             "staging.stg",
             "view select 2 as a, 20::numeric as n",
-            "bi.staged (owner analyst) stands on staging.stg and may not be made again for it: mus",
+            "team.staged (owner analyst) stands on staging.stg and may not be made again for it: mus",
         ),
     ],
 )
@@ -223,14 +223,14 @@ def test_what_stands_on_a_model_between_outlives_the_moment_in_which_it_does_not
     warehouse: Connection,
 ) -> None:
     warehouse.execute("create view staging.model as select a, b from staging.stg")
-    warehouse.execute("create view bi.upon_model as select a from staging.model")
-    warehouse.execute("drop view bi.staged")
+    warehouse.execute("create view team.upon_model as select a from staging.model")
+    warehouse.execute("drop view team.staged")
 
     replace(warehouse, "staging.stg", "view select 2 as a")
 
-    assert rows(warehouse, "select * from bi.upon_model") == []
+    assert rows(warehouse, "select * from team.upon_model") == []
     replace(warehouse, "staging.model", "view select a, 'new'::text as b from staging.stg")
-    assert rows(warehouse, "select * from bi.upon_model") == [(2,)]
+    assert rows(warehouse, "select * from team.upon_model") == [(2,)]
 
 
 def test_row_level_security_is_not_lost_with_a_table(warehouse: Connection) -> None:

@@ -14,86 +14,116 @@ with streaks as (
 
 ),
 
+-- the component of a whole run is null
 begun as (
 
     select
         first_failed_run_key,
         component,
-        grouping(component) = 1 as is_whole_run,
         count(distinct item_key) filter (where last_passed_at is not null) as items,
         count(*) filter (where last_passed_at is not null) as tests,
         percentile_cont(0.5) within group (order by failures) as median_failures
     from streaks
     group by grouping sets ((first_failed_run_key), (first_failed_run_key, component))
+    having grouping(component) = 1 or component is not null
 
 ),
 
-numbered as (
+runs as not materialized (
 
     select
-        runs.test_run_key,
-        begun.component,
-        begun.is_whole_run,
-        begun.items,
-        begun.tests,
-        begun.median_failures,
-        runs.suite_run_number - 1 as runs_before,
-        greatest(runs.tests_failed, 0) as tests_failed,
-        greatest(runs.tests_passed, 0) + greatest(runs.tests_failed, 0) as tests_decided,
-        array_agg(begun.items) over (
-            partition by runs.suite_key, begun.is_whole_run, begun.component
-            order by runs.suite_run_number
-            range between {{ var('outage_usual_runs') }} preceding and 1 preceding
-        ) as items_before
-    from begun
-    inner join {{ ref('int_test_run_statuses') }} as runs
-        on begun.first_failed_run_key = runs.test_run_key
-    where runs.is_numbered and (begun.is_whole_run or begun.component is not null)
+        test_run_key,
+        suite_key,
+        suite_run_number,
+        greatest(tests_failed, 0) as tests_failed,
+        coalesce(greatest(tests_passed, 0) + greatest(tests_failed, 0), 0) as tests_decided
+    from {{ ref('int_test_run_statuses') }}
+    where is_numbered
 
 ),
 
 candidates as (
 
     select
-        *,
-        -- runs in which nothing began to fail have no row
-        array_fill(
-            0::bigint,
-            array[
-                (
-                    least(runs_before, {{ var('outage_usual_runs') }})
-                    - coalesce(cardinality(items_before), 0)
-                )::integer
-            ]
-        ) || coalesce(items_before, '{}') as items_before_in_all
-    from numbered
+        runs.*,
+        begun.component,
+        begun.items,
+        begun.tests
+    from begun
+    inner join runs
+        on begun.first_failed_run_key = runs.test_run_key
     where
-        runs_before >= {{ var('outage_min_runs') }}
-        and median_failures <= {{ var('outage_runs_max') }}
-        and greatest(items, tests) >= {{ var('outage_component_items') }}
+        begun.median_failures <= {{ var('outage_runs_max') }}
+        and greatest(begun.items, begun.tests) >= {{ var('outage_component_items') }}
+
+),
+
+-- A night of 180 tests is no outage for failing more often than the checks of 60 between nights.
+compared as (
+
+    select
+        candidates.test_run_key,
+        candidates.component,
+        earlier.test_run_key as earlier_run_key
+    from candidates
+    cross join
+        lateral (
+            select runs.test_run_key
+            from runs
+            where
+                runs.suite_key = candidates.suite_key
+                and runs.suite_run_number < candidates.suite_run_number
+                and runs.tests_decided >= {{ var('outage_comparable') }} * candidates.tests_decided
+            order by runs.suite_run_number desc
+            limit {{ var('outage_usual_runs') }}
+        ) as earlier
+
+),
+
+usual as (
+
+    select
+        compared.test_run_key,
+        compared.component,
+        count(*) as runs,
+        -- runs in which nothing began to fail have no row
+        percentile_disc(0.25) within group (order by coalesce(begun.items, 0)) as items,
+        percentile_disc(0.5) within group (order by coalesce(begun.items, 0)) as median_items
+    from compared
+    left join begun
+        on
+            compared.earlier_run_key = begun.first_failed_run_key
+            and compared.component is not distinct from begun.component
+    group by compared.test_run_key, compared.component
 
 ),
 
 onsets as (
 
     select
-        test_run_key,
-        component
+        candidates.test_run_key,
+        candidates.component
     from candidates
+    inner join usual
+        on
+            candidates.test_run_key = usual.test_run_key
+            and candidates.component is not distinct from usual.component
     where
-        (
-            is_whole_run
-            and tests >= {{ var('outage_items') }}
-            and tests_failed >= {{ var('outage_share') }} * tests_decided
-        )
-        or (
-            items >= case
-                when is_whole_run then {{ var('outage_items') }}
-                else {{ var('outage_component_items') }}
-            end
-            and items > {{ var('outage_ratio') }} * (
-                select percentile_disc(0.25) within group (order by usual.items)
-                from unnest(candidates.items_before_in_all) as usual (items)
+        usual.runs >= {{ var('outage_min_runs') }}
+        and (
+            (
+                candidates.component is null
+                and candidates.tests >= {{ var('outage_items') }}
+                and candidates.tests_failed
+                >= {{ var('outage_share') }} * candidates.tests_decided
+            )
+            or (
+                candidates.items >= case
+                    when candidates.component is null then {{ var('outage_items') }}
+                    else {{ var('outage_component_items') }}
+                end
+                and candidates.items > {{ var('outage_ratio') }} * usual.items
+                and candidates.items > {{ var('outage_median_ratio') }} * usual.median_items
             )
         )
 

@@ -1,7 +1,11 @@
 -- A table, not incremental: whether an environment or an item's ID is seen again is known from all
 -- runs alone. What is dear to count is kept in int_test_run_counts.
 {{ config(
-    materialized='table', indexes=[{'columns': ['test_run_key'], 'unique': true}]
+    materialized='table',
+    indexes=[
+        {'columns': ['test_run_key'], 'unique': true},
+        {'columns': ['suite_key', 'suite_run_number']},
+    ]
 ) }}
 
 with all_runs as (

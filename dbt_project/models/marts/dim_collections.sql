@@ -28,7 +28,8 @@ red_now as (
 
 select
     health.health_key as collection_id,
-    names.collection_name,
+    coalesce(ingest.name_of('postman', 'scope', health.health_key), names.collection_name)
+        as collection_name,
     owners.owner,
     owners.channel,
     health.first_seen_at,
@@ -47,4 +48,8 @@ left join red_now
     on health.health_key = red_now.collection_or_project_id
 left join names
     on health.health_key = names.collection_or_project_id
-{{ join_owners("'postman'", 'health.health_key', 'names.collection_name') }}
+{{ join_owners(
+    "'postman'",
+    'health.health_key',
+    "coalesce(ingest.name_of('postman', 'scope', health.health_key), names.collection_name)",
+) }}

@@ -16,6 +16,7 @@ red_now as (
 
 select
     health.health_key as project_id,
+    ingest.name_of('testmo', 'scope', health.health_key) as project_name,
     owners.owner,
     owners.channel,
     health.first_seen_at,
@@ -32,4 +33,8 @@ select
 from health
 left join red_now
     on health.health_key = red_now.collection_or_project_id
-{{ join_owners("'testmo'", 'health.health_key', 'null') }}
+{{ join_owners(
+    "'testmo'",
+    'health.health_key',
+    "ingest.name_of('testmo', 'scope', health.health_key)",
+) }}

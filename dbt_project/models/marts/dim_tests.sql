@@ -83,9 +83,11 @@ left join {{ ref('dim_requests') }} as requests
     on tests.request_key = requests.request_key
 left join {{ ref('dim_collections') }} as collections
     on tests.system = 'postman' and tests.collection_or_project_id = collections.collection_id
+left join {{ ref('dim_projects') }} as projects
+    on tests.system = 'testmo' and tests.collection_or_project_id = projects.project_id
 {{ join_owners(
     'tests.system',
     'tests.collection_or_project_id',
-    'collections.collection_name',
-    full_test_name(),
+    'coalesce(collections.collection_name, projects.project_name)',
+    full_test_name('tests', 'requests'),
 ) }}

@@ -17,6 +17,7 @@ from pipelines.report.sections import (
     night,
     not_whole,
     outages,
+    same_code,
     streaks,
 )
 
@@ -38,6 +39,7 @@ SECTIONS: tuple[Section, ...] = (
     health,
     broken,
     flaky,
+    same_code,
     latency,
     streaks,
     clusters,

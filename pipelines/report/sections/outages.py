@@ -12,10 +12,14 @@ TITLE = "Outages"
 
 @dataclass(frozen=True)
 class OutageLine:
-    """An outage in words: where and when it began, what it hit and when it ended."""
+    """An outage in words: where and when it began, what it hit and when it ended.
+
+    `tests_hit` is the number of tests that failed in it.
+    """
 
     began: str
     what: str
+    tests_hit: int
 
     def __str__(self) -> str:
         return f"{self.began}: {self.what}"
@@ -45,6 +49,7 @@ def _line(row: Row, data: ReportData) -> OutageLine:
         f"{format_time(row['started_at'], zone)} {zone}",
         what=f"{outage_cause(row)}; {pluralize(row['tests_hit'], 'test')} in "
         f"{pluralize(row['runs_failed'], 'run')}, {ended}",
+        tests_hit=row["tests_hit"],
     )
 
 

@@ -16,6 +16,7 @@ from pipelines.sources.reports.junit_case import (
 )
 from pipelines.sources.reports.junit_output import OutputScanner
 from pipelines.sources.reports.junit_repeats import Repeats
+from pipelines.sources.reports.junit_root import FOREIGN_ROOTS, check_root
 from pipelines.sources.reports.junit_run import Seen
 from pipelines.sources.reports.junit_suite import Suite
 from pipelines.sources.reports.report import (
@@ -25,25 +26,12 @@ from pipelines.sources.reports.report import (
     TESTS,
     Identity,
     Report,
-    ReportError,
     RowWriter,
     shortened,
 )
 from pipelines.sources.reports.secrets import Masker
 from pipelines.sources.reports.values import known, moment
 
-_ROOTS = frozenset({"testsuites", "testsuite", "testrun"})
-_FOREIGN = {
-    "result": "Jenkins' own junitResult.xml",
-    "test-run": "NUnit 3",
-    "test-results": "NUnit 2",
-    "TestRun": "Visual Studio's TRX",
-    "assemblies": "xUnit.net",
-    "testng-results": "TestNG",
-    "coverage": "code coverage",
-    "report": "code coverage",
-    "checkstyle": "Checkstyle",
-}
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 _ENVIRONMENTS = frozenset({"environment", "env", "test.environment", "test_environment"})
 _SYNTHETIC = "request or script error"
@@ -78,6 +66,11 @@ class JunitReader:
         self._gathered_length = 0
         self._output = OutputScanner()
         self._property = ""
+
+    def doctype(self, name: str) -> None:
+        """Coverage reports have one, and are no trouble."""
+        if name in FOREIGN_ROOTS:
+            check_root(name)
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
         """An element begins."""
@@ -131,11 +124,7 @@ class JunitReader:
             self._note_property(*marked)
 
     def _begin(self, name: str, attributes: dict[str, str]) -> None:
-        if name not in _ROOTS:
-            kind = _FOREIGN.get(name)
-            raise ReportError(
-                f"XML, but no JUnit report: {kind or f'its root is {name[:80]!r}'}", is_foreign=True
-            )
+        check_root(name)
         self._root = name
         self._root_attributes = attributes
 

@@ -16,6 +16,9 @@ from pipelines.sources.reports.secrets import Masker
 from pipelines.sources.reports.spool import Spool
 from pipelines.sources.reports.summaries import SummaryReader
 
+_HTML = ("<!doctype html", "<html")
+_HTML_LENGTH = len(_HTML[0])
+
 _JsonReader = NewmanReader | PostmanCliReader | CtrfReader | SummaryReader
 
 
@@ -32,6 +35,8 @@ def read_report(file: FileBytes, spool: Spool, redactor: Redactor) -> Report:
             break
     masker = Masker(redactor)
     rows = RowWriter(spool)
+    if first[:_HTML_LENGTH].lower().startswith(_HTML):
+        raise ReportError("an HTML page, and no report", is_foreign=True)
     if first.startswith("<"):
         return _read_xml(_chained(first, text), file, rows, masker)
     if first.startswith(("{", "[")):

@@ -28,6 +28,10 @@ _TOO_EARLY = frozenset(
 class Handler(Protocol):
     """Takes the events; names come without their namespace."""
 
+    def doctype(self, name: str) -> None:
+        """The document declares its type; whatever this does, it is refused."""
+        ...
+
     def start(self, name: str, attributes: dict[str, str]) -> None:
         """An element begins."""
         ...
@@ -107,6 +111,7 @@ class _Target:
         self._depth = 0
 
     def doctype(self, name: str, public: str | None, system: str | None) -> None:  # noqa: ARG002
+        self._handler.doctype(name)
         raise ReportError("XML with a DOCTYPE: its entities are never read")
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:

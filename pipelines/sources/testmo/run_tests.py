@@ -15,7 +15,7 @@ from pipelines.sources.rows import Row, RowMaker
 from pipelines.sources.spooled_rows import SpooledRows
 from pipelines.sources.testmo import api, tables
 from pipelines.sources.testmo.expands import ExpandsFlattener
-from pipelines.sources.testmo.tests_paging import test_pages
+from pipelines.sources.testmo.tests_paging import result_pages
 
 # A run with more results that cannot be parsed is left for later: the API has changed, it seems.
 _MOST_BAD = 1_000
@@ -75,7 +75,8 @@ class RunTests:
         async def fetch(page: int) -> api.TestsPage:
             return await api.tests_page(self._client, run.run_id, page)
 
-        async for page in test_pages(fetch, run.run_id):
+        is_expected = bool(run_row[_TOTAL])
+        async for page in result_pages(fetch, run.run_id, is_expected=is_expected):
             records, canonical = _sanitized(page.results, bad)
             digest.update(canonical)
             size += len(canonical)

@@ -212,6 +212,8 @@ class EmbeddedPostgres:
                 self._dir,
                 f"create role {READER} login password {sql.quote(access.reader)}",
                 f"create database {DATABASE}",
+                # Else every role may make temporary tables in it.
+                f"revoke temporary on database {DATABASE} from public",
                 data=data,
                 guard=guard,
             )

@@ -68,7 +68,7 @@ def test_a_gzip_of_several_members_is_one_text(tmp_path: Path) -> None:
         (b'{"a": 1} {"b": 2}', "JSON with more text after its end"),
         (b'{"a": nope}', "not JSON: invalid string in json text."),
         (b'{"a": ' + b"9" * 6000 + b"}", "JSON with a number that is too long"),
-        (b"<html><body/></html>", "XML, but no JUnit report: its root is 'html'"),
+        (b"<body></body>", "XML, but no JUnit report: its root is 'body'"),
         (b"<result/>", "XML, but no JUnit report: Jenkins' own junitResult.xml"),
         (b"<test-run/>", "XML, but no JUnit report: NUnit 3"),
         (b'<TestRun xmlns="x"/>', "XML, but no JUnit report: Visual Studio's TRX"),
@@ -164,3 +164,32 @@ def test_the_digest_is_that_of_the_file_on_disk(tmp_path: Path) -> None:
 
     assert content.digest() == hashlib.sha256(path.read_bytes()).hexdigest()
     content.close()
+
+
+@pytest.mark.parametrize(
+    ("document", "reason"),
+    [
+        ("<!DOCTYPE html><html><br></html>", "an HTML page, and no report"),
+        ("\n<!doctype html>\n<html lang=en><br>", "an HTML page, and no report"),
+        ("<HTML><br></HTML>", "an HTML page, and no report"),
+        (
+            '<?xml version="1.0"?><!DOCTYPE coverage SYSTEM "http://127.0.0.1:9/c.dtd"><coverage/>',
+            "XML, but no JUnit report: code coverage",
+        ),
+        (
+            '<?xml version="1.0"?><!DOCTYPE html PUBLIC "-//W3C//DTD" "x.dtd"><html/>',
+            "XML, but no JUnit report: an HTML page",
+        ),
+        (
+            '<!DOCTYPE report PUBLIC "-//JACOCO//DTD Report 1.1//EN" "report.dtd"><report/>',
+            "XML, but no JUnit report: code coverage",
+        ),
+    ],
+)
+def test_what_ci_leaves_beside_reports_does_no_harm(
+    document: str, reason: str, tmp_path: Path
+) -> None:
+    error = refusal(tmp_path, document)
+
+    assert str(error) == reason
+    assert error.is_foreign

@@ -1,17 +1,6 @@
 with source as (
 
-    {{ optional_source('ingest', 'code_identities', {
-        'source': 'text',
-        'run_id': 'text',
-        'commit_sha': 'text',
-        'merge_sha': 'text',
-        'branch': 'text',
-        'pipeline_id': 'text',
-        'pipeline_attempt': 'text',
-        'build_url': 'text',
-        'code_digest': 'text',
-        'updated_at': 'timestamptz',
-    }) }}
+    select * from {{ source('ingest', 'code_identities') }}
 
 ),
 

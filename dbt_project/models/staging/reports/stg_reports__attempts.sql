@@ -1,14 +1,6 @@
 with source as (
 
-    {{ optional_source('reports', 'attempts', {
-        'run_id': 'text',
-        'test_index': 'integer',
-        'attempt': 'integer',
-        'status': 'text',
-        'message': 'text',
-        'type': 'text',
-        'duration_ms': 'double precision',
-    }) }}
+    select * from {{ source('reports', 'attempts') }}
 
 ),
 

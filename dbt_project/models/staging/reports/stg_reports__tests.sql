@@ -1,18 +1,6 @@
 with source as (
 
-    {{ optional_source('reports', 'tests', {
-        'run_id': 'text',
-        'test_index': 'integer',
-        'suite_path': 'text[]',
-        'class_name': 'text',
-        'name': 'text',
-        'status': 'text',
-        'message': 'text',
-        'type': 'text',
-        'file': 'text',
-        'duration_ms': 'double precision',
-        'extra': 'jsonb',
-    }) }}
+    select * from {{ source('reports', 'tests') }}
 
 ),
 

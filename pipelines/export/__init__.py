@@ -1,0 +1,1 @@
+"""The marts as files, by month: for DuckDB, Snowflake, spreadsheets."""
