@@ -69,7 +69,7 @@ def table(*rows: tuple[str, ...]) -> list[str]:
 
 
 NAMES = st.text(
-    # Modifiers of symbols (skin tones, categories Sk and Lm) have no width without what they modify.
+    # Modifiers (skin tones, categories Sk and Lm) have no width without what they modify.
     st.characters(
         categories=["Lu", "Ll", "Lo", "N", "Sc", "Sm", "So", "Zs"], exclude_characters="①②"
     ),
