@@ -24,13 +24,13 @@ STATE = """
             select array_agg((attname, attacl, col_description(attrelid, attnum))::text order by 1)
             from pg_attribute where attrelid = relations.oid and attnum > 0
         ),
-        (select array_agg(indexdef order by 1) from pg_indexes where schemaname = 'team'
+        (select array_agg(indexdef order by 1) from pg_indexes where schemaname = 'own'
             and tablename = relations.relname),
         (select array_agg(tgname::text) from pg_trigger where tgrelid = relations.oid),
         (select array_agg(rulename::text order by 1) from pg_rewrite
             where ev_class = relations.oid)
     from pg_class as relations
-    where relations.relnamespace = 'team'::regnamespace and relations.relkind in ('v', 'm')
+    where relations.relnamespace = 'own'::regnamespace and relations.relkind in ('v', 'm')
     order by 1
 """
 
@@ -48,8 +48,8 @@ def warehouse(warehouse_url: str) -> Iterator[Connection]:
             grant create, usage on schema staging, marts to modeller;
             grant usage on schema staging, marts to analyst, viewer;
             alter default privileges for role modeller grant insert on tables to viewer;
-            create schema team authorization analyst;
-            grant usage on schema team to modeller;
+            create schema own authorization analyst;
+            grant usage on schema own to modeller;
             set role modeller;
             create table marts.fct as select 1 as a, 'one' as b, 10::bigint as n;
             create index "0123456789abcdef0123456789abcdef" on marts.fct (a);
@@ -59,23 +59,22 @@ def warehouse(warehouse_url: str) -> Iterator[Connection]:
             grant select on marts.fct, staging.stg to analyst with grant option;
             grant select (a) on marts.fct, staging.stg to viewer;
             set role analyst;
-            create view team.names with (security_barrier = true) as select b from marts.fct;
-            create view team.whole as select * from marts.fct;
-            create view team.upon as
-                select names.b, sum(n) as n
-                from team.names inner join team.whole using (b) group by 1;
-            create materialized view team.kept as select a, n from marts.fct;
-            create unique index on team.kept (a);
-            create view team.staged as select a, n from staging.stg;
-            create function team.refuse() returns trigger language plpgsql
+            create view own.names with (security_barrier = true) as select b from marts.fct;
+            create view own.whole as select * from marts.fct;
+            create view own.upon as
+                select b, sum(n) as n from own.names inner join own.whole using (b) group by 1;
+            create materialized view own.kept as select a, n from marts.fct;
+            create unique index on own.kept (a);
+            create view own.staged as select a, n from staging.stg;
+            create function own.refuse() returns trigger language plpgsql
                 as 'begin return null; end';
-            create trigger kept_out instead of insert on team.whole
-                for each row execute function team.refuse();
-            create rule no_more as on delete to team.whole do instead nothing;
-            grant select on team.whole to viewer, public;
-            grant select (n) on team.upon to viewer with grant option;
-            comment on view team.whole is 'It''s ours';
-            comment on column team.upon.n is 'in all';
+            create trigger kept_out instead of insert on own.whole
+                for each row execute function own.refuse();
+            create rule no_more as on delete to own.whole do instead nothing;
+            grant select on own.whole to viewer, public;
+            grant select (n) on own.upon to viewer with grant option;
+            comment on view own.whole is 'It''s ours';
+            comment on column own.upon.n is 'in all';
             set role none
             """
         )
@@ -133,7 +132,7 @@ def test_a_role_that_owns_none_of_the_views_replaces_what_they_stand_on(
 
     assert rows(warehouse, STATE) == before
     assert rights(warehouse, relation) == granted
-    view = "team.staged" if relation == "staging.stg" else "team.whole"
+    view = "own.staged" if relation == "staging.stg" else "own.whole"
     warehouse.execute("set role analyst")
     assert rows(warehouse, f"select a, n from {view}") == [(2, 20)]
     assert rows(warehouse, "select to_regclass('marts.fct__dbt_tmp') is null") == [(True,)]
@@ -158,14 +157,14 @@ def test_views_are_made_again_as_they_were_where_what_they_stand_on_changes_its_
 
     assert rows(warehouse, STATE) == before
     assert rights(warehouse, relation) == granted
-    view = "team.staged" if relation == "staging.stg" else "team.whole"
+    view = "own.staged" if relation == "staging.stg" else "own.whole"
     warehouse.execute("set role analyst")
     assert rows(warehouse, f"select a, n from {view}") == [(2, 20)]
 
 
 def test_columns_that_no_view_needs_come_and_go(warehouse: Connection) -> None:
-    warehouse.execute("drop view team.whole cascade")
-    warehouse.execute("drop materialized view team.kept")
+    warehouse.execute("drop view own.whole cascade")
+    warehouse.execute("drop materialized view own.kept")
     warehouse.execute("alter table marts.fct alter column n set not null")
     before = rows(warehouse, STATE)
     warehouse.execute("set role modeller")
@@ -190,19 +189,19 @@ def test_columns_that_no_view_needs_come_and_go(warehouse: Connection) -> None:
             "none",
             "marts.fct",
             "table select 2 as a, 20::bigint as n",
-            "team.names (owner analyst) stands on marts.fct and cannot be made again for it: c",
+            "own.names (owner analyst) stands on marts.fct and cannot be made again for it: col",
         ),
         (
             "none",
             "staging.stg",
             "view select 2 as a",
-            "team.staged (owner analyst) stands on staging.stg and cannot be made again for it: c",
+            "own.staged (owner analyst) stands on staging.stg and cannot be made again for it: col",
         ),
         (
             "modeller",
             "staging.stg",
             "view select 2 as a, 20::numeric as n",
-            "team.staged (owner analyst) stands on staging.stg and may not be made again for it: m",
+            "own.staged (owner analyst) stands on staging.stg and may not be made again for it: mu",
         ),
     ],
 )
@@ -224,14 +223,14 @@ def test_what_stands_on_a_model_between_outlives_the_moment_in_which_it_does_not
     warehouse: Connection,
 ) -> None:
     warehouse.execute("create view staging.model as select a, b from staging.stg")
-    warehouse.execute("create view team.upon_model as select a from staging.model")
-    warehouse.execute("drop view team.staged")
+    warehouse.execute("create view own.upon_model as select a from staging.model")
+    warehouse.execute("drop view own.staged")
 
     replace(warehouse, "staging.stg", "view select 2 as a")
 
-    assert rows(warehouse, "select * from team.upon_model") == []
+    assert rows(warehouse, "select * from own.upon_model") == []
     replace(warehouse, "staging.model", "view select a, 'new'::text as b from staging.stg")
-    assert rows(warehouse, "select * from team.upon_model") == [(2,)]
+    assert rows(warehouse, "select * from own.upon_model") == [(2,)]
 
 
 def test_row_level_security_is_not_lost_with_a_table(warehouse: Connection) -> None:
