@@ -139,8 +139,10 @@ def test_views_for_people_say_what_the_marts_say(ask: Callable[[str], Rows]) -> 
         (f"select {sums} from bi.scope_days", f"select {sums} from marts.fct_daily_run_health"),
         (
             "select count(*) as failed, sum(is_in_outage::integer) as hit from bi.failures",
-            "select sum(results_failed) as failed, sum(results_in_outages) as hit"
-            " from marts.fct_test_flakiness",
+            (
+                "select sum(results_failed) as failed, sum(results_in_outages) as hit"
+                " from marts.fct_test_flakiness"
+            ),
         ),
         (
             "select count(*) as red, count(is_open or null) as now from bi.red_periods",
@@ -149,8 +151,10 @@ def test_views_for_people_say_what_the_marts_say(ask: Callable[[str], Rows]) -> 
         ("select count(*) from bi.tests", "select count(*) from marts.dim_tests"),
         (
             "select count(*) as days, sum(answers) as answers from bi.latency_days",
-            "select count(*) as days, sum(requests_answered) as answers"
-            " from marts.fct_request_latency_daily",
+            (
+                "select count(*) as days, sum(requests_answered) as answers"
+                " from marts.fct_request_latency_daily"
+            ),
         ),
         ("select count(*) from bi.outages", "select count(*) from marts.fct_outages"),
         (
