@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help install demo test test-slow bench lint format dev reference docs bi bi-export lock wheel clean
+.PHONY: help install demo test test-slow test-postgres bench lint format dev reference docs bi bi-export lock wheel clean
 
 help: ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+): .*## (.*)/  make \1\t\2/' | expand -t 20
@@ -42,6 +42,12 @@ test: install ## the whole suite but the slow tests
 
 test-slow: install ## the slow tests
 	$(BIN)/python -m pytest -m slow
+
+test-postgres: install ## migrations, loads and models on TESTRUNS_TEST_WAREHOUSE_URL
+	$(BIN)/python -m pytest -m "not slow" tests/transform/test_dbt_models.py tests/warehouse/test_migrations.py \
+	  tests/transform/test_what_people_build.py tests/warehouse/test_replace_relation.py \
+	  tests/warehouse/test_writer.py tests/warehouse/test_ledger.py tests/ingest/test_load.py \
+	  tests/ingest/test_reconciliation.py
 
 bench: install ## the product against its floors, its budgets and its peers; some 35 quiet minutes
 	$(BIN)/python -m bench

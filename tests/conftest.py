@@ -19,6 +19,8 @@ from pipelines.settings import Settings, load_settings
 from pipelines.warehouse.embedded.server import EmbeddedPostgres
 from pipelines.warehouse.migrations import migrate
 
+# A server of another version to test on, as its superuser; by default one is started.
+_GIVEN_SERVER = os.environ.pop("TESTRUNS_TEST_WAREHOUSE_URL", "")
 for _name in list(os.environ):
     if _name.startswith(("TESTRUNS_", "POSTMAN_", "TESTMO_", "DAGSTER_", "DBT_")):
         del os.environ[_name]
@@ -54,10 +56,25 @@ def pytest_collection_finish() -> None:
 @pytest.fixture(scope="session")
 def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server that lasts as long as the session; its URL leads to the `testruns` database."""
+    if _GIVEN_SERVER:
+        yield _GIVEN_SERVER
+        _drop_databases(_GIVEN_SERVER)
+        return
     server = EmbeddedPostgres(tmp_path_factory.mktemp("server"))
     url = server.start(durable=False)
     yield url
     server.stop()
+
+
+def _drop_databases(server_url: str) -> None:
+    """Those that tests have made and left to the end of the session."""
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        names = connection.execute(
+            "select datname from pg_database"
+            " where datname ~ '^test_[0-9a-f]{32}$|^(template|unwritten)_testruns$'"
+        ).fetchall()
+        for (name,) in names:
+            connection.execute(f'drop database "{name}" with (force)'.encode())
 
 
 def _create(server_url: str, name: str, template: str) -> str:

@@ -127,20 +127,39 @@ def test_a_chart_of_superset_shows_something(ask: Callable[[str], Rows], name: s
 
 
 def test_views_for_people_say_what_the_marts_say(ask: Callable[[str], Rows]) -> None:
+    sums = (
+        "count(*) as days, sum(red_minutes::numeric) as red, sum(wasted_minutes::numeric) as cost"
+    )
+    passed = "count(*) as runs, sum(tests_passed) as passed"
     for view, mart in (
-        ("select count(*), sum(tests_passed), count(is_latest or null) from bi.runs",
-         "select count(*), sum(tests_passed), count(distinct suite_key) from marts.fct_test_runs"),
-        ("select count(*), sum(red_minutes), sum(wasted_minutes) from bi.scope_days",
-         "select count(*), sum(red_minutes), sum(wasted_minutes) from marts.fct_daily_run_health"),
-        ("select count(*), sum(is_in_outage::integer) from bi.failures",
-         "select sum(results_failed), sum(results_in_outages) from marts.fct_test_flakiness"),
-        ("select count(*), count(is_open or null) from bi.red_periods",
-         "select count(*), count(is_open or null) from marts.fct_red_periods"),
+        (
+            f"select {passed}, count(is_latest or null) as suites from bi.runs",
+            f"select {passed}, count(distinct suite_key) as suites from marts.fct_test_runs",
+        ),
+        (f"select {sums} from bi.scope_days", f"select {sums} from marts.fct_daily_run_health"),
+        (
+            "select count(*) as failed, sum(is_in_outage::integer) as hit from bi.failures",
+            (
+                "select sum(results_failed) as failed, sum(results_in_outages) as hit"
+                " from marts.fct_test_flakiness"
+            ),
+        ),
+        (
+            "select count(*) as red, count(is_open or null) as now from bi.red_periods",
+            "select count(*) as red, count(is_open or null) as now from marts.fct_red_periods",
+        ),
         ("select count(*) from bi.tests", "select count(*) from marts.dim_tests"),
-        ("select count(*), sum(answers) from bi.latency_days",
-         "select count(*), sum(requests_answered) from marts.fct_request_latency_daily"),
+        (
+            "select count(*) as days, sum(answers) as answers from bi.latency_days",
+            (
+                "select count(*) as days, sum(requests_answered) as answers"
+                " from marts.fct_request_latency_daily"
+            ),
+        ),
         ("select count(*) from bi.outages", "select count(*) from marts.fct_outages"),
-        ("select sum(runs) from bi.coverage",
-         "select sum(runs_total) from marts.fct_daily_run_health"),
-    ):  # fmt: skip
+        (
+            "select sum(runs) from bi.coverage",
+            "select sum(runs_total) from marts.fct_daily_run_health",
+        ),
+    ):
         assert [*ask(view)[0].values()] == [*ask(mart)[0].values()], view
