@@ -68,10 +68,10 @@ class Traffic:
 
 @dataclass(frozen=True)
 class Answer:
-    """A decoded JSON object and the length of its body in bytes."""
+    """A decoded JSON object; `is_damaged`: bytes of it were no UTF-8 and are U+FFFD in it."""
 
     body: Json
-    length: int
+    is_damaged: bool = False
 
 
 @dataclass
@@ -96,6 +96,14 @@ class _Request:
             yield
         finally:
             self.lasted_seconds += time.monotonic() - began
+
+
+class _NotUtf8Error(TransientError):
+    """An answer with bytes that are no UTF-8, which may have come about on the way."""
+
+    def __init__(self, message: str, body: bytes) -> None:
+        super().__init__(message)
+        self.body = body
 
 
 class Client:
@@ -170,9 +178,9 @@ class Client:
         takes is given as UndecodableRecord.
 
         Transient failures are tried again as the retry policy says, until all attempts together
-        have lasted as long as one may; refusals after the wait that the API announces. Raises the
-        ApiError that fits, with a message that names endpoint, cause and whether trying again can
-        help.
+        have lasted as long as one may; what is no UTF-8 in the last of them is U+FFFD. Refusals are
+        tried again after the wait that the API announces. Raises the ApiError that fits, with a
+        message that names endpoint, cause and whether trying again can help.
         """
         query = f"?{urlencode(params, quote_via=quote)}" if params else ""
         request = _Request(f"{self.name} {endpoint}", endpoint, path, query)
@@ -180,13 +188,20 @@ class Client:
         while True:
             try:
                 body = await self._admitted_body(request, is_list=is_list)
-                return Answer(_decoded(request.where, body, member, is_list=is_list), len(body))
+                return Answer(_decoded(request.where, body, member, is_list=is_list))
             except ApiError as error:
                 failure = error
             if not self._retry.is_transient(failure):
                 raise failure
             is_late = request.lasted_seconds >= self._bounds.total_seconds
             if is_late or not self._retry.has_more(attempt):
+                if isinstance(failure, _NotUtf8Error):
+                    # It has come so each time: a byte of a name must not hide the whole history.
+                    text = failure.body.decode("utf-8", "replace").encode()
+                    with suppress(ApiError):
+                        whole = _decoded(request.where, text, member, is_list=is_list)
+                        return Answer(whole, is_damaged=True)
+                    failure = TransientError(str(failure))
                 tries = "once" if attempt == 0 else f"{attempt + 1} times"
                 raise type(failure)(f"{failure}; tried {tries}, a later load may succeed")
             await self.rate_limiter.sleep(self._retry.wait_seconds(attempt))
@@ -269,7 +284,9 @@ def _decoded(where: str, body: bytes, member: str, *, is_list: bool) -> Json:
     """The object of an answer. Raises ApiError."""
     try:
         record = decode(body)
-    except (json.JSONDecodeError, UnicodeDecodeError):
+    except UnicodeDecodeError:
+        raise _NotUtf8Error(f"{where}: HTTP 200 with a body that is not JSON", body) from None
+    except json.JSONDecodeError:
         raise TransientError(f"{where}: HTTP 200 with a body that is not JSON") from None
     except (RecursionError, ValueError) as error:
         record = salvage_page(body, member) if is_list else None

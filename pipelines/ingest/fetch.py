@@ -184,7 +184,7 @@ class Fetcher:
             return self._not_asked_for(run_id, opened_at)
         endpoint = self._source.run_endpoint
         try:
-            sent, references, _size = await self._source.fetch(self._scope, run_id)
+            sent, references, is_damaged = await self._source.fetch(self._scope, run_id)
         except STOPS_THE_SOURCE:
             raise
         except NotFoundError as error:
@@ -203,6 +203,8 @@ class Fetcher:
             return self._failed(run_id, error, opened_at)
         run = self.listed(sent)
         outcome = self._flat(endpoint, run_id, run)
+        if is_damaged:
+            listed_digest = None  # so that it is fetched once more when it is listed again
         result = self.with_results(
             FetchResult(
                 outcome, listed_digest, run.canonical, references=references, is_detail=True

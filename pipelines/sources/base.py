@@ -239,8 +239,8 @@ class RunSource(Protocol):
         """Whether the list already holds all of the run, so that no detail is fetched."""
         ...
 
-    async def fetch(self, scope: str, run_id: str) -> tuple[Any, References, int]:
-        """One run's detail as sent, what it refers to, the bytes of the answer."""
+    async def fetch(self, scope: str, run_id: str) -> tuple[Any, References, bool]:
+        """One run's detail as sent, what it refers to, and whether it is damaged (Answer)."""
         ...
 
     def reference(self, member: str, sent: Any) -> Rows:

@@ -171,7 +171,7 @@ def test_a_night_takes_in_all_but_the_days(definitions: dg.Definitions, graph: A
 
 def test_what_only_the_night_makes_has_to_be_fresh(definitions: dg.Definitions) -> None:
     for spec in definitions.resolve_all_asset_specs():
-        is_made = spec.group_name in ("staging", "marts", "reports")
+        is_made = spec.group_name in ("staging", "marts", "bi", "reports")
         assert (spec.freshness_policy is not None) == is_made, spec.key
 
 
@@ -179,7 +179,7 @@ def test_no_asset_of_the_models_stands_alone(graph: Any) -> None:
     for one in graph.get_all_asset_keys():
         node = graph.get(one)
         # A calendar is made of dates alone.
-        if node.group_name in ("staging", "marts"):
+        if node.group_name in ("staging", "marts", "bi"):
             assert node.parent_keys | node.child_keys, one
 
 

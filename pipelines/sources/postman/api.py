@@ -53,8 +53,8 @@ async def run_page(
     return RunPage(runs, next_cursor or None, total if type(total) is int else None)
 
 
-async def run_detail(client: Client, collection_id: str, run_id: str) -> tuple[Any, int]:
-    """One `CollectionRun` as sent, and the bytes of the answer. Raises ApiError."""
+async def run_detail(client: Client, collection_id: str, run_id: str) -> tuple[Any, bool]:
+    """One `CollectionRun` as sent, and whether it is damaged (Answer). Raises ApiError."""
     path = f"collections/{quote(collection_id)}/runs/{quote(run_id, safe='')}"
     answer = await client.get(RUN_ENDPOINT, path, {}, member="run")
-    return answer.body["run"], answer.length
+    return answer.body["run"], answer.is_damaged

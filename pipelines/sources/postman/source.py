@@ -108,10 +108,10 @@ class PostmanRuns:
         """Never: executions stand in the detail alone."""
         return False
 
-    async def fetch(self, scope: str, run_id: str) -> tuple[Any, References, int]:
-        """One run's detail as sent, and the bytes of the answer; it refers to nothing."""
-        run, length = await api.run_detail(self.client, scope, run_id)
-        return run, NO_REFERENCES, length
+    async def fetch(self, scope: str, run_id: str) -> tuple[Any, References, bool]:
+        """One run's detail as sent, and whether it is damaged; it refers to nothing."""
+        run, is_damaged = await api.run_detail(self.client, scope, run_id)
+        return run, NO_REFERENCES, is_damaged
 
     def reference(self, member: str, sent: Any) -> Rows:  # noqa: ARG002 - there is none
         """Never: runs refer to nothing."""

@@ -109,11 +109,11 @@ async def run_page(
 
 async def run_by_id(
     client: Client, run_id: str, expands: Sequence[str] = EXPANDS
-) -> tuple[Any, object, int]:
-    """One run as sent, its `expands`, and the bytes of the answer. Raises ApiError."""
+) -> tuple[Any, object, bool]:
+    """One run as sent, its `expands`, whether they are damaged (Answer). Raises ApiError."""
     params = {"expands": ",".join(expands)}
     answer = await client.get(RUN_ENDPOINT, f"automation/runs/{run_id}", params, member="result")
-    return answer.body["result"], answer.body.get("expands"), answer.length
+    return answer.body["result"], answer.body.get("expands"), answer.is_damaged
 
 
 async def tests_page(client: Client, run_id: str, page: int) -> TestsPage:

@@ -113,10 +113,10 @@ class TestmoRuns:
         """Whether the list carries threads, tags, fields, links and artifacts (it may or not)."""
         return listed.keys() >= tables.LISTS
 
-    async def fetch(self, scope: str, run_id: str) -> tuple[Any, References, int]:  # noqa: ARG002 - IDs are global
-        """One run as sent, what it refers to, and the bytes of the answer."""
-        run, expands, length = await api.run_by_id(self.client, run_id)
-        return run, self._expands.flatten(expands), length
+    async def fetch(self, scope: str, run_id: str) -> tuple[Any, References, bool]:  # noqa: ARG002 - IDs are global
+        """One run as sent, what it refers to, and whether it is damaged."""
+        run, expands, is_damaged = await api.run_by_id(self.client, run_id)
+        return run, self._expands.flatten(expands), is_damaged
 
     def reference(self, member: str, sent: Any) -> Rows:
         """The row of an object of `expands`. Raises BadFieldError."""
