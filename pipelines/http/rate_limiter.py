@@ -173,6 +173,8 @@ class RateLimiter:
 
     async def _exchange(self, most: int) -> None:
         """Tell what was learned, give back what was not used, and lease at most so many permits."""
+        if self._lease.is_probe and self._unused:
+            self._learn(RateLimits.probe_ended)  # given back, it would keep all waiting for it
         news, self._news, self._unused = self._news, [], 0
 
         def change(limits: RateLimits) -> tuple[float, Lease, RateLimits]:

@@ -259,6 +259,20 @@ def test_a_program_that_gets_no_answers_goes_on_asking() -> None:
     assert in_simulated_time(story()) == 0
 
 
+@pytest.mark.parametrize("pause", [0.5, 1.5, 2.5, 4, 10])
+def test_a_program_that_gets_no_answers_waits_as_long_as_it_means_to(pause: float) -> None:
+    async def story() -> float:
+        rate_limiter = RateLimiter(60, clock=clock)
+        for _ in range(5):
+            with pytest.raises(ConnectionError):
+                async with rate_limiter.acquire():
+                    raise ConnectionError
+            await asyncio.sleep(pause)
+        return asyncio.get_running_loop().time()
+
+    assert in_simulated_time(story()) == 5 * pause
+
+
 def test_one_request_goes_first_and_its_answer_opens_the_rest() -> None:
     async def story() -> list[int]:
         rate_limiter = RateLimiter(600, clock=clock)
