@@ -28,8 +28,8 @@ from pipelines.warehouse.batch import Deferred, FetchResult, NotFound
 # Failures that the next scope of the same source would meet as well.
 STOPS_THE_SOURCE = (UnauthorizedError, UnreachableError, QuotaSpentError)
 
-# An API that answers 404 for so many runs in a row that its list shows is asked for one in 25 of
-# the runs behind them, and for all again once it gives one.
+# Behind so many runs in a row that the list shows and that answer 404, only one in 25 is requested,
+# and all again once the API gives one.
 _MOST_UNKNOWN_IN_A_ROW = 10
 _PROBE_EVERY = 25
 

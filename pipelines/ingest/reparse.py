@@ -1,6 +1,6 @@
 """Rejected records parsed again, after an upgrade that understands more of them.
 
-A record that is a run goes the way of every run; a summary without its detail is asked for by ID,
+A record that is a run goes the way of every run; a summary without its detail is requested by ID,
 and so is the run of a test result.
 What cannot be parsed now either stays where it is, with the reason of today.
 """
@@ -65,7 +65,7 @@ def reparse_rejected(
 async def _parsed(
     session: ScopeSession[ReparseLedger], records: list[RejectedRecord], outcomes: dict[int, str]
 ) -> AsyncIterator[Work]:
-    asked: set[str] = set()
+    requested: set[str] = set()
     for record in records:
         try:
             sent = decode(record.payload.encode())
@@ -73,7 +73,7 @@ async def _parsed(
             outcomes[record.rejected_id] = f"not JSON that can be decoded ({type(error).__name__})"
             continue
         try:
-            outcomes[record.rejected_id], work = _again(session, record, sent, asked)
+            outcomes[record.rejected_id], work = _again(session, record, sent, requested)
         except BadFieldError as bad:
             outcomes[record.rejected_id] = str(bad)
         else:
@@ -81,9 +81,9 @@ async def _parsed(
 
 
 def _again(
-    session: ScopeSession[ReparseLedger], record: RejectedRecord, sent: Any, asked: set[str]
+    session: ScopeSession[ReparseLedger], record: RejectedRecord, sent: Any, requested: set[str]
 ) -> tuple[str, Work]:
-    """What becomes of a record, and what there is to do for it; each run is asked for once.
+    """What becomes of a record, and what there is to do for it; each run is requested once.
 
     Raises BadFieldError.
     """
@@ -97,8 +97,8 @@ def _again(
     if source.results is not None and record.endpoint == source.results.endpoint:
         source.results.check(sent)
         run_id = record.run_id or ""
-        work = FetchResult() if run_id in asked else fetcher.by_id(run_id)
-        asked.add(run_id)
+        work = FetchResult() if run_id in requested else fetcher.by_id(run_id)
+        requested.add(run_id)
         return "asked for by ID", work
     run = fetcher.listed(sent)
     if run.run_id is None:

@@ -20,7 +20,7 @@ def in_thread(work: Callable[[], Result]) -> Future[Result]:
     def run() -> None:
         try:
             future.set_result(work())
-        except BaseException as error:  # noqa: BLE001 - raised where the result is asked for
+        except BaseException as error:  # noqa: BLE001 - raised where the result is requested
             future.set_exception(error)
 
     Thread(target=run, daemon=True).start()

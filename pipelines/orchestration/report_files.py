@@ -217,7 +217,7 @@ def reports_sensor(settings: Settings, folder: Path) -> dg.SensorDefinition:
         if not at_rest:
             reason = dg.SkipReason(f"{len(new)} files are new, none of them seen at rest")
             return dg.SensorResult(skip_reason=reason, cursor=cursor)
-        # A file that stays new whatever is done is asked for once.
+        # A file that stays new whatever is done is requested once.
         run_key = hashlib.sha256("".join(at_rest).encode()).hexdigest()
         return dg.SensorResult(run_requests=[dg.RunRequest(run_key=run_key)], cursor=cursor)
 

@@ -41,7 +41,7 @@ class Books:
     def expands(
         self, asked: Iterable[str], references: Iterable[References]
     ) -> dict[str, list[Json]] | list[Json]:
-        """Give the objects referred to, under each expand asked for; `[]` where there are none."""
+        """Give the objects referred to, under each expand requested; `[]` where there are none."""
         wanted: References = {name: set() for name in asked}
         for seen in references:
             for name in wanted:

@@ -16,7 +16,7 @@ _STATUSES = {2, 3, 4}
 
 @dataclass(frozen=True)
 class RunQuery:
-    """Which runs are asked for, in which order, and which page of them."""
+    """Which runs are requested, in which order, and which page of them."""
 
     page: int
     per_page: int
@@ -55,14 +55,14 @@ class Reader:
         return allowed[value]
 
     def page(self) -> int:
-        """The page asked for, from 1 up."""
+        """The page requested, from 1 up."""
         page = whole_number(self.given.get("page", "1"))
         if not page:
             self.complain("page", "must be a whole number from 1 up")
         return page or 1
 
     def time(self, name: str) -> datetime | None:
-        """A time in UTC; None: not asked for."""
+        """A time in UTC; None: not requested."""
         text = self.given.get(name)
         time = moment(text)
         if text is not None and (time is None or time.utcoffset() != timedelta()):
@@ -84,7 +84,7 @@ class Reader:
         return [number for number in numbers if number is not None]
 
     def expands(self) -> list[str]:
-        """The expands asked for."""
+        """The expands requested."""
         listed = self.items("expands")
         if not set(listed) <= set(EXPANDS):
             self.complain("expands", f"may name only {', '.join(EXPANDS)}")

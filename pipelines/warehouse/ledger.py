@@ -169,7 +169,7 @@ class Ledger:
         return {run_id: StoredRun(*values) for run_id, *values in rows}
 
     def due_open_runs(self, now: datetime) -> list[OpenRun]:
-        """Open runs that are to be asked for now (`save_run_states` has the rule)."""
+        """Open runs that are to be requested now (`save_run_states` has the rule)."""
         rows = self.connection.execute(self.sql["due_open_runs"], {**self.key, "now": now})
         return [OpenRun(*row) for row in rows]
 

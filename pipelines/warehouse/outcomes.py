@@ -91,7 +91,7 @@ def _states(results: Sequence[FetchResult]) -> dict[str, list[Any]]:
                 digests = (listed, run.digest, run.results_digest)
                 states[run_id] = (run_id, *digests, run.is_open, run.opened_at, True)
             case Deferred(run_id=run_id, opened_at=opened_at):
-                # Open, so that it is asked for by ID; a backfill has not seen it.
+                # Open, so that it is requested by ID; a backfill has not seen it.
                 states[run_id] = (run_id, None, None, None, True, opened_at, False)
             case Rejected(run_id=str(run_id), is_run=True):
                 states[run_id] = (run_id, listed, None, None, False, None, True)

@@ -19,7 +19,7 @@ class StoredRun(NamedTuple):
 
 
 class OpenRun(NamedTuple):
-    """A run that is to be asked for by ID; one that was never fetched has no rows yet."""
+    """A run that is to be requested by ID; one that was never fetched has no rows yet."""
 
     run_id: str
     opened_at: datetime | None

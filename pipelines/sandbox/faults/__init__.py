@@ -1,6 +1,6 @@
 """Faults on demand: what an API, a network or a team's own history can do to a loader.
 
-A fault is a function; its name in kebab case is what it is asked for by, the first line of its
+A fault is a function; its name in kebab case is what it is requested by, the first line of its
 docstring is its description. Each file holds one family:
 
     delivery.py     how an answer goes out, or does not: silence, half a header, resets, drips
@@ -11,7 +11,7 @@ docstring is its description. Each file holds one family:
     records.py      runs that no reference page foresees
 
     fault.py        what a fault is: one request on its way, and where a fault may strike
-    plan.py         which faults are asked for, how often and where; changed while serving
+    plan.py         which faults are requested, how often and where; changed while serving
     control.py      the same over HTTP, for tests in other languages
 """
 

@@ -117,7 +117,7 @@ Deliver = Callable[[Line], Awaitable[None]]
 
 
 def name_of(function: Callable[..., object]) -> str:
-    """The name that a fault is asked for by."""
+    """The name that a fault is requested by."""
     return function.__name__.replace("_", "-")
 
 

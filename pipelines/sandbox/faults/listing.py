@@ -23,7 +23,7 @@ _SMALL_PAGE = {"postman": ("limit", "10"), "testmo": ("per_page", "15")}
 
 
 def _before_answer(where: str) -> Callable[[Ask], Ask]:
-    """A fault that has the list asked for otherwise than it was."""
+    """A fault that has the list requested otherwise than it was."""
 
     def add(ask: Ask) -> Ask:
         def change(exchange: Exchange, _strike: Strike) -> None:
@@ -53,13 +53,13 @@ def _in_page(where: str) -> Callable[[Tell], Tell]:
 
 @_before_answer(LISTS)
 def newest_first(exchange: Exchange) -> None:
-    """The list stands newest first, whatever was asked for."""
+    """The list stands newest first, whatever was requested."""
     exchange.order = ListOrder.NEWEST_FIRST
 
 
 @_before_answer(LISTS)
 def oldest_first(exchange: Exchange) -> None:
-    """The list stands oldest first, whatever was asked for."""
+    """The list stands oldest first, whatever was requested."""
     exchange.order = ListOrder.OLDEST_FIRST
 
 
@@ -71,7 +71,7 @@ def no_order(exchange: Exchange) -> None:
 
 @_before_answer(LISTS)
 def small_pages(exchange: Exchange) -> None:
-    """A page holds no more than 10 runs (Testmo: 15), however many were asked for."""
+    """A page holds no more than 10 runs (Testmo: 15), however many were requested."""
     name, size = _SMALL_PAGE[exchange.api.name]
     exchange.query[name] = size
 

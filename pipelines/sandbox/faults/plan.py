@@ -1,4 +1,4 @@
-"""Which faults are asked for, how often and where; may be changed while the sandbox serves.
+"""Which faults are requested, how often and where; may be changed while the sandbox serves.
 
 One ask is `NAME[:every=N][:after=N][:times=N][:endpoint=PATTERN][:seed=N]`: of the requests that
 fit the pattern the first N are let pass (`after`), then each Nth is struck (`every`, from the
@@ -20,7 +20,7 @@ _NUMBERS = ("every", "after", "times", "seed")
 
 @dataclass
 class FaultRule:
-    """One fault as it was asked for (`ask`), and how often it has met a request, and struck."""
+    """One fault as it was requested (`ask`), and how often it has met a request, and struck."""
 
     ask: str
     fault: Fault
@@ -104,7 +104,7 @@ class Faults:
             return {rule.ask: rule.struck for rule in self._rules}
 
     def strikes(self, endpoint: str) -> list[Strike]:
-        """Those that strike a request now, in the order in which they were asked for."""
+        """Those that strike a request now, in the order in which they were requested."""
         with self._lock:
             met = [rule.meet(endpoint) for rule in self._rules]
         return [strike for strike in met if strike is not None]

@@ -19,7 +19,7 @@ Fetch = Callable[[datetime | None, int], Awaitable[RunPage]]
 
 # `created_after` has whole seconds, and may or may not count its bound in.
 _OVERLAP = timedelta(seconds=1)
-# Runs from further before what was asked for than any mistaken time zone: no filter at work.
+# Runs from further before what was requested than any mistaken time zone: no filter at work.
 _UNFILTERED = timedelta(days=1)
 _EMPTY_ATTEMPTS = 3
 
@@ -36,7 +36,7 @@ async def pages(
 
     `fetch(created_after, page)` gives one page of the list. The high water of each page is the last
     creation seen, capped at `now`, never behind that of `watermark`. Raises PermanentError for a
-    list in another order than asked for, not filtered or without an end, TransientError for an
+    list in another order than requested, not filtered or without an end, TransientError for an
     empty page that the page before announced, and what `fetch` raises.
     """
     position = since

@@ -24,7 +24,7 @@ async def result_pages(
 ) -> AsyncIterator[TestsPage]:
     """Pages of results that were not on a page before; `fetch(page)` gives one page of the run.
 
-    `is_expected`: the run counts tests, so that an empty first page without a total is asked for
+    `is_expected`: the run counts tests, so that an empty first page without a total is requested
     again before it is believed.
 
     Raises TransientError where results are missing or went missing meanwhile, PermanentError for
