@@ -138,6 +138,9 @@ def open_streams() -> None:
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    # Started in the background by a shell without job control: Ctrl-C is not for us, this is.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.raise_signal(signal.SIGINT)
 
 

@@ -155,10 +155,17 @@ def test_a_result_that_finds_no_room_is_said_to_be_lost(tmp_path: Path) -> None:
     assert done.stderr == "testruns: the output could not be written: No space left on device\n"
 
 
-def test_a_terminal_that_goes_away_ends_a_load_in_order(warehouse_url: str, tmp_path: Path) -> None:
+# A shell without job control starts what is in the background with SIGINT ignored.
+IN_BACKGROUND = ["sh", "-c", 'trap "" INT; exec "$@"', "sh"]
+
+
+@pytest.mark.parametrize("shell", [[], IN_BACKGROUND], ids=["in front", "in background"])
+def test_a_terminal_that_goes_away_ends_a_load_in_order(
+    warehouse_url: str, tmp_path: Path, shell: list[str]
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         running = subprocess.Popen(
-            [*TESTRUNS, "load"],
+            [*shell, *TESTRUNS, "load"],
             cwd=tmp_path,
             env={
                 "PATH": os.environ["PATH"],
