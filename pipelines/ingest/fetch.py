@@ -228,7 +228,10 @@ class Fetcher:
 
     def _not_asked_for(self, run_id: str, opened_at: datetime | None) -> FetchResult:
         error = f"not asked for: the API knew none of {_MOST_UNKNOWN_IN_A_ROW} runs it lists"
-        return FetchResult(Deferred(run_id, error, is_unknown=True, opened_at=opened_at))
+        deferred = Deferred(
+            run_id, error, is_unknown=True, opened_at=opened_at, was_requested=False
+        )
+        return FetchResult(deferred)
 
     def _is_passed_over(self) -> bool:
         if self._unknown_in_a_row < _MOST_UNKNOWN_IN_A_ROW:

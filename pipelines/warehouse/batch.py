@@ -29,7 +29,8 @@ class Deferred:
     """A run that could not be fetched; later loads ask for it by ID.
 
     `is_transient`: they may well get it. `is_unknown`: the list shows the run, and the API answers
-    404 for it. `opened_at` is what the list says, None if nothing.
+    404 for it. `opened_at` is what the list says, None if nothing. `was_requested`: this load has
+    tried; where it has not, the next one tries before those that it has.
     """
 
     run_id: str
@@ -37,6 +38,7 @@ class Deferred:
     is_transient: bool = True
     is_unknown: bool = False
     opened_at: datetime | None = None
+    was_requested: bool = True
 
 
 @dataclass(frozen=True)

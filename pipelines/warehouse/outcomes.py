@@ -89,12 +89,12 @@ def _states(results: Sequence[FetchResult]) -> dict[str, list[Any]]:
         match result.outcome:
             case FlatRun(run_id=run_id) as run:
                 digests = (listed, run.digest, run.results_digest)
-                states[run_id] = (run_id, *digests, run.is_open, run.opened_at, True)
-            case Deferred(run_id=run_id, opened_at=opened_at):
+                states[run_id] = (run_id, *digests, run.is_open, run.opened_at, True, True)
+            case Deferred(run_id=run_id, opened_at=opened_at, was_requested=was_requested):
                 # Open, so that it is requested by ID; a backfill has not seen it.
-                states[run_id] = (run_id, None, None, None, True, opened_at, False)
+                states[run_id] = (run_id, None, None, None, True, opened_at, False, was_requested)
             case Rejected(run_id=str(run_id), is_run=True):
-                states[run_id] = (run_id, listed, None, None, False, None, True)
+                states[run_id] = (run_id, listed, None, None, False, None, True, True)
             case _:
                 pass
     if not states:
@@ -102,7 +102,7 @@ def _states(results: Sequence[FetchResult]) -> dict[str, list[Any]]:
     columns = map(list, zip(*states.values(), strict=True))
     names = (
         *("run_ids", "listed_digests", "content_digests", "results_digests"),
-        *("are_open", "opened_at", "are_seen"),
+        *("are_open", "opened_at", "are_seen", "were_requested"),
     )
     return dict(zip(names, columns, strict=True))
 

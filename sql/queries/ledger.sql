@@ -193,7 +193,7 @@ select
 -- after a tenth of its age at most, and sooner at first: an hour, two hours, four …
 insert into ingest.run_states as held (
     source, run_id, scope, listed_digest, content_digest, results_digest, is_open, opened_at,
-    backfill_id
+    backfill_id, unchanged_checks
 )
 select
     %(source)s,
@@ -204,7 +204,9 @@ select
     batch.results_digest,
     batch.is_open,
     batch.opened_at,
-    case when batch.is_seen then %(backfill_id)s::bigint end as seen_by_backfill_id
+    case when batch.is_seen then %(backfill_id)s::bigint end as seen_by_backfill_id,
+    -- One that was not requested has been checked once less than the others of its age.
+    case when batch.was_requested then 0 else -1 end as checks_missed
 from
     unnest(
         %(run_ids)s::text[],
@@ -213,9 +215,11 @@ from
         %(results_digests)s::bytea[],
         %(are_open)s::boolean[],
         %(opened_at)s::timestamptz[],
-        %(are_seen)s::boolean[]
+        %(are_seen)s::boolean[],
+        %(were_requested)s::boolean[]
     ) as batch (
-        run_id, listed_digest, content_digest, results_digest, is_open, opened_at, is_seen
+        run_id, listed_digest, content_digest, results_digest, is_open, opened_at, is_seen,
+        was_requested
     )
 on conflict (source, run_id) do update
     set
@@ -239,7 +243,7 @@ on conflict (source, run_id) do update
                 then held.unchanged_checks + 1
             -- Deferred once more, still without a row.
             when excluded.is_open and coalesce(held.content_digest, excluded.content_digest) is null
-                then held.unchanged_checks + 1
+                then held.unchanged_checks + 1 + excluded.unchanged_checks
             else 0
         end,
         next_check_at = case
