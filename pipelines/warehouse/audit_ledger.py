@@ -20,7 +20,8 @@ _COPY_LISTED = (
 class Comparison:
     """Counts of runs: `loaded` and `missing` of those `listed`, `changed` of those loaded.
 
-    `gone` are held here and no longer listed.
+    A run that is loaded without the test results that the API has of it counts as changed. `gone`
+    are held here and no longer listed.
     """
 
     listed: int = 0
@@ -86,9 +87,11 @@ class AuditLedger(Ledger):
 
     @property
     def _parameters(self) -> dict[str, Any]:
+        results = self.source.results
         return {
             **self.key,
             "load_id": self.load_id,
             "since": self.since,
             "is_filtered": bool(self.source.filters),
+            "reads_results": results is not None and not self.is_missing(results.endpoint),
         }

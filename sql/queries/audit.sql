@@ -32,7 +32,10 @@ compared as (
             ),
             false
         ) as is_here,
-        coalesce(held.listed_digest <> listed.listed_digest, false) as is_changed
+        coalesce(held.listed_digest <> listed.listed_digest, false)
+        or (
+            %(reads_results)s and held.content_digest is not null and held.results_digest is null
+        ) as is_changed
     from listed
     left join ingest.run_states as held
         on held.source = %(source)s and listed.run_id = held.run_id
@@ -74,6 +77,9 @@ where
     and shown.run_id > %(after)s
     and (
         held.listed_digest <> shown.listed_digest
+        or (
+            %(reads_results)s and held.content_digest is not null and held.results_digest is null
+        )
         or (
             held.content_digest is null
             and not exists (

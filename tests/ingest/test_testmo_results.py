@@ -472,6 +472,25 @@ def test_an_audit_that_fetches_what_is_missing_fetches_its_results(
     assert_whole(sandbox)
 
 
+def test_an_audit_names_runs_that_are_loaded_without_their_results_and_fetches_them(
+    load: Load,
+    make_settings: MakeSettings,
+    sandbox: Instance,
+    warehouse_url: str,
+    assert_whole: Callable[[Sandbox], None],
+) -> None:
+    load({**sandbox.settings, "TESTMO_LOAD_TESTS": "false"})
+    settings = make_settings(sandbox.settings)
+    scope = (str(PROJECT),)
+    [audit] = audit_source(settings, "testmo", scope, warehouse_url)
+    assert audit.found is not None
+    assert (audit.found.missing, audit.found.changed, audit.fixed) == (0, 5, 0)
+    [audit] = audit_source(settings, "testmo", scope, warehouse_url, fix=True)
+    assert audit.found is not None
+    assert (audit.found.changed, audit.fixed, audit.is_complete) == (0, 5, True)
+    assert_whole(sandbox)
+
+
 def test_a_deleted_run_keeps_its_results(
     load: Load, make_settings: MakeSettings, sandbox: Instance, warehouse_url: str
 ) -> None:
