@@ -20,7 +20,8 @@ from pipelines.orchestration.in_thread import in_thread
 from pipelines.orchestration.metadata import Metadata, table_metadata
 from pipelines.orchestration.raw_assets import FRESHNESS, OWNERS
 from pipelines.orchestration.resources import Warehouse
-from pipelines.transform.build import NodeResult, build_models
+from pipelines.orchestration.standing_views import with_standing_views
+from pipelines.transform.build import NodeResult, build_models, due_models
 from pipelines.transform.build_lock import build_lock
 from pipelines.transform.build_record import build_inputs, built_at, save_build
 from pipelines.transform.manifest import Manifest
@@ -93,12 +94,17 @@ def dbt_models(manifest: Manifest) -> dg.AssetsDefinition:
                     if len(unchanged) == len(list(context.assets_def.check_specs)):
                         yield from unchanged
                         return
-                for result in _results(warehouse, _selection(context)):
+                results = (
+                    _all_results(session, warehouse, manifest)
+                    if is_whole
+                    else _results(warehouse, _picked(context))
+                )
+                for result in results:
                     if result.has_failed:
                         failed.append(str(result))
                     yield from _events(context, result, session, descriptions)
                 if is_whole and not failed:
-                    save_build(session, inputs)
+                    save_build(session, inputs, warehouse.timezone)
         except TestrunsError as error:
             raise dg.Failure(str(error), allow_retries=False) from None
         if failed:
@@ -122,10 +128,16 @@ def _unchanged(context: dg.AssetExecutionContext, since: datetime) -> Iterator[E
         )
 
 
-def _selection(context: dg.AssetExecutionContext) -> list[str]:
-    """What dbt is to build and test: all, or exactly what was picked in the UI."""
-    if not context.is_subset:
-        return []
+def _all_results(
+    session: psycopg.Connection, warehouse: Warehouse, manifest: Manifest
+) -> Iterator[NodeResult]:
+    arguments = due_models(session, warehouse.timezone)
+    results = _results(warehouse, arguments)
+    return with_standing_views(results, manifest) if arguments else results
+
+
+def _picked(context: dg.AssetExecutionContext) -> list[str]:
+    """Arguments of dbt for exactly the models and tests that were picked in the UI."""
     names = [key.path[-1] for key in context.selected_asset_keys]
     names += [key.name for key in context.selected_asset_check_keys]
     return ["--indirect-selection", "empty", "--select", *names]

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
 from pipelines.errors import TransformError
 from pipelines.transform.build_lock import build_lock
-from pipelines.transform.build_record import build_inputs, save_build
+from pipelines.transform.build_record import build_inputs, save_build, views_stand
 from pipelines.transform.environment import database_name, dbt_environment
 from pipelines.transform.manifest import load_manifest
 from pipelines.transform.runner import first_line, invoke
@@ -142,6 +144,17 @@ def build_models(
         raise TransformError(message) from result.exception
 
 
+def due_models(session: psycopg.Connection, timezone: str) -> list[str]:
+    """Arguments of dbt for a build of all: without the views where they stand, tests included.
+
+    `timezone` is the IANA zone of the business day.
+    """
+    if not views_stand(session, timezone):
+        return []
+    kinds = ("config.materialized:table", "config.materialized:incremental", "resource_type:test")
+    return ["--select", *kinds]
+
+
 def transform(
     url: str,
     *,
@@ -154,19 +167,19 @@ def transform(
     """Builds and tests every model in the warehouse at `url`.
 
     `timezone` is the IANA zone of the business day; dbt writes under `target_path`. `reference`
-    is what runs do not tell; `full_refresh` builds incremental models anew. `on_wait` gets a line
-    that names another build, after 5 s.
+    is what runs do not tell; `full_refresh` builds all anew, incremental models and views that
+    stand as well. `on_wait` gets a line that names another build, after 5 s.
 
     A model or test that fails is in the report; TransformError says that dbt could not start.
     """
     started = time.monotonic()
     results: list[NodeResult] = []
-    arguments = ["--full-refresh"] if full_refresh else []
     with build_lock(url, on_wait) as session:
         save_reference(session, reference)
         inputs = build_inputs(session, timezone)
+        arguments = ["--full-refresh"] if full_refresh else due_models(session, timezone)
         build_models(url, timezone, target_path, results.append, arguments=arguments)
         report = TransformReport(seconds=time.monotonic() - started, results=results)
         if report.succeeded:
-            save_build(session, inputs)
+            save_build(session, inputs, timezone)
     return report

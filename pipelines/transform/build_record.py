@@ -1,7 +1,8 @@
-"""What the last complete build was built of, so that one that would change nothing is left out.
+"""What the last complete build was built of, so that what would change nothing is left out.
 
 A night builds at least once a day; what comes after it on the same day, a second run or a repeat of
-one that failed in a scope, builds again only if a raw table, a mart or the project has changed.
+one that failed in a scope, builds again only if a raw table, a mart or the project has changed. Its
+views are made once: they change with the project alone, and are more than half of the models.
 """
 
 from datetime import datetime
@@ -29,17 +30,31 @@ def build_inputs(session: Connection, timezone: str) -> str:
 
 def built_at(session: Connection, inputs: str) -> datetime | None:
     """When what stands now was built of these inputs, UTC; None: a build may change something."""
-    last = session.execute(queries("assets")["last_build"]).fetchone()
-    if last is None or last[0] != _fingerprint(session, inputs):
-        return None
-    moment: datetime = last[1]
-    return moment
+    fingerprint, _, moment = _last_build(session)
+    return moment if fingerprint == _fingerprint(session, inputs) else None
 
 
-def save_build(session: Connection, inputs: str) -> None:
+def views_stand(session: Connection, timezone: str) -> bool:
+    """Whether every view is as the last complete build made it, of the project as it is now.
+
+    `timezone` is that of the business day. A build need not make such views again.
+    """
+    _, views, _ = _last_build(session)
+    return views == _views(session, timezone)
+
+
+def save_build(session: Connection, inputs: str, timezone: str) -> None:
     """A complete build has ended well; `inputs` are from before it: a load may have gone on."""
-    params = {"fingerprint": _fingerprint(session, inputs)}
+    params = {"fingerprint": _fingerprint(session, inputs), "views": _views(session, timezone)}
     session.execute(queries("assets")["save_build"], params)
+
+
+def _last_build(session: Connection) -> tuple[str | None, str | None, datetime | None]:
+    return session.execute(queries("assets")["last_build"]).fetchone() or (None, None, None)
+
+
+def _views(session: Connection, timezone: str) -> str:
+    return f"{project_digest()} {timezone} {_scalar(session, 'standing_views')}"
 
 
 def _fingerprint(session: Connection, inputs: str) -> str:

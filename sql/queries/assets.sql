@@ -111,10 +111,26 @@ select
 from pg_class
 where relnamespace in ('marts'::regnamespace, 'staging'::regnamespace);
 
+-- name: standing_views
+-- The views that stand, each with the transaction that made it what it is.
+select
+    md5(
+        string_agg(
+            concat_ws(' ', classes.relnamespace, classes.relname, rules.xmin),
+            ' ' order by classes.relnamespace, classes.relname
+        )
+    ) as standing_views
+from pg_class as classes
+inner join pg_rewrite as rules on classes.oid = rules.ev_class
+where
+    classes.relkind = 'v'
+    and classes.relnamespace::regnamespace::text in ('staging', 'marts', 'bi');
+
 -- name: last_build
 -- What the last complete build was built of.
 select
     fingerprint,
+    views,
     built_at
 from ingest.builds
 order by build_id desc
@@ -122,8 +138,8 @@ limit 1;
 
 -- name: save_build
 -- A complete build has ended.
-insert into ingest.builds (fingerprint)
-values (%(fingerprint)s);
+insert into ingest.builds (fingerprint, views)
+values (%(fingerprint)s, %(views)s);
 
 -- name: owners
 -- Each scope as messages name it, with its name and whom it belongs to, as far as that is known.
