@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help install demo test test-slow test-postgres bench lint format dev reference docs bi bi-export lock wheel clean
+.PHONY: help install demo test test-builds test-slow test-postgres bench lint format dev reference docs bi bi-export lock wheel clean
 
 help: ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+): .*## (.*)/  make \1\t\2/' | expand -t 20
@@ -37,10 +37,15 @@ install: .venv/installed ## everything into .venv
 demo: install ## the nightly job end to end: embedded Postgres, bundled sandbox APIs
 	@$(BIN)/testruns demo
 
-test: install ## the whole suite but the slow tests
-	$(BIN)/python -m pytest -n logical --dist loadfile --no-loadscope-reorder -m "not slow"
+PARALLEL := -n logical --dist loadfile --no-loadscope-reorder
 
-test-slow: install ## the slow tests
+test: install ## the suite, but for the two that follow
+	$(BIN)/python -m pytest $(PARALLEL) -m "not builds and not slow"
+
+test-builds: install ## tests that build all models or run whole nights
+	$(BIN)/python -m pytest $(PARALLEL) -m "builds and not slow"
+
+test-slow: install ## tests that take minutes: random kills, thousands of faults
 	$(BIN)/python -m pytest -m slow
 
 test-postgres: install ## migrations, loads and models on TESTRUNS_TEST_WAREHOUSE_URL

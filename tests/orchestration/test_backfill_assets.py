@@ -168,6 +168,7 @@ def test_a_bad_window_is_one_line(
     assert str(event.step_failure_data.user_failure_data.description).startswith(complaint)
 
 
+@pytest.mark.builds
 def test_whole_days_of_a_backfill_from_the_command_line_are_marked_once(
     settings: Settings,
 ) -> None:

@@ -58,6 +58,7 @@ def key(table: str) -> dg.AssetKey:
     return dg.AssetKey(table.split("."))
 
 
+@pytest.mark.builds
 def test_a_server_loads_it_from_an_empty_folder_without_a_word_of_warning(
     settings: MakeSettings, tmp_path: Path
 ) -> None:

@@ -24,6 +24,7 @@ with open_instance(load_settings(), str(uuid.uuid4())) as instance:
 """
 
 
+@pytest.mark.builds
 def test_processes_that_are_the_first_on_a_home_wait_for_one_another(tmp_path: Path) -> None:
     home = tmp_path / "home"
     root = str(Path(__file__).resolve().parents[2])

@@ -26,6 +26,8 @@ from pipelines.sources.spec import SourceName
 from pipelines.transform.build_record import build_inputs, built_at
 from tests.support.webhook import receiving
 
+pytestmark = pytest.mark.builds
+
 LIST_ENDPOINTS = {"GET collections/{id}/runs", "GET projects/{id}/automation/runs"}
 LOADED_AT = """
 select run_id, loaded_at from raw_postman.collection_runs

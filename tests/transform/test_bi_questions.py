@@ -18,6 +18,8 @@ from pipelines.sandbox.server import Sandbox
 from pipelines.settings import load_settings
 from tests.support.dbt import dbt
 
+pytestmark = pytest.mark.builds
+
 Rows = list[dict[str, Any]]
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "bi.md").read_text(encoding="utf-8")

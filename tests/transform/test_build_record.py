@@ -50,6 +50,7 @@ def test_views_are_left_out_while_they_stand_as_they_were_built(
         assert not views_stand(session, "UTC")
 
 
+@pytest.mark.builds
 def test_a_build_makes_views_once_and_again_when_one_is_gone(
     dbt_warehouse_url: str, dbt_target: Path
 ) -> None:

@@ -5,8 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from pipelines.resources import bundled
 from tests.support.db import query
+
+pytestmark = pytest.mark.builds
 
 ROOT = Path(__file__).resolve().parents[2]
 

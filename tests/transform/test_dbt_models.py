@@ -290,6 +290,7 @@ def test_builds_touch_changed_runs_alone_and_end_as_a_full_refresh_would(
     assert returned == built("--full-refresh", timezone="Europe/Berlin")
 
 
+@pytest.mark.builds
 def test_an_empty_warehouse_builds_without_a_complaint_and_every_column_is_described(
     dbt_warehouse_url: str, warehouse: Connection, dbt_target: Path
 ) -> None:
@@ -358,6 +359,7 @@ def test_an_empty_warehouse_builds_without_a_complaint_and_every_column_is_descr
         assert key == [source.schema, source.identifier]
 
 
+@pytest.mark.builds
 def test_a_changed_var_or_definition_builds_anew_what_is_kept(
     dbt_warehouse_url: str, warehouse: Connection, dbt_target: Path
 ) -> None:

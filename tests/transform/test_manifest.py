@@ -45,6 +45,7 @@ def test_folders_that_dbt_leaves_in_the_project_change_nothing(project: Path) ->
     assert project_digest() != before
 
 
+@pytest.mark.builds
 def test_it_is_parsed_once_and_again_when_the_project_changes(
     project: Path, settings: Settings
 ) -> None:

@@ -236,6 +236,7 @@ def invented(dice: random.Random, number: int) -> Run:
     return Run(run_id, dice.choice([None, "", "e"]), started_at, items, code)
 
 
+@pytest.mark.builds
 def test_any_history_of_changes_ends_as_plain_python_judges_what_is_there(
     dbt_warehouse_url: str, warehouse: Connection, dbt_target: Path
 ) -> None:

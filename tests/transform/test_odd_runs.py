@@ -22,6 +22,7 @@ def build(dbt_warehouse_url: str, dbt_target: Path) -> Callable[..., Any]:
     return lambda *options: dbt(dbt_warehouse_url, dbt_target, *(options or ("run",)))
 
 
+@pytest.mark.builds
 def test_a_run_dated_after_its_load_keeps_its_day_and_moves_nothing_else(
     warehouse: Connection, build: Callable[..., Any]
 ) -> None:

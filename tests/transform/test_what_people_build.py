@@ -13,6 +13,8 @@ from pipelines.terminal.status import read_queries
 from pipelines.transform.build import transform
 from tests.support.dbt import Connection, at, dbt, insert, load_postman, rows
 
+pytestmark = pytest.mark.builds
+
 VIEWS = "select viewname, definition from pg_views where schemaname = 'team' order by 1"
 RIGHTS = """
     select oid::regclass::text, item::text
