@@ -51,7 +51,7 @@ test-slow: install ## tests that take minutes: random kills, thousands of faults
 test-postgres: install ## migrations, loads and models on TESTRUNS_TEST_WAREHOUSE_URL
 	$(BIN)/python -m pytest -m "not slow" tests/transform/test_dbt_models.py tests/warehouse/test_migrations.py \
 	  tests/transform/test_what_people_build.py tests/warehouse/test_replace_relation.py \
-	  tests/warehouse/test_writer.py tests/warehouse/test_ledger.py tests/ingest/test_load.py \
+	  tests/warehouse/test_writer.py tests/warehouse/test_ledger.py tests/ingest/test_load*.py \
 	  tests/ingest/test_reconciliation.py
 
 bench: install ## the product against its floors, its budgets and its peers; some 35 quiet minutes

@@ -1,107 +1,31 @@
-"""Settings: every variable of the contract, every complaint one line, and no secret anywhere."""
+"""Settings: every variable of the contract, its default, and what its sources require."""
 
-import os
-import traceback
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
 from pipelines.errors import SettingsError
-from pipelines.settings import Settings, load_settings, sections
-from pipelines.sources.postman.settings import PostmanSettings
-from pipelines.sources.testmo.settings import TestmoSettings
+from pipelines.settings import sections
+from tests.support.variables import (
+    POSTMAN,
+    TESTMO,
+    VARIABLES,
+    complaints,
+    load,
+    of_postman,
+    of_testmo,
+    value_of,
+)
 
-# The contract's table: each variable, and its default as one would write it; blank: unset.
-CONTRACT = """
-TESTRUNS_WAREHOUSE_URL
-TESTRUNS_HOME                 .testruns
-TESTRUNS_REPORTS_DIR
-POSTMAN_API_URL               https://api.getpostman.com
-POSTMAN_API_KEY
-POSTMAN_COLLECTION_IDS
-POSTMAN_RUN_SOURCES
-POSTMAN_REQUESTS_PER_MINUTE   300
-POSTMAN_MONTHLY_RESERVE       0
-TESTMO_API_URL
-TESTMO_API_TOKEN
-TESTMO_PROJECT_IDS
-TESTMO_SOURCE_IDS
-TESTMO_CONFIG_IDS
-TESTMO_MILESTONE_IDS
-TESTMO_CREATED_BY
-TESTMO_TAGS
-TESTMO_REQUESTS_PER_MINUTE    60
-TESTMO_LOAD_TESTS             true
-TESTRUNS_MAX_BODY_MB          128
-TESTRUNS_LOOKBACK_HOURS       72
-TESTRUNS_REDACT_PARAMS        access_token,api_key,apikey,auth,client_secret,password,\
-refresh_token,secret,sig,signature,token
-TESTRUNS_TIMEZONE             UTC
-TESTRUNS_NIGHTLY_CRON         0 3 * * *
-TESTRUNS_ALERT_WEBHOOK
-TESTRUNS_OWNERSHIP_FILE
-TESTRUNS_NAMES_FILE
-TESTRUNS_DAGSTER_EXECUTOR     in_process
-TESTRUNS_DAGSTER_LAUNCHER     local
-TESTRUNS_DAGSTER_STORAGE_URL
-TESTRUNS_DAGSTER_BROKER_URL
-TESTRUNS_DAGSTER_URL
-"""
-VARIABLES = {
-    line.split()[0]: line.partition(" ")[2].strip() for line in CONTRACT.strip().splitlines()
-}
 LISTS = {name for name in VARIABLES if name.endswith(("_IDS", "_SOURCES", "_CREATED_BY", "_TAGS"))}
-
-POSTMAN = {"POSTMAN_API_KEY": "PMAK-1", "POSTMAN_COLLECTION_IDS": "c1,1-c2"}
-TESTMO = {
-    "TESTMO_API_TOKEN": "token",
-    "TESTMO_API_URL": "https://name.testmo.net/api/v1",
-    "TESTMO_PROJECT_IDS": "1,2",
-}
 
 
 @pytest.fixture(scope="module")
 def nowhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder without a .env."""
     return tmp_path_factory.mktemp("nowhere")
-
-
-def load(folder: Path, **variables: str) -> Settings:
-    return load_settings(variables, folder)
-
-
-def value_of(settings: Settings, variable: str) -> Any:
-    """What a variable has become."""
-    for part in (settings, settings.dagster, *settings.sources.values()):
-        for field in type(part).model_fields:
-            if part.variable(field) == variable:
-                return getattr(part, field)
-    raise AssertionError(variable)
-
-
-def of_postman(settings: Settings) -> PostmanSettings:
-    found = settings.sources["postman"]
-    assert isinstance(found, PostmanSettings)
-    return found
-
-
-def of_testmo(settings: Settings) -> TestmoSettings:
-    found = settings.sources["testmo"]
-    assert isinstance(found, TestmoSettings)
-    return found
-
-
-def complaints(folder: Path, **variables: str) -> list[str]:
-    with pytest.raises(SettingsError) as refused:
-        load_settings(variables, folder)
-    return str(refused.value).splitlines()
-
-
-# --- the contract ---------------------------------------------------------------------------
 
 
 def test_the_settings_are_those_of_the_contract() -> None:
@@ -138,8 +62,6 @@ def test_settings_cannot_be_changed(nowhere: Path) -> None:
     with pytest.raises(ValidationError):
         load(nowhere).testruns_timezone = "Europe/Berlin"
 
-
-# --- values ---------------------------------------------------------------------------------
 
 TAKEN: list[tuple[str, str, Any]] = [
     ("TESTRUNS_HOME", "/var/lib/testruns", Path("/var/lib/testruns")),
@@ -294,9 +216,6 @@ def test_all_that_is_wrong_is_told_at_once(nowhere: Path) -> None:
     ]
 
 
-# --- sources --------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("given", "missing"),
     [
@@ -345,193 +264,3 @@ def test_a_source_that_is_asked_for_needs_its_key(nowhere: Path) -> None:
         load(nowhere, **POSTMAN).require_source("testmo")
     with pytest.raises(SettingsError, match=r"^POSTMAN_API_KEY: required to load postman$"):
         load(nowhere, **TESTMO).require_source("postman")
-
-
-# --- .env -----------------------------------------------------------------------------------
-
-
-def test_a_dotenv_is_read_as_people_write_it(tmp_path: Path) -> None:
-    (tmp_path / ".env").write_bytes(
-        b"\xef\xbb\xbf# our settings\r\n"
-        b"\r\n"
-        b"export POSTMAN_API_KEY='PMAK-1'\r\n"
-        b'POSTMAN_COLLECTION_IDS = "a,\\"b\\"" # both\r\n'.replace(b'\\"b\\"', b"b")
-        + b"TESTRUNS_LOOKBACK_HOURS=24 # a day\r\n"
-        b"TESTRUNS_NIGHTLY_CRON=30 2 * * *\r\n"
-        b"TESTRUNS_TIMEZONE=\r\n"
-        b"OTHER_PROGRAM=x\r\n"
-        b"TESTMO_TAGS=caf\xc3\xa9"
-    )
-    settings = load(tmp_path)
-    assert of_postman(settings).key == SecretStr("PMAK-1")
-    assert settings.scopes("postman") == ("a", "b")
-    assert settings.testruns_lookback_hours == 24
-    assert settings.testruns_nightly_cron == "30 2 * * *"
-    assert settings.testruns_timezone == "UTC"
-    assert of_testmo(settings).tags == ("café",)
-
-
-@pytest.mark.parametrize("value", ["a$b", "a${HOME}b", "$HOME", "a#b", r"a\b"])
-@pytest.mark.parametrize("quote", ["", "'"])
-def test_a_secret_in_a_dotenv_is_taken_to_the_letter(
-    value: str, quote: str, tmp_path: Path
-) -> None:
-    variables = {**POSTMAN, "POSTMAN_API_KEY": f"{quote}{value}{quote}"}
-    (tmp_path / ".env").write_text("".join(f"{key}={v}\n" for key, v in variables.items()))
-    assert of_postman(load(tmp_path)).key == SecretStr(value)
-
-
-def test_the_environment_beats_the_dotenv(tmp_path: Path) -> None:
-    (tmp_path / ".env").write_text("TESTMO_TAGS=file\nTESTRUNS_TIMEZONE=Europe/Berlin\n")
-    settings = load(tmp_path, TESTMO_TAGS="environment")
-    assert of_testmo(settings).tags == ("environment",)
-    assert settings.testruns_timezone == "Europe/Berlin"
-
-
-def test_an_empty_variable_of_the_environment_unsets_what_the_dotenv_says(tmp_path: Path) -> None:
-    (tmp_path / ".env").write_text("TESTMO_TAGS=file\n")
-    assert of_testmo(load(tmp_path, TESTMO_TAGS="")).tags == ()
-
-
-def test_by_default_it_is_the_environment_and_the_working_directory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / ".env").write_text("TESTMO_TAGS=file\nTESTRUNS_LOOKBACK_HOURS=1\n")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TESTMO_TAGS", "environment")
-    settings = load_settings()
-    assert of_testmo(settings).tags == ("environment",)
-    assert settings.testruns_lookback_hours == 1
-    assert settings.testruns_home == tmp_path / ".testruns"
-
-
-MALFORMED = {
-    "a line without an equals sign": (b"TESTMO_TAGS=a\n\n  \nhush hush\n", 4),
-    "a name alone": (b"\n# comment\nPOSTMAN_API_KEY\n", 3),
-    "a quote that never ends": (b"TESTMO_TAGS='a'\nPOSTMAN_API_KEY='hush\nTESTMO_TAGS=b\n", 2),
-    "something behind a quote": (b"POSTMAN_API_KEY='hush' hush\n", 1),
-    "a value without a name": (b"\n\n=hush\n", 3),
-    "a NUL": (b"TESTMO_TAGS=a\nPOSTMAN_API_KEY=hu\0sh\n", 2),
-    "a program": (b"\x7fELF\x02\x01\x01\0\0\0\0", 1),
-    "a merge that was not finished": (b"<<<<<<< HEAD\nTESTMO_TAGS=a\n=======\n", 1),
-}
-
-
-@pytest.mark.parametrize("what", MALFORMED)
-def test_a_malformed_line_of_a_dotenv_is_named_and_not_shown(what: str, tmp_path: Path) -> None:
-    content, number = MALFORMED[what]
-    (tmp_path / ".env").write_bytes(content)
-    (complaint,) = complaints(tmp_path)
-    assert complaint == f".env: line {number} is not NAME=value ({tmp_path / '.env'})"
-
-
-def test_a_dotenv_that_is_no_text_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / ".env").write_bytes("POSTMAN_API_KEY=schlüssel".encode("latin-1"))
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(SettingsError) as refused:
-        load_settings({})
-    complaint = str(refused.value)
-    assert complaint == f".env: cannot be read: it is not UTF-8 text ({tmp_path / '.env'})"
-
-
-def test_a_dotenv_that_is_a_directory_is_named(tmp_path: Path) -> None:
-    (tmp_path / ".env").mkdir()
-    (complaint,) = complaints(tmp_path)
-    assert complaint == f".env: cannot be read: Is a directory ({tmp_path / '.env'})"
-
-
-def test_a_dotenv_that_leads_in_a_circle_is_named(tmp_path: Path) -> None:
-    (tmp_path / ".env").symlink_to(".env")
-    (complaint,) = complaints(tmp_path)
-    assert complaint.startswith(".env: cannot be read: Too many levels of symbolic links")
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read anything")
-def test_a_dotenv_that_may_not_be_read_is_named(tmp_path: Path) -> None:
-    (tmp_path / ".env").touch(mode=0)
-    (complaint,) = complaints(tmp_path)
-    assert complaint.startswith(".env: cannot be read: Permission denied")
-
-
-def test_a_working_directory_that_is_gone_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    gone = tmp_path / "gone"
-    gone.mkdir()
-    monkeypatch.chdir(gone)
-    gone.rmdir()
-    with pytest.raises(SettingsError, match=r"^TESTRUNS_HOME: ") as refused:
-        load_settings({})
-    assert len(str(refused.value).splitlines()) == 1
-    assert load_settings({"TESTRUNS_HOME": "/var/lib/x"}).testruns_home == Path("/var/lib/x")
-
-
-# --- secrets --------------------------------------------------------------------------------
-
-HUSH = "hush7f3a"
-ANY = st.text(max_size=5) | st.text("[]:@/%?#& \\\0\n\t\udcff℀", max_size=5)
-
-
-@st.composite
-def secretive_variables(draw: st.DrawFn) -> dict[str, str]:
-    """Variables of all kinds that hold the same secret where a secret may stand, well or badly."""
-    around = [draw(ANY) + HUSH + draw(ANY) for _ in range(6)]
-    own = {
-        "TESTRUNS_WAREHOUSE_URL": draw(
-            st.sampled_from(
-                ["", "postgresql://u:", "postgres+x://", "mysql://u:", "postgresql://h:"]
-            )
-        )
-        + around[0]
-        + draw(st.sampled_from(["", "@db/x", "@[::1]/x", "@[/x"])),
-        "POSTMAN_API_KEY": around[1],
-        "TESTMO_API_TOKEN": around[2],
-        "TESTRUNS_ALERT_WEBHOOK": draw(
-            st.sampled_from(["{}", "https://{}", "https://h/{}", "https://[{}]/", "https://{}℀/"])
-        ).format(around[3]),
-        "POSTMAN_API_URL": f"https://u:{around[4]}@api.test",
-        "TESTMO_API_URL": f"https://{around[5]}@api.test",
-    }
-    chosen = draw(st.sets(st.sampled_from(sorted(own))))
-    rest = draw(st.sampled_from([{}, {"POSTMAN_COLLECTION_IDS": "c", "TESTMO_PROJECT_IDS": "1"}]))
-    return {**{name: own[name] for name in chosen}, **rest}
-
-
-@given(secretive_variables())
-def test_no_secret_is_in_a_complaint_or_in_what_settings_say_of_themselves(
-    variables: dict[str, str],
-) -> None:
-    try:
-        settings = load_settings(variables, Path("/nowhere"))
-    except SettingsError as refused:
-        told = [*traceback.format_exception(refused), repr(refused)]
-        for line in str(refused).splitlines():
-            assert line.split(": ")[0] in VARIABLES
-    else:
-        told = [repr(settings), str(settings), f"{settings}", settings.model_dump_json()]
-        told += [repr(vars(settings)), repr(settings.model_dump())]
-    assert HUSH not in "".join(told)
-
-
-@given(st.dictionaries(st.sampled_from(sorted(VARIABLES)), st.text() | st.sampled_from("01,/:[")))
-def test_any_values_are_settings_or_lines_that_name_variables(variables: dict[str, str]) -> None:
-    try:
-        load_settings(variables, Path("/nowhere"))
-    except SettingsError as refused:
-        lines = str(refused).splitlines()
-        assert lines
-        assert all(line.split(": ")[0] in VARIABLES for line in lines)
-
-
-@given(st.binary(max_size=60) | st.text("AB_=\"'#$\\\r\n \0é", max_size=40).map(str.encode))
-def test_any_bytes_are_a_dotenv_or_one_line_of_complaint(
-    tmp_path_factory: pytest.TempPathFactory, content: bytes
-) -> None:
-    folder = tmp_path_factory.getbasetemp() / "any"
-    folder.mkdir(exist_ok=True)
-    (folder / ".env").write_bytes(content)
-    try:
-        load_settings({}, folder)
-    except SettingsError as refused:
-        (line,) = str(refused).splitlines()
-        assert line.startswith(".env: ")

@@ -6,26 +6,19 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 
-from pipelines.ingest.progress import NullProgress, ScopeReport
+from pipelines.ingest.progress import NullProgress
 from pipelines.sandbox.data import SandboxData
 from pipelines.sandbox.history import seeded_history
 from pipelines.sandbox.server import Sandbox
 from pipelines.settings import Settings
 from pipelines.sources.base import FlatRun
 from pipelines.sources.spec import SourceName
-from tests.support.contract import POSTMAN, REFERENCES, TESTMO
-from tests.support.db import everything, query, tables
+from tests.support.db import everything, query
 from tests.support.factories import BOOKS, COLLECTION, NOW, PROJECT, postman_run, testmo_run
-from tests.support.oracle import references, tables_of_postman, tables_of_testmo
-
-Json = dict[str, Any]
-Load = Callable[..., list[ScopeReport]]
-
-RUNS = "raw_postman.collection_runs"
+from tests.support.loads import RUNS, Load, asked, assert_equal_to, hourly_runs
 
 
 @pytest.fixture
@@ -35,45 +28,8 @@ def warehouse_url(emptied_url: str) -> str:
 
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
-    """Twelve Postman runs and ten Testmo runs, an hour apart."""
-    data = SandboxData(
-        [postman_run(number) for number in range(12)],
-        [testmo_run(number) for number in range(1, 11)],
-        BOOKS,
-    )
-    with Sandbox(data) as sandbox:
+    with Sandbox(hourly_runs()) as sandbox:
         yield sandbox
-
-
-def asked(sandbox: Sandbox) -> Counter[str]:
-    """Requests since this was asked last, by what they ask for."""
-    kinds = Counter(
-        "list" if request.path.endswith("/runs") else request.path.rsplit("/", 1)[-1]
-        for request in sandbox.requests
-    )
-    sandbox.requests.clear()
-    return kinds
-
-
-def only_postman(sandbox: Sandbox) -> dict[str, str]:
-    return {name: value for name, value in sandbox.settings.items() if name.startswith("POSTMAN")}
-
-
-def only_testmo(sandbox: Sandbox) -> dict[str, str]:
-    return {name: value for name, value in sandbox.settings.items() if name.startswith("TESTMO")}
-
-
-def assert_equal_to(
-    url: str,
-    postman: list[Json],
-    testmo: list[Json],
-    books: Json,
-    results: Callable[[Json], list[Json]] | None = None,
-) -> None:
-    """Every promised table holds these runs, row for row and column for column."""
-    assert tables(url, POSTMAN) == tables_of_postman(postman, POSTMAN)
-    assert tables(url, TESTMO) == tables_of_testmo(testmo, TESTMO, results)
-    assert tables(url, REFERENCES) == references(testmo, books, REFERENCES)
 
 
 @pytest.mark.parametrize("is_bare", [False, True])
@@ -186,72 +142,6 @@ def test_a_run_whose_summary_is_the_same_costs_no_request(
     assert query(warehouse_url, durations) == [(1003,)]
 
 
-def test_an_open_run_of_any_age_is_asked_for_until_it_has_ended(
-    load: Load, warehouse_url: str, sandbox: Sandbox
-) -> None:
-    killed = postman_run(500, hours_ago=2000, status="running", executions=[])
-    untold = testmo_run(501, hours_ago=2000, is_completed=False, status=4, completed_at=None)
-    sandbox.put_postman_run(killed)
-    sandbox.put_testmo_run(untold)
-    for number in range(600, 800):  # so that it stands beyond the lookback
-        sandbox.put_postman_run(postman_run(number))
-    load(sandbox.settings)
-    asked(sandbox)
-    sandbox.put_postman_run(postman_run(500, hours_ago=2000))
-    sandbox.put_testmo_run(testmo_run(501, hours_ago=2000))
-    load(sandbox.settings)
-
-    found = asked(sandbox)
-    assert (found["run-500"], found["501"]) == (1, 1)
-    assert_equal_to(
-        warehouse_url,
-        [postman_run(number) for number in [*range(12), *range(600, 800)]]
-        + [postman_run(500, hours_ago=2000)],
-        [*(testmo_run(number) for number in range(1, 11)), testmo_run(501, hours_ago=2000)],
-        BOOKS,
-    )
-    load(sandbox.settings)
-    assert set(asked(sandbox)) == {"list"}
-
-
-def test_an_open_run_that_is_gone_is_asked_for_once_more_and_kept(
-    load: Load, warehouse_url: str, sandbox: Sandbox
-) -> None:
-    sandbox.put_postman_run(postman_run(500, hours_ago=2000, status="running"))
-    load(sandbox.settings)
-    before = everything(warehouse_url)
-    sandbox.remove_postman_run("run-500")
-    asked(sandbox)
-
-    reports = load(sandbox.settings)
-    assert [report.error for report in reports] == [None, None]
-    assert asked(sandbox)["run-500"] == 1
-    load(sandbox.settings)
-    assert asked(sandbox) == {"list": 2}
-    # Only a backfill, which has read a whole window, may conclude that a run is deleted.
-    assert everything(warehouse_url) == before
-
-
-def test_open_runs_are_asked_for_less_often_as_they_age(
-    load: Load, warehouse_url: str, sandbox: Sandbox
-) -> None:
-    started = (datetime.now(UTC) - timedelta(hours=60)).isoformat()
-    sandbox.put_postman_run(postman_run(500, status="running", startedAt=started))
-    load(sandbox.settings)
-    waits = []
-    for _night in range(5):
-        due = "update ingest.run_states set next_check_at = now() where is_open returning 1"
-        query(warehouse_url, due)
-        load(sandbox.settings)
-        [(wait,)] = query(
-            warehouse_url, "select next_check_at - now() from ingest.run_states where is_open"
-        )
-        waits.append(round(wait / timedelta(hours=1)))
-
-    # Twice as long each time, up to a tenth of its age.
-    assert waits == [1, 2, 4, 6, 6]
-
-
 def test_a_run_that_lands_late_is_loaded_within_the_lookback(
     load: Load, warehouse_url: str
 ) -> None:
@@ -295,119 +185,6 @@ def test_a_reference_that_is_renamed_is_written_and_its_neighbours_are_not(
     assert query(warehouse_url, configs) == [(True,)]
 
 
-def test_only_the_run_sources_asked_for_are_loaded(load: Load, warehouse_url: str) -> None:
-    sources = ("monitor", "newman", "api")
-    runs = [postman_run(number, source=sources[number % 3]) for number in range(9)]
-    with Sandbox(SandboxData(runs, [], BOOKS)) as sandbox:
-        for wanted in (["newman"], ["newman", "api"]):
-            load({**sandbox.settings, "POSTMAN_RUN_SOURCES": ",".join(wanted)})
-            kept = [run for run in runs if run["source"] in wanted]
-            assert tables(warehouse_url, POSTMAN) == tables_of_postman(kept, POSTMAN)
-        # The API filters by one source only; what it can hide costs no request.
-        assert {request.query.get("source") for request in sandbox.requests} == {"newman", None}
-        assert sum("run-0" in request.path for request in sandbox.requests) == 0
-
-
-def test_only_the_testmo_runs_that_match_are_loaded(load: Load, warehouse_url: str) -> None:
-    runs = [
-        testmo_run(
-            number,
-            source_id=1 + number % 2,
-            config_id=(7, 9, 8, None, 6)[number % 5],
-            milestone_id=8 if number % 7 == 3 else None,
-            created_by=2 + number % 3,
-            tags=(["nightly"], ["main"], ["pr", "main"], [], [])[number % 11 % 5],
-        )
-        for number in range(1, 61)
-    ]
-    filters: list[tuple[str, str, Callable[[Json], bool]]] = [
-        ("TESTMO_MILESTONE_IDS", "8", lambda run: run["milestone_id"] == 8),
-        ("TESTMO_CONFIG_IDS", "7,9", lambda run: run["config_id"] in (7, 9)),
-        ("TESTMO_TAGS", "pr,nightly", lambda run: bool({"pr", "nightly"} & set(run["tags"]))),
-        ("TESTMO_CREATED_BY", "3", lambda run: run["created_by"] == 3),
-        ("TESTMO_SOURCE_IDS", "2", lambda run: run["source_id"] == 2),
-    ]
-    # What a filter has hidden lies before its watermark, and is loaded all the same by the next.
-    wanted: dict[int, Json] = {}
-    with Sandbox(SandboxData([], runs, BOOKS)) as sandbox:
-        for variable, value, is_wanted in filters:
-            before = len(wanted)
-            wanted |= {run["id"]: run for run in runs if is_wanted(run)}
-            assert before < len(wanted) < len(runs)
-            load({**sandbox.settings, variable: value})
-            assert tables(warehouse_url, TESTMO) == tables_of_testmo(wanted.values(), TESTMO)
-
-        load(sandbox.settings)
-        assert tables(warehouse_url, TESTMO) == tables_of_testmo(runs, TESTMO)
-
-
-def test_each_source_is_loaded_without_the_other(
-    load: Load, warehouse_url: str, sandbox: Sandbox
-) -> None:
-    load(only_testmo(sandbox))
-    assert query(warehouse_url, f"select count(*) from {RUNS}") == [(0,)]
-    load(only_postman(sandbox))
-
-    assert_equal_to(
-        warehouse_url,
-        [postman_run(number) for number in range(12)],
-        [testmo_run(number) for number in range(1, 11)],
-        BOOKS,
-    )
-
-
-def test_every_load_writes_down_what_it_did(
-    load: Load, warehouse_url: str, sandbox: Sandbox
-) -> None:
-    [postman, testmo] = load(sandbox.settings)
-
-    found = query(
-        warehouse_url,
-        "select load_id, source, scope, kind, outcome, error, requests, requests_total,"
-        " rows_written, rows_rejected, watermark_before, watermark_after"
-        " from ingest.loads order by load_id",
-    )
-    rows = Counter[str]()
-    for table in (*POSTMAN, *TESTMO, *REFERENCES):
-        rows[table] = query(warehouse_url, f"select count(*) from {table}")[0][0]
-    assert [row[:6] for row in found] == [
-        (postman.load_id, "postman", COLLECTION, "incremental", "succeeded", None),
-        (testmo.load_id, "testmo", str(PROJECT), "incremental", "succeeded", None),
-    ]
-    paths = Counter((request.api, request.path.endswith("/runs")) for request in sandbox.requests)
-    assert [row[6] for row in found] == [
-        {
-            "GET collections/{id}/runs": paths["postman", True],
-            "GET collections/{id}/runs/{runId}": paths["postman", False],
-        },
-        {
-            "GET projects/{id}/automation/runs": paths["testmo", True],
-            "GET automation/runs/{id}/tests": paths["testmo", False],
-        },
-    ]
-    # Test results of two runs: the sandbox has none.
-    assert [row[7] for row in found] == [13, 1 + 2]
-    written = {**found[0][8], **found[1][8]}
-    assert written == {table: number for table, number in rows.items() if number}
-    assert [row[9:] for row in found] == [(0, None, NOW), (0, None, NOW - timedelta(hours=1))]
-    assert [dict(report.rows) for report in (postman, testmo)] == [row[8] for row in found]
-    [(quota, size, window_to)] = query(
-        warehouse_url,
-        "select quota, bytes_received, window_to <= finished_at from ingest.loads"
-        " where source = 'postman'",
-    )
-    assert quota == {
-        "limit": 6000,
-        "remaining": 6000 - 13,
-        "month_limit": 1_000_000,
-        "month_remaining": 1_000_000 - 13,
-    }
-    assert size > 1000
-    assert window_to
-    ids = {load_id for (load_id,) in query(warehouse_url, f"select load_id from {RUNS}")}
-    assert ids == {postman.load_id}
-
-
 def test_the_watermark_is_the_newest_run(load: Load, warehouse_url: str, sandbox: Sandbox) -> None:
     load(sandbox.settings)
     marks = "select source, scope, high_water, cursor from ingest.watermarks order by source"
@@ -447,19 +224,6 @@ def test_each_scope_has_a_watermark_of_its_own(load: Load, warehouse_url: str) -
     assert marks[COLLECTION] == NOW
     assert marks[other] == NOW - timedelta(hours=899)
     assert marks["6"] == NOW - timedelta(hours=900)
-
-
-def test_a_run_still_queued_is_loaded_and_again_once_it_has_started(
-    load: Load, warehouse_url: str
-) -> None:
-    queued = {"id": "run-1", "collectionId": COLLECTION, "status": "queued"}
-    with Sandbox(SandboxData([queued], [], BOOKS)) as sandbox:
-        load(sandbox.settings)
-        assert tables(warehouse_url, POSTMAN) == tables_of_postman([queued], POSTMAN)
-        sandbox.put_postman_run(postman_run(1))
-        load(sandbox.settings)
-
-    assert tables(warehouse_url, POSTMAN) == tables_of_postman([postman_run(1)], POSTMAN)
 
 
 class Watching(NullProgress):

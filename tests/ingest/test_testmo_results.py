@@ -1,96 +1,31 @@
 """The test results of Testmo's runs: with their run or not at all, and never asked for twice."""
 
-import json
-from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
-from aiohttp import web
 
 from pipelines.http.retry import RetryPolicy
-from pipelines.ingest.audit import audit_source
-from pipelines.ingest.backfill import Window, backfill_source, estimate_source
-from pipelines.ingest.progress import ScopeReport
+from pipelines.ingest.backfill import backfill_source, estimate_source
 from pipelines.ingest.reparse import reparse_rejected
 from pipelines.sandbox.data import SandboxData
 from pipelines.sandbox.server import Sandbox
-from pipelines.settings import Settings
-from pipelines.terminal.load_lines import scope_line
 from tests.support.contract import TESTMO
 from tests.support.db import everything, query, tables
-from tests.support.factories import BOOKS, PROJECT, testmo_run
+from tests.support.factories import BOOKS, PROJECT
 from tests.support.oracle import tables_of_testmo
-
-Json = dict[str, Any]
-Load = Callable[..., list[ScopeReport]]
-MakeSettings = Callable[[dict[str, str]], Settings]
-
-RESULTS = "raw_testmo.automation_run_tests"
-ENDPOINT = "GET automation/runs/{id}/tests"
-ALL = Window(datetime(2020, 1, 1, tzinfo=UTC))
-
-
-def result(number: int, run_id: int, **more: Any) -> Json:
-    return {
-        "automation_test_id": 10_000 * run_id + number,
-        "automation_case_id": number,
-        "repository_case_id": None,
-        "key": f"k-{number}",
-        "name": f"test {number}",
-        "folder": "Cart",
-        "status": 2,
-        "elapsed": 1_500,
-        "thread_id": 10 * run_id,
-        "created_at": "2026-05-01T12:00:00Z",
-        **more,
-    }
-
-
-class Instance(Sandbox):
-    """Runs 1 to 5, each with as many results as it counts; run 5 is the oldest.
-
-    `answers` are statuses, bodies or changes of a page that answer for a path's end: first these,
-    then the sandbox's own.
-    """
-
-    def __post_init__(self) -> None:
-        self.results: dict[int, list[Any]] = {}
-        self.data = SandboxData([], self.data.testmo_runs, BOOKS, self._results_of)
-        super().__post_init__()
-        self.answers: dict[str, list[int | bytes | Callable[[Json], Json]]] = {}
-
-    def _results_of(self, run: Json) -> list[Json]:
-        made = [result(number, run["id"]) for number in range(run["total_count"])]
-        return self.results.get(run["id"], made)
-
-    async def _serve(self, request: web.BaseRequest) -> web.Response:
-        response = await super()._serve(request)
-        for ending, answers in self.answers.items():
-            if f"{request.path}?{request.query.get('page')}".endswith(ending) and answers:
-                answer = answers.pop(0)
-                if isinstance(answer, int):
-                    return web.Response(status=answer, body=b"{}", headers={"Retry-After": "900"})
-                if isinstance(answer, bytes):
-                    return web.Response(body=answer)
-                assert isinstance(response.body, bytes)
-                response.body = json.dumps(answer(json.loads(response.body))).encode()
-        return response
-
-    @property
-    def asked(self) -> Counter[str]:
-        """Requests since this was asked last: `list`, `2/tests` or `2`."""
-        paths = [
-            request.path.split("automation/runs", 1)[1].strip("/") for request in self.requests
-        ]
-        self.requests.clear()
-        return Counter(path or "list" for path in paths)
-
-
-def run(number: int, **more: Any) -> Json:
-    """A run that passed its `number` tests, but for what `more` says."""
-    return testmo_run(number, **{"success_count": number, **more})
+from tests.support.testmo_instance import (
+    ALL,
+    ENDPOINT,
+    RESULTS,
+    Instance,
+    Load,
+    MakeSettings,
+    counts,
+    differences,
+    result,
+    run,
+)
 
 
 @pytest.fixture
@@ -119,19 +54,6 @@ def assert_whole(warehouse_url: str) -> Callable[[Sandbox], None]:
     return check
 
 
-def counts(url: str) -> dict[int, int]:
-    return dict(query(url, f"select run_id, count(*) from {RESULTS} group by 1"))
-
-
-def differences(url: str) -> list[tuple[Any, ...]]:
-    """Where the counts of runs are not what their results come to."""
-    return query(
-        url,
-        "select run_id, substr(total, 7), announced, loaded, reason from ingest.reconciliations"
-        " where total like 'tests.%' order by 1, 2",
-    )
-
-
 def test_results_come_with_a_new_or_changed_run_and_cost_no_request_else(
     load: Load, sandbox: Instance, warehouse_url: str, assert_whole: Callable[[Sandbox], None]
 ) -> None:
@@ -155,150 +77,6 @@ def test_results_come_with_a_new_or_changed_run_and_cost_no_request_else(
     sandbox.put_testmo_run(run(7, hours_ago=0.5))
     load(sandbox.settings)
     assert sandbox.asked == {"list": 1, "3/tests": 1, "7/tests": 1}
-    assert_whole(sandbox)
-
-
-@pytest.mark.parametrize("status", [404, 405])
-@pytest.mark.parametrize("is_bare", [False, True])
-def test_an_instance_without_the_endpoint_is_noticed_once_and_asked_once_a_load(
-    load: Load, warehouse_url: str, status: int, *, is_bare: bool
-) -> None:
-    data = SandboxData([], [run(number) for number in range(1, 6)], BOOKS)
-    settings = {"TESTRUNS_LOOKBACK_HOURS": "4"}
-    with Instance(data, testmo_list_is_bare=is_bare) as sandbox:
-
-        def asked() -> int:
-            return sum(n for path, n in sandbox.asked.items() if path.endswith("/tests"))
-
-        sandbox.answers["/tests?1"] = [status] * 100
-        [report] = load({**sandbox.settings, **settings})
-        assert report.error is None
-        assert report.rows["raw_testmo.automation_runs"] == 5
-        assert "without test results, which this instance does not give" in scope_line(report)
-        assert f"HTTP {status}" in scope_line(report)
-        # Another run is asked for before it is believed.
-        assert asked() == 2
-        missing = "select source, endpoint from ingest.missing_endpoints"
-        assert query(warehouse_url, missing) == [("testmo", ENDPOINT)]
-
-        [report] = load({**sandbox.settings, **settings})
-        assert (asked(), report.rows, report.notice) == (0, {}, None)
-        sandbox.put_testmo_run(run(6, hours_ago=0.9))
-        sandbox.put_testmo_run(run(7, hours_ago=0.8))
-        [report] = load({**sandbox.settings, **settings})
-        assert (asked(), report.error) == (1, None)
-        assert report.notice is not None
-        assert counts(warehouse_url) == {}
-
-        # It has the endpoint now: the next run shows it, and runs of the lookback get theirs.
-        sandbox.answers.clear()
-        sandbox.put_testmo_run(run(8, hours_ago=0.7))
-        [report] = load({**sandbox.settings, **settings})
-        assert report.notice == (
-            f"{ENDPOINT} answers now: test results are loaded; `testruns backfill` fetches those of"
-            " older runs"
-        )
-        assert query(warehouse_url, missing) == []
-        load({**sandbox.settings, **settings})
-        assert set(counts(warehouse_url)) == {1, 2, 3, 4, 6, 7, 8}
-        asked()
-        [report] = load({**sandbox.settings, **settings})
-        assert (asked(), report.rows, report.notice) == (0, {}, None)
-
-
-@pytest.mark.parametrize("run_id", [5, 3, 1])
-def test_a_404_for_one_run_alone_defers_it(
-    load: Load,
-    sandbox: Instance,
-    warehouse_url: str,
-    assert_whole: Callable[[Sandbox], None],
-    run_id: int,
-) -> None:
-    sandbox.answers[f"/{run_id}/tests?1"] = [404]
-    [report] = load(sandbox.settings)
-    assert report.error is not None
-    assert report.error.startswith(
-        f"1 run(s) deferred to the next load, as {run_id}: the API gives test results of other"
-        " runs, but testmo GET automation/runs/{id}/tests: HTTP 404"
-    )
-    assert set(counts(warehouse_url)) == {1, 2, 3, 4, 5} - {run_id}
-    held = "select count(*) from raw_testmo.automation_runs"
-    assert query(warehouse_url, held) == [(4,)]
-    assert query(warehouse_url, "select * from ingest.missing_endpoints") == []
-
-    [report] = load(sandbox.settings)
-    assert report.error is None
-    assert_whole(sandbox)
-
-
-def test_a_run_whose_results_fail_is_deferred_whole_and_loaded_by_the_next_load(
-    load: Load, sandbox: Instance, warehouse_url: str, assert_whole: Callable[[Sandbox], None]
-) -> None:
-    load(sandbox.settings)
-    before = counts(warehouse_url)
-    sandbox.put_testmo_run(run(3, total_count=2_500, success_count=2_500))
-    sandbox.put_testmo_run(run(6, hours_ago=0.5, total_count=1_500, success_count=1_500))
-    sandbox.answers["/3/tests?2"] = sandbox.answers["/6/tests?2"] = [500] * 20
-    [report] = load(sandbox.settings)
-    assert report.error is not None
-    assert report.error.startswith("2 run(s) deferred to the next load, as 3: testmo GET")
-    assert "HTTP 500" in report.error
-    assert report.is_transient
-    # Neither the run nor its results, half or old: what was loaded before stands together.
-    assert counts(warehouse_url) == before
-
-    sandbox.answers.clear()
-    [report] = load(sandbox.settings)
-    assert report.error is None
-    assert_whole(sandbox)
-
-
-def test_results_that_fail_for_every_run_end_the_scope_in_one_line(
-    load: Load, sandbox: Instance, assert_whole: Callable[[Sandbox], None]
-) -> None:
-    sandbox.answers["/tests?1"] = [403] * 100
-    [report] = load(sandbox.settings)
-    assert report.error is not None
-    assert "HTTP 403" in report.error
-    assert "\n" not in report.error
-    sandbox.answers.clear()
-    load(sandbox.settings)
-    assert_whole(sandbox)
-
-
-def test_a_quota_that_ends_between_two_pages_leaves_the_run_to_the_next_load(
-    load: Load, sandbox: Instance, warehouse_url: str, assert_whole: Callable[[Sandbox], None]
-) -> None:
-    sandbox.put_testmo_run(run(6, hours_ago=6, total_count=2_500, success_count=2_500))
-    sandbox.put_testmo_run(run(7, hours_ago=2.5))
-    sandbox.answers["/6/tests?2"] = [429]
-    [report] = load(sandbox.settings)
-    assert report.is_quota_spent
-    assert counts(warehouse_url) == {}
-    # The limit is remembered in the warehouse.
-    query(warehouse_url, "delete from ingest.rate_limits returning 1")
-
-    [report] = load(sandbox.settings)
-    assert report.error is None
-    assert_whole(sandbox)
-
-
-def test_a_contradiction_of_the_pages_defers_the_run_alone(
-    load: Load, sandbox: Instance, warehouse_url: str, assert_whole: Callable[[Sandbox], None]
-) -> None:
-    for number in (6, 7):
-        sandbox.put_testmo_run(run(number, total_count=1_200, success_count=1_200))
-
-    def without_results(page: Json) -> Json:
-        return {**page, "result": [], "next_page": None}
-
-    sandbox.answers["/6/tests?2"] = [without_results] * 3
-    sandbox.answers["/7/tests?1"] = [lambda page: {**page, "total": 1_300}]
-    [report] = load(sandbox.settings)
-    assert report.error is not None
-    assert report.error.startswith("2 run(s) deferred")
-    assert set(counts(warehouse_url)) == {1, 2, 3, 4, 5}
-    load(sandbox.settings)
     assert_whole(sandbox)
 
 
@@ -452,43 +230,6 @@ def test_results_turned_off_cost_nothing_and_come_with_a_backfill_once_turned_on
     sandbox.put_testmo_run(run(2, name="again"))
     load(off)
     assert counts(warehouse_url) == {number: number for number in range(1, 6)}
-
-
-def test_an_audit_that_fetches_what_is_missing_fetches_its_results(
-    load: Load,
-    make_settings: MakeSettings,
-    sandbox: Instance,
-    warehouse_url: str,
-    assert_whole: Callable[[Sandbox], None],
-) -> None:
-    load(sandbox.settings)
-    late = run(6, hours_ago=5000)
-    sandbox.put_testmo_run(late)
-    load(sandbox.settings)
-    assert set(counts(warehouse_url)) == {1, 2, 3, 4, 5}
-    settings = make_settings(sandbox.settings)
-    [audit] = audit_source(settings, "testmo", (str(PROJECT),), warehouse_url, fix=True)
-    assert (audit.fixed, audit.is_complete) == (1, True)
-    assert_whole(sandbox)
-
-
-def test_an_audit_names_runs_that_are_loaded_without_their_results_and_fetches_them(
-    load: Load,
-    make_settings: MakeSettings,
-    sandbox: Instance,
-    warehouse_url: str,
-    assert_whole: Callable[[Sandbox], None],
-) -> None:
-    load({**sandbox.settings, "TESTMO_LOAD_TESTS": "false"})
-    settings = make_settings(sandbox.settings)
-    scope = (str(PROJECT),)
-    [audit] = audit_source(settings, "testmo", scope, warehouse_url)
-    assert audit.found is not None
-    assert (audit.found.missing, audit.found.changed, audit.fixed) == (0, 5, 0)
-    [audit] = audit_source(settings, "testmo", scope, warehouse_url, fix=True)
-    assert audit.found is not None
-    assert (audit.found.changed, audit.fixed, audit.is_complete) == (0, 5, True)
-    assert_whole(sandbox)
 
 
 def test_a_deleted_run_keeps_its_results(

@@ -2,122 +2,35 @@
 
 import datetime as dt
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
-from psycopg.types.json import Jsonb
 
-from pipelines.errors import SettingsError, WarehouseError
-from pipelines.report import sections
-from pipelines.report.formats import format_duration, format_percent, is_web_address, visible
-from pipelines.report.period import choose_period
+from pipelines.errors import SettingsError
+from pipelines.report.formats import format_percent, visible
 from pipelines.report.write import ReportError, write_report
-from pipelines.settings import Settings, load_settings
 from tests.support import mart_oracle
 from tests.support.cli import command
-from tests.support.dbt import dbt, insert, load_postman
+from tests.support.dbt import dbt
 from tests.support.html import Reader
 from tests.support.latency_oracle import mann_whitney_z, tail_share
+from tests.support.report_history import (
+    BUILD,
+    DAY,
+    NOW,
+    SCRIPT,
+    TURNED,
+    invent,
+    settings_for,
+    strips_of,
+)
 
-NOW = dt.datetime.now(dt.UTC)
-DAY = dt.timedelta(days=1)
 SECTIONS = (
     *("night", "outages", "health", "broken", "flaky", "same-code", "latency"),
     *("streaks", "clusters", "not-whole", "freshness"),
 )
-SCRIPT = "<script>alert(1)</script>"
-TURNED = "safe \u202egnp.exe\u202c & \"quoted\" 'text'"
-BUILD = "https://ci.example.com/builds/1"
-LONG = "W" * 5000
-ERROR = f"]]>--></pre></details></style>{SCRIPT} {{{{ 7 * 7 }}}} \x1b[31m {LONG}"
-
-
-def invent(warehouse: psycopg.Connection[Any]) -> None:
-    """Twenty nights that ended an hour ago: flaky, broken, slower, cut short, never ended."""
-    for night in range(20):
-        began = NOW - dt.timedelta(hours=1) - night * DAY
-        about: dict[str, Any] = {
-            "started_at": began,
-            "finished_at": began + dt.timedelta(seconds=9),
-        }
-        flaky, broken = "f" if night % 2 else "p", "f" if night < 3 else "p"
-        slow = 400 if night < 7 else 100
-        named = Jsonb({"collectionName": f"{SCRIPT}Payments"})
-        load_postman(
-            warehouse,
-            f"pay{night}",
-            ["p", flaky, broken],
-            times=[slow, 20, 20],
-            extra=named,
-            **about,
-        )
-        items = ["p", "p"] if night == 0 else ["p", "p", "p", "p"]
-        load_postman(warehouse, f"cut{night}", items, collection_id="c2", **about)
-        # an outage of two nights, and a test that fails on two other ones
-        is_out = night in (8, 9)
-        items = ["f" if is_out else "p"] * 8
-        items[3] = "f" if is_out or night in (5, 14) else "p"
-        load_postman(warehouse, f"ord{night}", items, collection_id="c4", **about)
-    # what is slower is compared with 15 answers at least
-    for night in (20, 21):
-        began = NOW - dt.timedelta(hours=1) - night * DAY
-        load_postman(warehouse, f"old{night}", ["p"], times=[100], started_at=began)
-    long_ago: dict[str, Any] = {"status": "running", "started_at": NOW - 3 * DAY}
-    load_postman(warehouse, "lost", [], collection_id="c3", **long_ago)
-    warehouse.execute(
-        "update raw_postman.executions set request_url = 'https://orders.example.com/',"
-        " response_status_code = case when run_id in ('ord8', 'ord9') then 503 else 200 end"
-        " where run_id like 'ord%'"
-    )
-    # pay's flaky test fails in one of two nights of a commit, ord's in nights of their own commits
-    for night in range(20):
-        commits = {"pay": f"{night // 2}", "ord": {5: "five", 14: "fourteen"}.get(night, "other")}
-        if commits["ord"] == "other":
-            commits["ord"] = f"{night // 3}"
-        for name, commit in commits.items():
-            run = {"source": "postman", "run_id": f"{name}{night}", "commit_sha": commit}
-            insert(warehouse, "ingest.code_identities", run)
-    for run_id, url in (("pay0", f'{BUILD}?<&"'), ("pay1", "javascript:alert(1)//example.com")):
-        warehouse.execute(
-            "update ingest.code_identities set build_url = %s where run_id = %s", (url, run_id)
-        )
-    # what tells a test apart must not tell how it ended
-    warehouse.execute("update raw_postman.assertions set name = 'assertion'")
-    for item, name in (("item 1", SCRIPT), ("item 2", TURNED), ("item 0", LONG)):
-        warehouse.execute(
-            "update raw_postman.assertions as a set name = %s from raw_postman.executions as e"
-            " where (a.run_id, a.execution_index) = (e.run_id, e.execution_index)"
-            " and e.item_name = %s and a.run_id like 'pay%%'",
-            (name, item),
-        )
-    warehouse.execute(
-        "update raw_postman.assertions set error = %s where error is not null", (ERROR,)
-    )
-    load = {"source": "postman", "kind": "incremental", "started_at": NOW - dt.timedelta(hours=2)}
-    insert(
-        warehouse,
-        "ingest.loads",
-        {**load, "scope": "c1", "outcome": "succeeded"},
-        {**load, "scope": "c2", "outcome": "failed", "error": f"502 {SCRIPT}"},
-    )
-    insert(
-        warehouse,
-        "ingest.reconciliations",
-        {
-            "source": "postman",
-            "scope": "c1",
-            "run_id": "pay4",
-            "total": "requests_total",
-            "announced": 5,
-            "loaded": 3,
-            "repeated": 0,
-            "reason": "missing",
-            "load_id": 1,
-        },
-    )
 
 
 @pytest.fixture(scope="module")
@@ -136,11 +49,6 @@ def built_url(server_url: str, template: str, dbt_target: Path) -> Iterator[str]
         server.execute('alter database "dbt_warehouse" rename to "reported"')
         yield f"{root}/reported"
         server.execute('drop database "reported" with (force)')
-
-
-def settings_for(url: str, folder: Path, **more: str) -> Settings:
-    ours = {"TESTRUNS_WAREHOUSE_URL": url, "TESTRUNS_HOME": str(folder / "home"), **more}
-    return load_settings(ours, folder)
 
 
 @pytest.fixture(scope="module")
@@ -164,14 +72,6 @@ def test_the_page_is_well_formed_and_has_each_section_once(read: Reader) -> None
         for name in ("aria-labelledby", "href"):
             if name in attributes and not str(attributes[name]).startswith("https://"):
                 assert str(attributes[name]).removeprefix("#") in read.ids
-
-
-def test_a_section_is_a_module_and_a_template_of_one_name() -> None:
-    folder = Path(str(sections.__file__)).parent
-    modules = {path.stem for path in folder.glob("*.py")} - {"__init__"}
-    templates = {path.name.removesuffix(".html.j2") for path in folder.glob("*.html.j2")}
-    assert modules == templates
-    assert {section.__name__.rpartition(".")[2] for section in sections.SECTIONS} == modules
 
 
 def test_the_page_loads_and_runs_nothing(read: Reader, page: str) -> None:
@@ -237,41 +137,6 @@ def test_both_verdicts_are_shown_where_they_agree_and_where_they_do_not(read: Re
     assert "it failed when the code changed" in history
 
 
-def strips_of(warehouse: psycopg.Connection[Any], collection: str, item: str) -> str:
-    """The letters of an item's test, computed anew from the runs that were loaded."""
-    runs: dict[str, tuple[dt.datetime, dict[str, bool]]] = {}
-    for run_id, began, name, passed in warehouse.execute(
-        "select run_id, started_at, item_name, passed"
-        " from raw_postman.collection_runs join raw_postman.executions using (run_id)"
-        " join raw_postman.assertions using (run_id, execution_index) where collection_id = %s"
-        " order by started_at",
-        [collection],
-    ):
-        runs.setdefault(run_id, (began, {}))[1][name] = passed
-    outcomes = {
-        name: [
-            mart_oracle.Outcome(
-                "passed" if results[name] else "failed", began, run_id, run_id, name, "host"
-            )
-            for run_id, (began, results) in runs.items()
-            if name in results
-        ]
-        for name in {name for _, results in runs.values() for name in results}
-    }
-    streaks = {name: mart_oracle.streaks(listed) for name, listed in outcomes.items()}
-    suite = [
-        mart_oracle.SuiteRun(run_id, list(results.values()).count(False), len(results))
-        for run_id, (_, results) in runs.items()
-    ]
-    out = mart_oracle.outages(suite, [streak for listed in streaks.values() for streak in listed])
-    letters = dict.fromkeys((outcome.run_key for outcome in outcomes[item]), "·")
-    for streak in streaks[item]:
-        is_short = streak.recovered is not None and len(streak.failed) <= 2
-        letter = "O" if any(streak in outage for outage in out) else "E" if is_short else "F"
-        letters |= {outcome.run_key: letter for outcome in streak.failed}
-    return "".join(letters.values())[-50:]
-
-
 def test_strips_show_what_the_loaded_runs_say(read: Reader, built_url: str) -> None:
     with psycopg.connect(built_url) as warehouse:
         expected = {
@@ -318,19 +183,6 @@ def test_a_run_leads_to_its_build_and_nowhere_else(read: Reader, page: str) -> N
     assert links == {f'{BUILD}?<&"'}
     assert "javascript:" not in page
     assert all("noopener" in str(a["rel"]) for _, a in read.tags if a.get("href") in links)
-
-
-@pytest.mark.parametrize(
-    ("address", "leads"),
-    [
-        *(("https://ci.example.com/1?a=b#c", True), ("http://10.0.0.1:8080/", True)),
-        *(("javascript:alert(1)", False), ("data:text/html,x", False), ("//example.com", False)),
-        *(("https:///path", False), ("https://[::1", False), ("https://a.com/\u202eb", False)),
-        *(("https://a.com/ b", False), ("https://a.com/" + "x" * 2000, False), ("", False)),
-    ],
-)
-def test_only_addresses_of_the_web_are_links(address: str, *, leads: bool) -> None:
-    assert is_web_address(address) is leads
 
 
 def test_a_slower_request_says_by_how_much_and_of_how_many(read: Reader) -> None:
@@ -491,19 +343,6 @@ def test_a_time_without_runs_and_marts_without_rows_make_a_friendly_page(
         assert friendly in reader.text(section)
 
 
-def test_without_marts_one_line_says_what_to_run(
-    warehouse_url: str, tmp_path: Path, make_settings: Callable[[dict[str, str]], Settings]
-) -> None:
-    settings = make_settings({})
-    with pytest.raises(WarehouseError, match=r"^the warehouse is empty: run `testruns nightly`"):
-        write_report(settings)
-    with psycopg.connect(warehouse_url, autocommit=True) as warehouse:
-        load_postman(warehouse, "a", ["p"], started_at=NOW)
-    with pytest.raises(WarehouseError, match=r"run `testruns transform`$"):
-        write_report(settings)
-    assert not list(tmp_path.rglob("*.html"))
-
-
 @pytest.mark.parametrize(
     ("out", "reason"),
     [
@@ -537,39 +376,3 @@ def test_times_that_make_no_period_are_bad_usage(
     variables = {"TESTRUNS_WAREHOUSE_URL": built_url, "TESTRUNS_HOME": str(tmp_path)}
     with pytest.raises(SettingsError, match=f"^{re.escape(complaint)}"):
         command(tmp_path, variables, "report", *arguments)
-
-
-def test_the_days_of_a_period_are_business_days() -> None:
-    now = dt.datetime(2026, 11, 22, 23, 30, tzinfo=dt.UTC)
-    berlin = choose_period(None, None, now, "Europe/Berlin")
-    assert (berlin.last_day, berlin.days) == (dt.date(2026, 11, 23), 56)
-    # over the end of summer time, and midnight in Berlin
-    assert berlin.since == dt.datetime(2026, 9, 28, 22, 0, tzinfo=dt.UTC)
-    until = dt.datetime(2026, 11, 21, 23, 0, tzinfo=dt.UTC)
-    assert choose_period(None, until, now, "Europe/Berlin").last_day == dt.date(2026, 11, 21)
-    everything = choose_period(dt.datetime(1, 1, 2, tzinfo=dt.UTC), None, now, "UTC")
-    assert everything.days == 3661
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        *((0, "0 s"), (59.4, "59 s"), (-5, "0 s"), (60, "1 min"), (3599, "1 h")),
-        *((7500, "2 h 5 min"), (86_400, "1 d"), (90_061, "1 d 1 h")),
-    ],
-)
-def test_durations_are_told_in_their_two_largest_units(seconds: float, text: str) -> None:
-    assert format_duration(seconds).replace("\u00a0", " ") == text
-
-
-def test_only_what_is_whole_is_called_100_percent() -> None:
-    text = [
-        format_percent(value).replace("\u00a0", " ") for value in (1, 0.9999, 0.5, 0.123, 0, None)
-    ]
-    assert text == ["100 %", "99.9 %", "50 %", "12.3 %", "0 %", "-"]
-
-
-def test_nothing_hides_in_a_name() -> None:
-    assert visible("a\u200bb\x00c\u2066d\r\ne") == "a⟨U+200B⟩b⟨U+0000⟩c⟨U+2066⟩d\ne"
-    assert visible("شلون‌تان 👨‍👩‍👧 é") == "شلون‌تان 👨‍👩‍👧 é"
-    assert visible("x" * 201) == "x" * 199 + "…"

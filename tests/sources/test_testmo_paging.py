@@ -8,9 +8,7 @@ such a page's edge at the very moment may be met by the next load only.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from math import ceil
 from typing import Any
@@ -19,130 +17,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.errors import ApiError, PermanentError, TransientError
-from pipelines.sources.base import NO_REFERENCES, Watermark
+from pipelines.sources.base import Watermark
 from pipelines.sources.redaction import Redactor
 from pipelines.sources.testmo import paging
 from pipelines.sources.testmo.api import RunPage
 from pipelines.sources.testmo.expands import ExpandsFlattener
-
-Json = dict[str, Any]
-
-walk_pages = partial(paging.pages, references=lambda _: NO_REFERENCES)
-
-BEGIN = datetime(2026, 5, 1, 12, tzinfo=UTC)
-NOW = BEGIN + timedelta(days=30)
-SECOND = timedelta(seconds=1)
-
-
-def a_run(number: int, seconds: float) -> Json:
-    """A run created so many seconds after the beginning."""
-    created_at = (BEGIN + timedelta(seconds=seconds)).isoformat().replace("+00:00", "Z")
-    return {"id": number, "created_at": created_at}
-
-
-@dataclass
-class RunList:
-    """A list sorted by creation and filtered by whole seconds, as the API's page describes it.
-
-    `events` happen before the request of that number, counted from 0; `is_inclusive`: runs of the
-    very second that was asked for are shown.
-    """
-
-    runs: dict[int, Json]
-    page_size: int = 10
-    is_inclusive: bool = False
-    events: dict[int, Callable[[], None]] = field(default_factory=dict)
-    asked: list[tuple[datetime | None, int]] = field(default_factory=list)
-
-    @classmethod
-    def of(cls, runs: Iterable[Json], page_size: int = 10, **more: Any) -> "RunList":
-        return cls({run["id"]: run for run in runs}, page_size, **more)
-
-    async def fetch(self, created_after: datetime | None, page: int) -> RunPage:
-        self.events.pop(len(self.asked), lambda: None)()
-        self.asked.append((created_after, page))
-        assert len(self.asked) < 1000, "walked for ever"
-        bound = created_after and created_after.replace(microsecond=0)
-        found = sorted(
-            (run for run in self.runs.values() if bound is None or self._is_after(run, bound)),
-            key=lambda run: (datetime.fromisoformat(run["created_at"]), run["id"]),
-        )
-        shown = found[(page - 1) * self.page_size : page * self.page_size]
-        return RunPage(shown, [], has_next=len(found) > page * self.page_size)
-
-    def _is_after(self, run: Json, bound: datetime) -> bool:
-        created_at = datetime.fromisoformat(run["created_at"])
-        return created_at >= bound if self.is_inclusive else created_at > bound
-
-    def put(self, run: Json) -> None:
-        self.runs[run["id"]] = run
-
-    def remove(self, number: int) -> None:
-        self.runs.pop(number, None)
-
-    def requests(self) -> int:
-        """How many there were since this was asked last."""
-        asked, self.asked = self.asked, []
-        return len(asked)
-
-
-@dataclass(frozen=True)
-class Walked:
-    """IDs of the runs met, in order; the mark of the last page; what ended the walk too early."""
-
-    ids: list[int]
-    watermark: Watermark
-    error: ApiError | None = None
-
-
-def put_down(
-    runs: RunList,
-    watermark: Watermark | None = None,
-    *,
-    pages: int | None = None,
-    lookback: timedelta = timedelta(hours=72),
-    now: datetime = NOW,
-) -> Walked:
-    """Walk for so many requests (None: to the end) or until it fails; killed after a mark."""
-
-    async def step_by_step() -> Walked:
-        ids: list[int] = []
-        last = watermark or Watermark()
-        since = None if last.high_water is None else last.high_water - lookback
-        steps = walk_pages(runs.fetch, last, since=since, now=now)
-        try:
-            while pages is None or len(runs.asked) < pages:
-                page = await anext(steps, None)
-                if page is None:
-                    break
-                ids += [run["id"] for run in page.runs]
-                last = page.watermark
-        except ApiError as error:
-            return Walked(ids, last, error)
-        return Walked(ids, last)
-
-    return asyncio.run(step_by_step())
-
-
-def walked(
-    runs: RunList,
-    watermark: Watermark | None = None,
-    *,
-    lookback: timedelta = timedelta(hours=72),
-    now: datetime = NOW,
-) -> Walked:
-    """Walk to the end, which is reached."""
-    whole = put_down(runs, watermark, lookback=lookback, now=now)
-    assert whole.error is None
-    return whole
-
-
-def history(length: int, *, seconds_apart: float = 600.0) -> list[Json]:
-    return [a_run(number, number * seconds_apart) for number in range(length)]
-
-
-both_readings = pytest.mark.parametrize("is_inclusive", [False, True])
+from tests.support.testmo_walks import (
+    BEGIN,
+    NOW,
+    SECOND,
+    RunList,
+    Walked,
+    a_run,
+    both_readings,
+    history,
+    put_down,
+    walked,
+)
 
 
 @both_readings
@@ -278,38 +169,6 @@ def test_a_walk_put_down_at_every_page_still_ends() -> None:
     assert met == set(range(95))
 
 
-def test_an_error_of_the_api_ends_the_walk_where_it_can_be_picked_up() -> None:
-    class Failing(RunList):
-        async def fetch(self, created_after: datetime | None, page: int) -> RunPage:
-            if len(self.asked) == 3:
-                raise TransientError("HTTP 503")
-            return await super().fetch(created_after, page)
-
-    runs = Failing.of(history(55))
-    ended = put_down(runs)
-    assert isinstance(ended.error, TransientError)
-
-    second = walked(RunList(runs.runs), ended.watermark)
-    assert set(ended.ids) | set(second.ids) == set(range(55))
-
-
-@pytest.mark.parametrize("times", [2, 1000])
-def test_an_empty_page_that_was_announced_is_fetched_again_and_is_no_end(times: int) -> None:
-    class Emptied(RunList):
-        async def fetch(self, created_after: datetime | None, page: int) -> RunPage:
-            whole = await super().fetch(created_after, page)
-            is_emptied = 3 <= len(self.asked) < 3 + times
-            return RunPage([], [], has_next=False) if is_emptied else whole
-
-    runs = Emptied.of(history(45))
-    ended = put_down(runs)
-
-    assert isinstance(ended.error, TransientError) is (times > 2)
-    assert runs.requests() == (5 if times > 2 else 7)
-    second = walked(RunList(runs.runs), ended.watermark)
-    assert {*ended.ids, *second.ids} == {*runs.runs}
-
-
 def test_the_high_water_is_capped_at_the_moment_the_walk_began() -> None:
     runs = RunList.of(history(25))
     now = BEGIN + timedelta(seconds=5000)
@@ -324,100 +183,6 @@ def test_the_high_water_never_goes_back() -> None:
         del runs.runs[gone]
 
     assert walked(runs, first.watermark).watermark == first.watermark
-
-
-@pytest.mark.parametrize("created_at", [None, 1_772_438_400, "soon", "2026-05-01T12:00:00", {}])
-def test_a_creation_that_cannot_be_read_is_handed_on_and_holds_nothing_up(created_at: Any) -> None:
-    bad = [{"id": 1000 + number, "created_at": created_at} for number in range(3)]
-
-    class WithBad(RunList):
-        async def fetch(self, created_after: datetime | None, page: int) -> RunPage:
-            answer = await super().fetch(created_after, page)
-            return RunPage([*bad, *answer.runs], answer.expands, answer.has_next)
-
-    first = walked(WithBad.of(history(25)))
-    assert set(first.ids) == {*range(25), 1000, 1001, 1002}
-    assert first.watermark.high_water == BEGIN + timedelta(seconds=24 * 600)
-
-
-def test_a_page_of_nothing_but_records_that_cannot_be_read_is_passed() -> None:
-    async def fetch(_created_after: datetime | None, page: int) -> RunPage:
-        await asyncio.sleep(0)
-        pages: list[list[Any]] = [[None, 7, "x", [], {"id": "9"}, {}], [{"id": 5}], [{"id": 5}]]
-        return RunPage(pages[page - 1], [], has_next=page < 3)
-
-    async def through() -> list[list[Any]]:
-        walking = walk_pages(fetch, Watermark(), since=None, now=NOW)
-        return [page.runs async for page in walking]
-
-    assert asyncio.run(asyncio.wait_for(through(), 10)) == [
-        [None, 7, "x", [], {"id": "9"}, {}],
-        [{"id": 5}],
-    ]
-
-
-def test_a_run_shown_twice_on_a_page_is_handed_on_twice() -> None:
-    async def fetch(_created_after: datetime | None, _page: int) -> RunPage:
-        return RunPage([a_run(1, 0), a_run(1, 0)], [], has_next=False)
-
-    async def through() -> list[list[Any]]:
-        walking = walk_pages(fetch, Watermark(), since=None, now=NOW)
-        return [page.runs async for page in walking]
-
-    assert asyncio.run(through()) == [[a_run(1, 0), a_run(1, 0)]]
-
-
-def test_a_list_in_another_order_than_asked_for_is_named() -> None:
-    class NewestFirst(RunList):
-        async def fetch(self, created_after: datetime | None, page: int) -> RunPage:
-            answer = await super().fetch(created_after, page)
-            return RunPage(answer.runs[::-1], [], answer.has_next)
-
-    ended = put_down(NewestFirst.of(history(25)))
-
-    assert isinstance(ended.error, PermanentError)
-    assert "not in the order asked for" in str(ended.error)
-    assert ended.watermark == Watermark()
-
-
-def test_an_api_that_does_not_filter_by_creation_is_named_and_not_walked_for_ever() -> None:
-    class Unfiltered(RunList):
-        async def fetch(self, created_after: datetime | None, page: int) -> RunPage:
-            answer = await super().fetch(None, page)
-            self.asked[-1] = (created_after, page)
-            return answer
-
-    runs = Unfiltered.of(history(35, seconds_apart=18_000))
-    ended = put_down(runs)
-
-    assert isinstance(ended.error, PermanentError)
-    assert "created_after" in str(ended.error)
-    assert runs.requests() == 2
-
-
-@pytest.mark.parametrize("hours_off", [1, 14])
-def test_an_api_that_filters_in_another_time_zone_is_still_read_whole(hours_off: int) -> None:
-    class Elsewhere(RunList):
-        async def fetch(self, created_after: datetime | None, page: int) -> RunPage:
-            earlier = created_after and created_after - timedelta(hours=hours_off)
-            return await super().fetch(earlier, page)
-
-    runs = Elsewhere.of(history(95, seconds_apart=1200))
-    first = walked(runs)
-
-    assert sorted(first.ids) == list(range(95))
-
-
-@pytest.mark.parametrize("created_at", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
-@pytest.mark.parametrize("length", [1, 15])
-def test_an_absurd_creation_is_met_and_moves_no_mark(created_at: str, length: int) -> None:
-    absurd = [{"id": 1000 + number, "created_at": created_at} for number in range(length)]
-    runs = RunList.of([*absurd, *history(25)])
-    first = walked(runs)
-    assert set(first.ids) == set(runs.runs)
-    assert first.watermark.high_water == BEGIN + timedelta(seconds=24 * 600)
-
-    assert walked(RunList.of(absurd)).watermark.high_water is None
 
 
 def test_what_a_page_refers_to_comes_with_it() -> None:

@@ -1,0 +1,153 @@
+"""Postman's lists that end too early, lead in a circle, or announce what cannot be."""
+
+from dataclasses import replace
+
+import pytest
+
+from pipelines.errors import (
+    PermanentError,
+    TransientError,
+)
+from pipelines.sources.base import Watermark
+from pipelines.sources.postman.api import RunPage
+from tests.support.postman_walks import RunList, history, put_down, walked
+
+
+@pytest.mark.parametrize("back_to", [0, 1, 3])
+def test_a_cursor_that_leads_back_is_named_and_not_followed_for_ever(back_to: int) -> None:
+    class Circle(RunList):
+        async def fetch(self, cursor: str | None) -> RunPage:
+            page = await super().fetch(cursor)
+            following = page.next_cursor or str(back_to * 10 + 9)
+            return replace(page, next_cursor=following)
+
+    runs = Circle.of(history(45))
+    ended = put_down(runs)
+
+    assert isinstance(ended.error, PermanentError)
+    assert "cursor leads back to a page already read" in str(ended.error)
+    assert set(ended.ids) == runs.ids
+    assert runs.requests() <= 10
+    # Nothing was proven, and the next load looks at the top again, where new runs are.
+    assert ended.watermark == Watermark()
+
+
+@pytest.mark.parametrize("read", [1, 3])
+def test_a_list_that_ends_long_before_its_total_is_not_taken_for_whole(read: int) -> None:
+    class Cut(RunList):
+        async def fetch(self, cursor: str | None) -> RunPage:
+            page = await super().fetch(cursor)
+            return replace(page, next_cursor=None) if len(self.asked) == read else page
+
+    runs = Cut.of(history(45))
+    ended = put_down(runs)
+    assert isinstance(ended.error, TransientError)
+    assert f"ended after {read * 10} runs and tells of 45" in str(ended.error)
+    assert len(ended.ids) == read * 10
+    # Nothing was proven: the next load reads the list from its top.
+    assert ended.watermark == Watermark()
+    assert set(walked(RunList(runs.places), ended.watermark).ids) == runs.ids
+
+
+class Emptied(RunList):
+    """A list whose page at `at` is empty so many times, and without a total or a next cursor."""
+
+    at = "19"
+    times = 0
+
+    async def fetch(self, cursor: str | None) -> RunPage:
+        page = await super().fetch(cursor)
+        if cursor == self.at and self.times:
+            self.times -= 1
+            return RunPage([], None, None)
+        return page
+
+
+def test_an_empty_page_to_which_a_cursor_led_is_fetched_again() -> None:
+    runs = Emptied(RunList.of(history(45)).places)
+    runs.times = 2
+
+    assert set(walked(runs).ids) == runs.ids
+    assert runs.asked.count("19") == 3
+
+
+@pytest.mark.parametrize("is_announced", [True, False])
+def test_an_empty_page_to_which_a_cursor_led_is_never_an_end(*, is_announced: bool) -> None:
+    class Lying(Emptied):
+        async def fetch(self, cursor: str | None) -> RunPage:
+            page = await super().fetch(cursor)
+            return page if is_announced else replace(page, total=None)
+
+    runs = Lying(RunList.of(history(45)).places)
+    runs.times = 1000
+    first = put_down(runs)
+    second = put_down(runs, first.watermark)
+
+    assert isinstance(first.error, TransientError)
+    assert "empty page" in str(first.error)
+    assert isinstance(second.error, TransientError)
+    assert second.watermark.high_water is None
+    runs.times = 0
+    third = walked(runs, second.watermark)
+    assert set(first.ids) | set(second.ids) | set(third.ids) == runs.ids
+
+
+def test_an_empty_page_behind_the_last_announced_run_is_an_end() -> None:
+    class Rounded(RunList):
+        async def fetch(self, cursor: str | None) -> RunPage:
+            page = await super().fetch(cursor)
+            last = str(len(self.places) - 1)
+            return replace(page, next_cursor=page.next_cursor or (last if page.runs else None))
+
+    runs = Rounded.of(history(40))
+    ended = walked(runs)
+
+    assert set(ended.ids) == runs.ids
+    assert ended.watermark.walk is None
+    assert len(runs.asked) == 5
+
+
+@pytest.mark.parametrize(
+    ("cursor", "reason"),
+    [
+        ("x" * 4097, "4,097 bytes"),
+        ("x" * 1_000_000, "1,000,000 bytes"),
+        ("half a \ud83d", "with a broken character"),
+        ("nul \0", "with a broken character"),
+    ],
+    ids=["long", "very long", "half a character", "NUL"],
+)
+def test_a_cursor_that_cannot_be_sent_is_a_broken_answer(cursor: str, reason: str) -> None:
+    class Absurd(RunList):
+        async def fetch(self, cursor_: str | None) -> RunPage:
+            page = await super().fetch(cursor_)
+            return replace(page, next_cursor=cursor) if len(self.asked) == 2 else page
+
+    runs = Absurd.of(history(45))
+    ended = put_down(runs)
+
+    assert isinstance(ended.error, PermanentError)
+    assert reason in str(ended.error)
+    assert len(str(ended.error)) < 200
+    assert len(ended.ids) == 20
+    assert set(walked(runs, ended.watermark).ids) == runs.ids
+
+
+@pytest.mark.parametrize("total", [-1, 2**63, 10**30])
+def test_a_total_that_is_absurd_does_not_count(total: int) -> None:
+    class Boasting(RunList):
+        async def fetch(self, cursor: str | None) -> RunPage:
+            return replace(await super().fetch(cursor), total=total)
+
+    assert set(walked(Boasting.of(history(45))).ids) == RunList.of(history(45)).ids
+
+
+def test_a_list_that_is_short_by_less_than_a_page_is_whole() -> None:
+    # Runs vanish while it is read.
+    class Churning(RunList):
+        async def fetch(self, cursor: str | None) -> RunPage:
+            page = await super().fetch(cursor)
+            return replace(page, total=(page.total or 0) + 9)
+
+    runs = Churning.of(history(45))
+    assert set(walked(runs).ids) == runs.ids

@@ -1,0 +1,33 @@
+"""Requests through a rate limiter, in simulated time."""
+
+from collections.abc import Mapping
+
+import httpx
+
+from pipelines.http.rate_limiter import RateLimiter
+from tests.support.limited_api import (
+    clock,
+    in_simulated_time,
+)
+
+
+async def ask(rate_limiter: RateLimiter, headers: Mapping[str, str], *, status: int = 200) -> float:
+    """One request and its answer, at once; the time at which it went."""
+    async with rate_limiter.acquire():
+        sent_at = clock()
+        told = httpx.Headers(headers)  # names in any case, as on the wire
+        rate_limiter.answered(status, told)
+    return sent_at
+
+
+def wait_after(*headers: Mapping[str, str], status: int = 200) -> float:
+    """Seconds between the last of these answers and the next request."""
+
+    async def story() -> float:
+        rate_limiter = RateLimiter(60, clock=clock)
+        for told in headers:
+            await ask(rate_limiter, told, status=status)
+        answered_at = clock()
+        return await ask(rate_limiter, {}) - answered_at
+
+    return in_simulated_time(story())
