@@ -77,14 +77,19 @@ def main() -> int:
             except BenchError as error:
                 failures.append(f"{name}: {error}")
                 _say(f"  FAILED: {error}")
-    found = verdicts(bench)
-    told = machine(bench, versions())
+    judged_budgets = verdicts(bench)
+    machine_lines = machine(bench, versions())
     seconds = time.monotonic() - began
-    print("\n".join(["", *told, "", plain(*figures(bench)), "", plain(*judged(found))]))
-    print(f"\n{seconds / 60:.1f} min; {sum(not one.is_met for one in found)} budgets missed")
+    print(
+        "\n".join(
+            ["", *machine_lines, "", plain(*figures(bench)), "", plain(*judged(judged_budgets))]
+        )
+    )
+    missed = sum(not verdict.is_met for verdict in judged_budgets)
+    print(f"\n{seconds / 60:.1f} min; {missed} budgets missed")
     if chosen == list(_GROUPS) and not options.quick and options.size == 1 and not failures:
-        _RESULTS.write_text(_page(bench, told, seconds), "utf-8")
-    return 1 if failures or not all(one.is_met for one in found) else 0
+        _RESULTS.write_text(_page(bench, machine_lines, seconds), "utf-8")
+    return 1 if failures or not all(verdict.is_met for verdict in judged_budgets) else 0
 
 
 def _options() -> argparse.Namespace:
@@ -99,7 +104,7 @@ def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _page(bench: Bench, told: list[str], seconds: float) -> str:
+def _page(bench: Bench, machine_lines: list[str], seconds: float) -> str:
     work = bench.work
     return "\n".join(
         [
@@ -112,10 +117,10 @@ def _page(bench: Bench, told: list[str], seconds: float) -> str:
                 f"{work.executions} executions each, {work.assertions} assertions on each; "
                 f"{work.projects} Testmo projects of {work.testmo_runs:,} runs. Whole processes, "
                 f"medians of {bench.repetitions} (each figure its own), from a local server whose "
-                "CPU is told apart. Postgres is the embedded one, durable, over TCP."
+                "CPU is counted apart. Postgres is the embedded one, durable, over TCP."
             ),
             "",
-            *(f"- {line}" for line in told),
+            *(f"- {line}" for line in machine_lines),
             "",
             "## Budgets",
             "",

@@ -94,8 +94,8 @@ class PostmanBodies:
 
 
 def _assertion(position: int, *, passed: bool) -> dict[str, Any]:
-    told: dict[str, Any] = {"name": f"Status code is 200, check {position}", "passed": passed}
-    return told if passed else {**told, "error": "expected 500 to equal 200"}
+    assertion: dict[str, Any] = {"name": f"Status code is 200, check {position}", "passed": passed}
+    return assertion if passed else {**assertion, "error": "expected 500 to equal 200"}
 
 
 def _iso(moment: int) -> bytes:

@@ -65,16 +65,16 @@ def _mib(value: float) -> str:
 def _requests(bench: Bench) -> list[Verdict]:
     found = []
     for times in (1, 10):
-        first = bench.told(Case("Postman", FIRST, times=times))
-        nothing = bench.told(Case("Postman", NOTHING, times=times))
+        first = bench.result(Case("Postman", FIRST, times=times))
+        nothing = bench.result(Case("Postman", NOTHING, times=times))
         runs, collections = bench.work.times(times).all_postman_runs, bench.work.collections
         if first and nothing:
             most = runs + runs // 100 + 2 * collections
             found += [
-                _at_most(f"requests for {runs:,} new Postman runs", most, first.asked, _whole),
+                _at_most(f"requests for {runs:,} new Postman runs", most, first.requested, _whole),
                 # One page holds the lookback, the next one shows that it is over.
                 _at_most(
-                    f"requests for nothing new after {runs:,}", 2 * collections, nothing.asked,
+                    f"requests for nothing new after {runs:,}", 2 * collections, nothing.requested,
                     _whole,
                 ),
             ]  # fmt: skip
@@ -83,7 +83,7 @@ def _requests(bench: Bench) -> list[Verdict]:
 
 def _against_dlt(bench: Bench) -> list[Verdict]:
     case = Case("Postman", FIRST)
-    ours, theirs = bench.told(case), bench.told(case, "dlt")
+    ours, theirs = bench.result(case), bench.result(case, "dlt")
     if not (ours and theirs):
         return []
     whole = "first load, 0 ms, of dlt's"
@@ -101,7 +101,7 @@ def _share(value: float) -> str:
 
 def _against_the_floor(bench: Bench) -> list[Verdict]:
     case = Case("Postman", FIRST)
-    ours, floor = bench.told(case), bench.told(case, "floor")
+    ours, floor = bench.result(case), bench.result(case, "floor")
     if not (ours and floor):
         return []
     budget = "first load, 0 ms, wall over the floor (one COPY a table + the server's time)"
@@ -112,17 +112,17 @@ def _latency(bench: Bench) -> list[Verdict]:
     found = []
     for times in (1, 10):
         case = Case("Postman", FIRST, 50, times)
-        if told := bench.told(case):
-            least = told.asked * case.latency_ms / 1000 / _IN_FLIGHT
+        if result := bench.result(case):
+            least = result.requested * case.latency_ms / 1000 / _IN_FLIGHT
             budget = f"{case}, wall over requests x latency / {_IN_FLIGHT}"
-            found.append(_at_most(budget, 1.1, told.wall / least, _times))
+            found.append(_at_most(budget, 1.1, result.wall / least, _times))
     return found
 
 
 def _memory(bench: Bench) -> list[Verdict]:
     found = []
     for subject in ("Postman", "Testmo"):
-        base, ten = bench.told(Case(subject, FIRST)), bench.told(Case(subject, FIRST, times=10))
+        base, ten = bench.result(Case(subject, FIRST)), bench.result(Case(subject, FIRST, times=10))
         if base and ten:
             budget = f"peak RSS of {subject}, ten times the history"
             found.append(_at_most(budget, 1.1, ten.rss / base.rss, _times, " x"))
@@ -130,8 +130,8 @@ def _memory(bench: Bench) -> list[Verdict]:
 
 
 def _full_tables(bench: Bench) -> list[Verdict]:
-    empty = bench.told(Case("Postman", f"{FIRST} into empty tables"))
-    full = bench.told(Case("Postman", f"{FIRST} into full tables"))
+    empty = bench.result(Case("Postman", f"{FIRST} into empty tables"))
+    full = bench.result(Case("Postman", f"{FIRST} into full tables"))
     if not (empty and full):
         return []
     share = empty.wall / full.wall
@@ -140,20 +140,20 @@ def _full_tables(bench: Bench) -> list[Verdict]:
 
 
 def _nothing_new(bench: Bench) -> list[Verdict]:
-    told = bench.told(Case("both systems", NOTHING))
-    if not told:
+    result = bench.result(Case("both systems", NOTHING))
+    if not result:
         return []
     return [
-        _at_most("nothing new, both systems, whole process", 0.6, told.wall, _seconds),
-        _at_most("nothing new, detail requests", 0, told.requests.get("detail", 0), _whole),
-        _at_most("nothing new, rows written", 0, told.rows or 0, _whole),
+        _at_most("nothing new, both systems, whole process", 0.6, result.wall, _seconds),
+        _at_most("nothing new, detail requests", 0, result.requests.get("detail", 0), _whole),
+        _at_most("nothing new, rows written", 0, result.rows or 0, _whole),
     ]
 
 
 def _reread(bench: Bench) -> list[Verdict]:
     found = []
     for subject in ("Postman", "Testmo"):
-        first, again = bench.told(Case(subject, FIRST)), bench.told(Case(subject, REREAD))
+        first, again = bench.result(Case(subject, FIRST)), bench.result(Case(subject, REREAD))
         if first and again:
             budget = f"{subject} re-read, nothing changed, of the first load's Postgres CPU"
             found.append(_at_most(budget, 1 / 5, again.postgres / first.postgres, _times))
@@ -179,10 +179,10 @@ def _big_run(bench: Bench) -> list[Verdict]:
 def _one(
     bench: Bench, case: Case, budget: str, limit: float, form: Callable[[float], str]
 ) -> list[Verdict]:
-    told = bench.told(case)
-    if not told:
+    result = bench.result(case)
+    if not result:
         return []
-    return [_at_most(budget, limit, told.rss if form is _mib else told.wall, form)]
+    return [_at_most(budget, limit, result.rss if form is _mib else result.wall, form)]
 
 
 def _commands(bench: Bench) -> list[Verdict]:
@@ -199,7 +199,7 @@ def _nightly(bench: Bench) -> list[Verdict]:
 
 
 def _dbt(bench: Bench) -> list[Verdict]:
-    base, ten = (bench.told(Case("dbt build", NIGHT, times=times)) for times in (1, 10))
+    base, ten = (bench.result(Case("dbt build", NIGHT, times=times)) for times in (1, 10))
     if not (base and ten):
         return []
     budget = "dbt build after a night's news, ten times the history"

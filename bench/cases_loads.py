@@ -101,11 +101,11 @@ def pace(bench: Bench) -> None:
     with Server(served) as server, bench.warehouse.database("bench") as url:
         case = Case("Postman", f"{work.all_postman_runs:,} runs at {_PACE_PER_MINUTE} a minute")
         variables = server.variables("postman")
-        told = bench.testruns("load", url=url, variables=variables, server=server, home="pace")
-    sent, refused = told.sent_at, told.refused_at
+        result = bench.testruns("load", url=url, variables=variables, server=server, home="pace")
+    sent, refused = result.sent_at, result.refused_at
     last = len(sent) // _PACE_PER_MINUTE * _PACE_PER_MINUTE
     allowed = (sent[last] - sent[0]) * _PACE_PER_MINUTE / 60
-    bench.keep(case, "testruns", told)
+    bench.keep(case, "testruns", result)
     bench.facts["pace, share used"] = last / allowed
     bench.facts["pace, refusals after the first window"] = sum(at > sent[0] + 60 for at in refused)
 
@@ -118,7 +118,7 @@ def _sequence(
     latency_ms: int = 0,
     times: int = 1,
 ) -> None:
-    """The steps one after the other on one warehouse, and all of it as often as asked."""
+    """The steps one after the other on one warehouse, and all of it as often as requested."""
     served = Served(
         bench.work.times(times), latency=latency_ms / 1000, bare=subject.endswith("bare lists")
     )
@@ -154,12 +154,12 @@ def _floor(bench: Bench) -> None:
                 )
             if done.returncode:
                 raise BenchError(f"bench.floor: {done.stderr.strip().splitlines()[-1]}")
-            told = json.loads(done.stdout)
+            result = json.loads(done.stdout)
             return Measured(
-                wall=told["wall"] + first.server,
-                postgres=told["postgres"],
+                wall=result["wall"] + first.server,
+                postgres=result["postgres"],
                 server=first.server,
-                rows=told["rows"],
+                rows=result["rows"],
             )
 
         bench.repeat(case, "floor", once)

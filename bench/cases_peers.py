@@ -1,6 +1,6 @@
 """What a user would pick instead, in an environment of its own: dlt, and a Singer target.
 
-dlt does the whole job (it follows no open runs, and sees late changes only where told to). Of
+dlt does the whole job (it follows no open runs, and sees late changes only where configured to). Of
 Singer there is a target alone, no tap for this API: it is given ready-made records.
 """
 
@@ -47,11 +47,11 @@ def versions() -> dict[str, str]:
     """Installed versions by package; empty where there are none."""
     if not _BIN.exists():
         return {}
-    asked = f"import importlib.metadata as held; print(*map(held.version, {_NAMES}))"
-    told = subprocess.run(
-        [_BIN / "python", "-c", asked], capture_output=True, text=True, check=True
+    program = f"import importlib.metadata as held; print(*map(held.version, {_NAMES}))"
+    output = subprocess.run(
+        [_BIN / "python", "-c", program], capture_output=True, text=True, check=True
     )
-    return dict(zip(_NAMES, told.stdout.split(), strict=True))
+    return dict(zip(_NAMES, output.stdout.split(), strict=True))
 
 
 def _dlt(

@@ -1,8 +1,8 @@
 """What a user would write with dlt: its rest_api source, merged by key, files loaded by COPY.
 
-Runs in the peers' environment, and is told all by variables: BENCH_ROOT, BENCH_SCOPES, BENCH_URL,
+Runs in the peers' environment, and gets all from variables: BENCH_ROOT, BENCH_SCOPES, BENCH_URL,
 BENCH_FOLDER. The list of each collection is incremental by start, so that only new runs' details
-are asked for; dlt's own defaults hold for the rest, which is what a user would begin with.
+are requested; dlt's own defaults hold for the rest, which is what a user would begin with.
 """
 
 import os

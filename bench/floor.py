@@ -45,13 +45,13 @@ def main(loaded: str, empty: str, postmaster: int) -> None:
                         copy.write(block)
                 rows += cursor.rowcount
         session.commit()
-        told = {
+        result = {
             "wall": time.perf_counter() - began,
             "postgres": cpu(postmaster) - spent,
             "bytes": sum(len(block) for blocks in ready.values() for block in blocks),
             "rows": rows,
         }
-    print(json.dumps(told))
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":

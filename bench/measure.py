@@ -1,4 +1,4 @@
-"""One whole process, from its start to its end: seconds, CPU, memory, what it asked and wrote."""
+"""One whole process, from start to end: seconds, CPU, memory, what it requested and wrote."""
 
 import json
 import os
@@ -28,7 +28,7 @@ class Measured:
     """What a process took: seconds, and MiB at its peak. `postgres` and `server` are CPU seconds.
 
     `requests` are by kind, as the server counted them; `rows` are those written, if that is known.
-    `sent_at` and `refused_at` are epoch seconds, told by a server that has a limit.
+    `sent_at` and `refused_at` are epoch seconds, as announced by a server that has a limit.
     """
 
     wall: float
@@ -47,16 +47,16 @@ class Measured:
         return self.user + self.system
 
     @property
-    def asked(self) -> int:
+    def requested(self) -> int:
         return sum(self.requests.values())
 
     @classmethod
     def median(cls, repeated: Sequence[Self]) -> Self:
         """Each figure's own median; what is counted is the last one's."""
         figures = {
-            one.name: statistics.median(getattr(each, one.name) for each in repeated)
-            for one in fields(cls)
-            if one.type is float
+            member.name: statistics.median(getattr(each, member.name) for each in repeated)
+            for member in fields(cls)
+            if member.type is float
         }
         return cls(**figures, requests=repeated[-1].requests, rows=repeated[-1].rows)
 
@@ -104,9 +104,9 @@ class Server:
         self._ask("night")
 
     def stats(self) -> dict[str, Any]:
-        """What was asked since the last call (see bench.server)."""
-        told: dict[str, Any] = json.loads(self._ask("stats"))
-        return told
+        """What was requested since the last call (see bench.server)."""
+        server_stats: dict[str, Any] = json.loads(self._ask("stats"))
+        return server_stats
 
     def _ask(self, what: str) -> bytes:
         with urlopen(f"http://127.0.0.1:{self.port}/-/{what}") as answer:
@@ -138,30 +138,30 @@ def run(
     if server is not None:
         server.stats()
     postgres = warehouse.settled_cpu() if warehouse else 0.0
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() as output:
         began = time.perf_counter()
         process = subprocess.Popen(
             command, env=environment, cwd=folder, stdin=stdin or subprocess.DEVNULL,
-            stdout=said, stderr=subprocess.STDOUT,
+            stdout=output, stderr=subprocess.STDOUT,
         )  # fmt: skip
         _, status, used = os.wait4(process.pid, 0)
         wall = time.perf_counter() - began
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode not in statuses:
-            said.seek(0)
-            tail = said.read().decode(errors="replace").strip().splitlines()[-12:]
+            output.seek(0)
+            tail = output.read().decode(errors="replace").strip().splitlines()[-12:]
             raise BenchError(
                 "\n  ".join([f"{' '.join(command[:4])}: status {process.returncode}", *tail])
             )
-    told = server.stats() if server else {}
+    server_stats = server.stats() if server else {}
     return Measured(
         wall=wall,
         user=used.ru_utime,
         system=used.ru_stime,
         postgres=(warehouse.cpu_after_last() - postgres) if warehouse else 0.0,
-        server=told.get("cpu", 0.0),
+        server=server_stats.get("cpu", 0.0),
         rss=used.ru_maxrss / 1024,
-        requests=told.get("requests", {}),
-        sent_at=told.get("sent_at", []),
-        refused_at=told.get("refused_at", []),
+        requests=server_stats.get("requests", {}),
+        sent_at=server_stats.get("sent_at", []),
+        refused_at=server_stats.get("refused_at", []),
     )

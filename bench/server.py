@@ -1,7 +1,7 @@
 """Both APIs from a process of their own, quick enough not to be what is measured.
 
-A bare protocol on uvloop: it reads a path and writes bytes. What it was asked, and what that cost
-it, it tells at `/-/stats`; `/-/night` lets a night's runs arrive.
+A bare protocol on uvloop: it reads a path and writes bytes. What was requested, and what that cost
+it, it gives at `/-/stats`; `/-/night` lets a night's runs arrive.
 
     python -m bench.server '{"work": "…", "latency": 0.05, "bare": false, "per_minute": 300}'
 """
@@ -42,8 +42,8 @@ class Served:
 
     @classmethod
     def from_json(cls, text: str) -> "Served":
-        given = json.loads(text)
-        return cls(**{**given, "work": Work(**given["work"])})
+        settings = json.loads(text)
+        return cls(**{**settings, "work": Work(**settings["work"])})
 
 
 class Apis:
@@ -111,15 +111,15 @@ class Apis:
         return _response(body, 200, headers)
 
     def _stats(self) -> dict[str, Any]:
-        """What was asked since this was asked last, and the CPU seconds that it took."""
-        told = {
+        """What was requested since the last call, and the CPU seconds that it took."""
+        stats = {
             "requests": dict(self._requests),
             "cpu": _cpu() - self._cpu,
             "sent_at": self._sent_at,
             "refused_at": self._refused_at,
         }
         self._forget()
-        return told
+        return stats
 
 
 def _cpu() -> float:

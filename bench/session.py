@@ -53,12 +53,12 @@ class Bench:
         self.figures[case, who] = measured
         self.say(f"  {case}: {who} {measured.wall:.2f} s")
 
-    def told(self, case: Case, who: str = "testruns") -> Measured | None:
+    def result(self, case: Case, who: str = "testruns") -> Measured | None:
         """The figure, if that case was run."""
         return self.figures.get((case, who))
 
     def repeat(self, case: Case, who: str, once: Callable[[int], Measured]) -> None:
-        """Measure it as often as asked, and keep the median."""
+        """Measure it as often as requested, and keep the median."""
         self.keep(case, who, Measured.median([once(number) for number in range(self.repetitions)]))
 
     def home(self, name: str) -> dict[str, str]:
@@ -87,10 +87,10 @@ class Bench:
     def rows_loaded(self, url: str) -> int:
         """Rows that all loads of a warehouse have written."""
         with self.warehouse.session(url.rsplit("/", 1)[1]) as session:
-            told = session.execute(
+            row = session.execute(
                 "select coalesce(sum(value::bigint), 0)"
                 " from ingest.loads, jsonb_each_text(rows_written)"
             ).fetchone()
-        if told is None:
+        if row is None:
             raise BenchError("ingest.loads: not readable")
-        return int(told[0])
+        return int(row[0])

@@ -99,8 +99,8 @@ def _records(run: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _record(stream: str, key: dict[str, Any], *values: Any) -> dict[str, Any]:
     names = [name for name in _STREAMS[stream][1] if name not in key]
-    told = key | dict(zip(names, values, strict=True))
-    return {"type": "RECORD", "stream": stream, "record": told}
+    record = key | dict(zip(names, values, strict=True))
+    return {"type": "RECORD", "stream": stream, "record": record}
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def figures(bench: Bench) -> tuple[Sequence[str], list[list[str]]]:
     """A row a case and who did it."""
-    return _FIGURES, [_row(case, who, told) for (case, who), told in bench.figures.items()]
+    return _FIGURES, [_row(case, who, result) for (case, who), result in bench.figures.items()]
 
 
 def judged(verdicts: Sequence[Verdict]) -> tuple[Sequence[str], list[list[str]]]:
@@ -45,18 +45,18 @@ def judged(verdicts: Sequence[Verdict]) -> tuple[Sequence[str], list[list[str]]]
     return _VERDICTS, [[one.budget, one.limit, one.measured, one.words] for one in verdicts]
 
 
-def _row(case: Case, who: str, told: Measured) -> list[str]:
-    asked = [f"{told.requests.get(kind, 0):,}" if told.requests else "" for kind in _KINDS]
+def _row(case: Case, who: str, result: Measured) -> list[str]:
+    counts = [f"{result.requests.get(kind, 0):,}" if result.requests else "" for kind in _KINDS]
     return [
         str(case),
         who,
-        f"{told.wall:.2f}",
-        f"{told.cpu:.2f}" if told.cpu else "",
-        f"{told.postgres:.2f}" if told.postgres else "",
-        f"{told.server:.2f}" if told.server else "",
-        f"{told.rss:.0f}" if told.rss else "",
-        *asked,
-        "" if told.rows is None else f"{told.rows:,}",
+        f"{result.wall:.2f}",
+        f"{result.cpu:.2f}" if result.cpu else "",
+        f"{result.postgres:.2f}" if result.postgres else "",
+        f"{result.server:.2f}" if result.server else "",
+        f"{result.rss:.0f}" if result.rss else "",
+        *counts,
+        "" if result.rows is None else f"{result.rows:,}",
     ]
 
 

@@ -41,7 +41,7 @@ _LOOKBACK = timedelta(hours=72)
 _POSTMAN_PER_MINUTE, _TESTMO_PER_MINUTE = 300, 60
 _LATENCY_SECONDS = 0.15
 _PAGE = 100
-# Every so many runs, one that never ends: asked for by ID, less often as it ages.
+# Every so many runs, one that never ends: requested by ID, less often as it ages.
 _NEVER_ENDS = 500
 
 
@@ -52,7 +52,7 @@ class Scope:
     watermark: Watermark = field(default_factory=Watermark)
     loaded: set[int] = field(default_factory=set)
     due: dict[int, tuple[float, int]] = field(default_factory=dict)
-    """Open runs: when each is asked for again, how often it was."""
+    """Open runs: when each is requested again, how often it was."""
 
 
 @dataclass

@@ -149,15 +149,15 @@ def reader_uri(url: str) -> str:
 def _as_pip_is_configured() -> dict[str, str]:
     """The index and the certificates of pip, for uv, which reads no configuration of pip's."""
     python = str(Path(sys.base_prefix) / "bin" / "python3")
-    found = {}
+    options = {}
     for variable, option in (("UV_DEFAULT_INDEX", "index-url"), ("SSL_CERT_FILE", "cert")):
-        asked = [python, "-m", "pip", "config", "get", f"global.{option}"]
+        pip_query = [python, "-m", "pip", "config", "get", f"global.{option}"]
         value = os.environ.get(f"PIP_{option.replace('-', '_').upper()}") or subprocess.run(
-            asked, capture_output=True, text=True, check=False
+            pip_query, capture_output=True, text=True, check=False
         ).stdout.strip()  # fmt: skip
         if value and variable not in os.environ:
-            found[variable] = value
-    return found
+            options[variable] = value
+    return options
 
 
 def _call(*command: str) -> None:

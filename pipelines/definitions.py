@@ -69,5 +69,5 @@ def build_definitions(
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """What Dagster finds in this module; settings are read when it asks. Raises SettingsError."""
+    """What Dagster loads from this module, settings with it. Raises SettingsError."""
     return build_definitions(load_settings())

@@ -19,7 +19,7 @@ TestrunsError
 
 
 class TestrunsError(Exception):
-    """Anything that the user is told in one line."""
+    """Anything that the user reads as one line."""
 
     __test__ = False  # pytest would otherwise collect a class of this name
 

@@ -56,9 +56,9 @@ class DagsterSettings(Section):
     @field_validator("launcher", "executor")
     @classmethod
     def _is_known(cls, value: str, info: ValidationInfo) -> str:
-        known = LAUNCHERS if info.field_name == "launcher" else EXECUTORS
-        if value not in known:
-            raise ValueError(f"must be one of {', '.join(known)}, not {value[:_MOST_QUOTED]!r}")
+        choices = LAUNCHERS if info.field_name == "launcher" else EXECUTORS
+        if value not in choices:
+            raise ValueError(f"must be one of {', '.join(choices)}, not {value[:_MOST_QUOTED]!r}")
         return value
 
     @field_validator("executor")

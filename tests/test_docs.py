@@ -28,12 +28,12 @@ def commands() -> list[str]:
 
 @pytest.mark.parametrize("command", commands())
 def test_every_command_has_a_help_text(command: str) -> None:
-    found: click.Command = cli
+    node: click.Command = cli
     for word in command.split():
-        assert isinstance(found, click.Group)
-        found = found.commands[word]
-    assert found.help
-    assert all(option.help for option in found.params if isinstance(option, click.Option)), (
+        assert isinstance(node, click.Group)
+        node = node.commands[word]
+    assert node.help
+    assert all(option.help for option in node.params if isinstance(option, click.Option)), (
         "an option without a help text"
     )
 
@@ -90,7 +90,7 @@ def test_every_setting_is_documented_and_in_the_example(name: str) -> None:
 
 def test_documented_defaults_are_those_of_the_settings() -> None:
     rows = re.findall(r"^\| `([A-Z_]+)` \|.*\| `([^`]*)` \|$", SETTINGS, re.MULTILINE)
-    told = dict(rows)
+    meanings = dict(rows)
     defaults = {
         part.variable(field): info.default
         for part in sections()
@@ -106,8 +106,10 @@ def test_documented_defaults_are_those_of_the_settings() -> None:
         "TESTRUNS_NIGHTLY_CRON",
         "TESTRUNS_TIMEZONE",
     ):
-        assert told[name] == str(defaults[name])
-    assert set(told["TESTRUNS_REDACT_PARAMS"].split(",")) == set(Settings().testruns_redact_params)
+        assert meanings[name] == str(defaults[name])
+    assert set(meanings["TESTRUNS_REDACT_PARAMS"].split(",")) == set(
+        Settings().testruns_redact_params
+    )
 
 
 def test_every_make_target_of_the_readme_exists() -> None:

@@ -39,15 +39,15 @@ def hostile_postman() -> list[dict[str, Any]]:
         }
         for url in URLS
     ]
-    told: dict[str, Any] = {
+    ci_report: dict[str, Any] = {
         "createdBy": TEXT,
         "environmentName": TEXT,
         "of another version": {TEXT: [TEXT]},
     }
     return [
-        postman_run(1, executions=executions, **told),
+        postman_run(1, executions=executions, **ci_report),
         # set aside: an execution that is no object
-        postman_run(2, executions=[*executions, TEXT], **told),
+        postman_run(2, executions=[*executions, TEXT], **ci_report),
         # an odd value of a known field
         postman_run(3, duration=TEXT, status=TEXT, executions=executions),
     ]
@@ -55,7 +55,7 @@ def hostile_postman() -> list[dict[str, Any]]:
 
 def hostile_testmo() -> list[dict[str, Any]]:
     link = {"name": TEXT, "note": TEXT, "url": URLS[0], "size": 1, "of another version": TEXT}
-    told: dict[str, Any] = {
+    ci_report: dict[str, Any] = {
         "name": TEXT,
         "tags": [TEXT],
         "links": [link],
@@ -64,8 +64,8 @@ def hostile_testmo() -> list[dict[str, Any]]:
         "of another version": [TEXT],
     }
     return [
-        testmo_run(1, **told),
-        testmo_run(2, **(told | {"links": TEXT})),
+        testmo_run(1, **ci_report),
+        testmo_run(2, **(ci_report | {"links": TEXT})),
         testmo_run(3, elapsed=TEXT),
     ]
 

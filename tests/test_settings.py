@@ -199,7 +199,7 @@ def test_a_value_that_is_no_secret_is_repeated(nowhere: Path) -> None:
 
 
 def test_all_that_is_wrong_is_told_at_once(nowhere: Path) -> None:
-    told = complaints(
+    lines = complaints(
         nowhere,
         POSTMAN_API_KEY="PMAK-1",
         TESTMO_API_TOKEN="token",
@@ -207,7 +207,7 @@ def test_all_that_is_wrong_is_told_at_once(nowhere: Path) -> None:
         TESTMO_PROJECT_IDS="x,y",
         TESTRUNS_WAREHOUSE_URL="mysql://db",
     )
-    assert sorted(line.split(": ")[0] for line in told) == [
+    assert sorted(line.split(": ")[0] for line in lines) == [
         "POSTMAN_COLLECTION_IDS",
         "TESTMO_API_URL",
         "TESTMO_PROJECT_IDS",

@@ -46,13 +46,13 @@ def test_no_secret_is_in_a_complaint_or_in_what_settings_say_of_themselves(
     try:
         settings = load_settings(variables, Path("/nowhere"))
     except SettingsError as refused:
-        told = [*traceback.format_exception(refused), repr(refused)]
+        texts = [*traceback.format_exception(refused), repr(refused)]
         for line in str(refused).splitlines():
             assert line.split(": ")[0] in VARIABLES
     else:
-        told = [repr(settings), str(settings), f"{settings}", settings.model_dump_json()]
-        told += [repr(vars(settings)), repr(settings.model_dump())]
-    assert HUSH not in "".join(told)
+        texts = [repr(settings), str(settings), f"{settings}", settings.model_dump_json()]
+        texts += [repr(vars(settings)), repr(settings.model_dump())]
+    assert HUSH not in "".join(texts)
 
 
 @given(st.dictionaries(st.sampled_from(sorted(VARIABLES)), st.text() | st.sampled_from("01,/:[")))

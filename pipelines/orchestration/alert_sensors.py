@@ -1,4 +1,4 @@
-"""What tells people: runs that failed or work again, scopes that are late."""
+"""Alerts: runs that failed or work again, scopes that are late."""
 
 import json
 
@@ -86,8 +86,9 @@ def freshness_sensor(settings: Settings) -> dg.SensorDefinition:
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         # Scopes known to be late, and whether a message of this sensor's has said so.
-        known = {
-            (source, scope): said for source, scope, said in json.loads(context.cursor or "[]")
+        previous = {
+            (source, scope): was_reported
+            for source, scope, was_reported in json.loads(context.cursor or "[]")
         }
         sources = loaded_sources(settings)
         try:
@@ -103,27 +104,27 @@ def freshness_sensor(settings: Settings) -> dg.SensorDefinition:
         except TestrunsError as error:
             return dg.SkipReason(str(error))
         alerts = Alerts(settings)
-        said_by_night = last_alert(context.instance, "nightly")
-        said = {key: known.get(key, False) for key in late}
+        reported_by_night = last_alert(context.instance, "nightly")
+        is_reported = {key: previous.get(key, False) for key in late}
         news = {
             key: problem
             for key, problem in late.items()
-            if not said[key] and problem.place not in said_by_night
+            if not is_reported[key] and problem.place not in reported_by_night
         }
         if news:
             complaint = alerts.scopes_are_late(list(news.values()))
             _warn(context, complaint)
-            is_said = complaint is None and settings.testruns_alert_webhook is not None
-            said |= dict.fromkeys(news, is_said)
+            is_sent = complaint is None and settings.testruns_alert_webhook is not None
+            is_reported |= dict.fromkeys(news, is_sent)
         loaded = [
             f"{source} {scope}"
-            for (source, scope), was_said in known.items()
+            for (source, scope), was_reported in previous.items()
             # One that has been taken out of the settings is not loaded again.
-            if was_said and (source, scope) not in late and scope in settings.scopes(source)
+            if was_reported and (source, scope) not in late and scope in settings.scopes(source)
         ]
         if loaded:
             _warn(context, alerts.scopes_are_loaded(loaded))
-        changed = {source for source, _ in late.keys() ^ known.keys()}
+        changed = {source for source, _ in late.keys() ^ previous.keys()}
         return dg.SensorResult(
             skip_reason=dg.SkipReason(f"{len(late)} scopes are late"),
             asset_events=[
@@ -133,7 +134,7 @@ def freshness_sensor(settings: Settings) -> dg.SensorDefinition:
                 for source in sources
                 if source in changed
             ],
-            cursor=json.dumps(sorted([*key, value] for key, value in said.items())),
+            cursor=json.dumps(sorted([*key, value] for key, value in is_reported.items())),
         )
 
     return sensor

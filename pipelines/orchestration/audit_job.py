@@ -84,7 +84,10 @@ def _audit_op(source: SourceName, retry: RetryPolicy, progress: Progress) -> dg.
         )
         context.log_event(dg.AssetObservation(runs_key(source), metadata={"audits": audits}))
         incomplete = [
-            visible(line) for one in reports if not one.is_complete for line in audit_lines(one)
+            visible(line)
+            for report in reports
+            if not report.is_complete
+            for line in audit_lines(report)
         ]
         if incomplete:
             raise dg.Failure("\n".join(incomplete), allow_retries=False)

@@ -68,8 +68,8 @@ def _description(test: Mapping[str, Any]) -> str:
         return str(test["description"])
     if generic := test.get("test_metadata"):
         arguments = {**generic["kwargs"], "model": None}
-        given = (f"{name}={value!r}" for name, value in arguments.items() if value is not None)
-        return f"dbt: {generic['name']}({', '.join(given)})"
+        overrides = (f"{name}={value!r}" for name, value in arguments.items() if value is not None)
+        return f"dbt: {generic['name']}({', '.join(overrides)})"
     comment = takewhile(lambda line: line.startswith("--"), test["raw_code"].splitlines())
     return " ".join(line.lstrip("- ") for line in comment)
 

@@ -45,7 +45,7 @@ class StepFailure:
 
 def failure_of_scopes(lines: Iterable[str], scopes: Iterable[ScopeProblem]) -> dg.Failure:
     """What a step raises; `scopes` are those of the lines that speak of one."""
-    problems = [[one.source, one.scope, one.problem] for one in scopes]
+    problems = [[scope.source, scope.scope, scope.problem] for scope in scopes]
     return dg.Failure(
         "\n".join(lines),
         metadata={_SCOPES: dg.MetadataValue.json(problems)},

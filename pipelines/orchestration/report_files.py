@@ -66,7 +66,7 @@ def report_files(
 ) -> dg.Definitions:
     """The tables of report files; with a folder set, the step that fills them and its sensor."""
     tables = dbt_tables(manifest, "reports")
-    specs = [table_spec(one, GROUP) for one in tables]
+    specs = [table_spec(name, GROUP) for name in tables]
     folder = settings.testruns_reports_dir
     if folder is None:
         return dg.Definitions(assets=specs)
@@ -131,7 +131,7 @@ def _import_asset(
 def _metadata(report: ImportReport) -> Metadata:
     """Files by outcome; newman's runs are rows of Postman's tables."""
     outcomes = Counter(file.outcome for file in report.files)
-    rejected = [{"path": one.path, "reason": one.reason} for one in report.failures]
+    rejected = [{"path": file.path, "reason": file.reason} for file in report.failures]
     return without_empty_tables({
         "files": len(report.files),
         "files_by_outcome": table({"outcome": o, "files": n} for o, n in outcomes.most_common()),
@@ -145,7 +145,10 @@ def files_by_outcome(result: dg.ExecuteInProcessResult) -> dict[str, int]:
     for materialized in result.asset_materializations_for_node(STEP):
         files = materialized.metadata.get("files_by_outcome")
         if isinstance(files, dg.TableMetadataValue):
-            return {str(one.data["outcome"]): int(str(one.data["files"])) for one in files.records}
+            return {
+                str(record.data["outcome"]): int(str(record.data["files"]))
+                for record in files.records
+            }
     return {}
 
 
@@ -174,14 +177,14 @@ def _verdicts(folder: Path, warehouse: Warehouse) -> dict[str, Verdict]:
         return {IMPORTED: Verdict(str(problem), error), REJECTED: Verdict()}
     except TestrunsError as problem:
         raise dg.Failure(f"reports cannot be checked: {problem}", allow_retries=False) from None
-    late = [one for one in state.new if seconds_at_rest(one) > _LATE_SECONDS]
-    found = {"late": len(late), "new": len(state.new), "rejected": len(state.rejected)}
+    late = [file for file in state.new if seconds_at_rest(file) > _LATE_SECONDS]
+    counts = {"late": len(late), "new": len(state.new), "rejected": len(state.rejected)}
     return {
         IMPORTED: Verdict(
-            _lines([f"{one.offered.path}: not imported" for one in late]), error, found
+            _lines([f"{file.offered.path}: not imported" for file in late]), error, counts
         ),
         REJECTED: Verdict(
-            _lines([f"{path}: {reason}" for path, reason in state.rejected]), metadata=found
+            _lines([f"{path}: {reason}" for path, reason in state.rejected]), metadata=counts
         ),
     }
 

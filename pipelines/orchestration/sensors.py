@@ -128,7 +128,7 @@ def _reread_days(
                     read[day] = max(window.read_at, read.get(day, window.read_at))
     if not read:
         return
-    known = instance.fetch_materializations(
+    materializations = instance.fetch_materializations(
         dg.AssetRecordsFilter(
             asset_key=days_key(source),
             asset_partitions=list(read),
@@ -138,7 +138,7 @@ def _reread_days(
     )
     marked = {
         record.partition_key
-        for record in known.records
+        for record in materializations.records
         if record.timestamp >= read[str(record.partition_key)].timestamp()
     }
     for day in sorted(read.keys() - marked):

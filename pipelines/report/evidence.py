@@ -23,12 +23,12 @@ def outcome(row: Row, zone: str) -> Outcome:
     """Of a row of the query `outcomes`."""
     if row["outcome"] == "passed":
         return Outcome(PASSED, f"{format_time(row['run_started_at'], zone)} passed")
-    letter, what = FAILED, "failed"
+    letter, words = FAILED, "failed"
     if row["is_outage"]:
-        letter, what = OUTAGE, "failed in an outage"
+        letter, words = OUTAGE, "failed in an outage"
     elif row["is_episode"]:
-        letter, what = EPISODE, "failed, in an episode"
-    return Outcome(letter, f"{_when(row, zone)} {what}")
+        letter, words = EPISODE, "failed, in an episode"
+    return Outcome(letter, f"{_when(row, zone)} {words}")
 
 
 def answer(row: Row, zone: str) -> Outcome:
@@ -75,8 +75,8 @@ def describe_answers(strip: list[Outcome]) -> str:
     """What the strip of a request shows, in words."""
     letters = Counter(place.letter for place in strip)
     parts = [
-        f"{letters[letter]} {what}"
-        for letter, what in (
+        f"{letters[letter]} {words}"
+        for letter, words in (
             (SLOW, "slower than nine tenths of the weeks before"),
             (UNANSWERED, "without an answer"),
             (OUTAGE, "in outages"),

@@ -60,7 +60,7 @@ def format_occurrence(number: float | None) -> str:
 
 
 def short_id(identifier: str) -> str:
-    """An ID such that it can still be told from its neighbours, in 21 characters."""
+    """An ID such that it still differs from its neighbours, in 21 characters."""
     plain = visible(identifier)
     return plain if len(plain) <= 21 else f"{plain[:13]}…{plain[-7:]}"
 

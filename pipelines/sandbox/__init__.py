@@ -12,7 +12,7 @@ names the last run seen.
     postman.py                    what Postman holds and answers
     testmo.py                     the same for Testmo; testmo_query.py its parameters, books.py
                                   the objects that its runs refer to
-    faults/                       what can be asked to go wrong, and when
+    faults/                       what can be made to go wrong, and when
     limits.py, wire.py            quotas; answers, JSON bytes and times
     data.py, files.py             what is served; runs and books from files
     history.py, history_*.py      invented days, with stories worth finding

@@ -39,21 +39,21 @@ class Books:
         }
 
     def expands(
-        self, asked: Iterable[str], references: Iterable[References]
+        self, expands: Iterable[str], references: Iterable[References]
     ) -> dict[str, list[Json]] | list[Json]:
         """Give the objects referred to, under each expand requested; `[]` where there are none."""
-        wanted: References = {name: set() for name in asked}
+        wanted: References = {name: set() for name in expands}
         for seen in references:
             for name in wanted:
                 wanted[name] |= seen[name]
-        found = {
+        books = {
             name: sorted(
                 (book[key] for key in wanted[name] if key in book), key=lambda item: item["id"]
             )
             for name, book in self._objects.items()
             if name in wanted
         }
-        return {name: objects for name, objects in found.items() if objects} or []
+        return {name: objects for name, objects in books.items() if objects} or []
 
 
 def references_of(run: Json) -> References:

@@ -197,8 +197,8 @@ class PostmanApi:
         def admits(run: _Run) -> bool:
             return all(getattr(run, field) == wanted for field, wanted in filters.items())
 
-        found = list(islice(filter(admits, behind), limit + 1))
-        page, more = found[:limit], len(found) > limit
+        matches = list(islice(filter(admits, behind), limit + 1))
+        page, more = matches[:limit], len(matches) > limit
         meta: Json = {"total": sum(map(admits, runs)) if filters else len(runs)}
         if more:
             meta["nextCursor"] = _cursor(page[-1])

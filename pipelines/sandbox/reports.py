@@ -58,7 +58,7 @@ def _files(data: SandboxData) -> Iterator[tuple[str, str]]:
 def newman_report(run: Json, items: list[Json]) -> Json:
     """A Postman run as `newman run -r json` writes it; `items` are those of its collection."""
     executions = run["executions"]
-    assertions = [one for execution in executions for one in execution["assertions"]]
+    assertions = [assertion for execution in executions for assertion in execution["assertions"]]
     environment = run.get("environmentId")
     return {
         "collection": {
@@ -90,7 +90,9 @@ def newman_report(run: Json, items: list[Json]) -> Json:
                 "started": _milliseconds(run["startedAt"]),
                 "completed": _milliseconds(run["finishedAt"]),
             },
-            "executions": [_execution(run, place, one) for place, one in enumerate(executions)],
+            "executions": [
+                _execution(run, place, execution) for place, execution in enumerate(executions)
+            ],
             "failures": [],
             "error": None,
         },
@@ -109,7 +111,7 @@ def _execution(run: Json, place: int, execution: Json) -> Json:
         "item": {"id": execution["id"], "name": execution["itemName"]},
         "id": execution["id"],
         "request": {"method": request["method"], "url": _url(request["url"]), "header": []},
-        "assertions": [_assertion(one) for one in execution["assertions"]],
+        "assertions": [_assertion(item) for item in execution["assertions"]],
     }
     if response:
         sent["response"] = {
@@ -142,7 +144,7 @@ def _url(url: str) -> Json:
     parts = urlsplit(url)
     user, _, host = parts.netloc.rpartition("@")
     name, _, port = host.partition(":")
-    pairs = [one.partition("=") for one in parts.query.split("&")] if parts.query else []
+    pairs = [pair.partition("=") for pair in parts.query.split("&")] if parts.query else []
     pieces: Json = {
         "protocol": parts.scheme,
         "host": name.split("."),

@@ -188,15 +188,15 @@ class TestmoApi:
             raise _error(404, "The project does not exist or was deleted.")
         self._permit(project_id)
         wanted = read_run_query(query)
-        found = _select(self._projects[project_id], wanted, order)
-        page = found[(wanted.page - 1) * wanted.per_page : wanted.page * wanted.per_page]
+        matches = _select(self._projects[project_id], wanted, order)
+        page = matches[(wanted.page - 1) * wanted.per_page : wanted.page * wanted.per_page]
         expands = self._books.expands(wanted.expands, (run.listed_references for run in page))
         return Answer(
             200,
             b"".join(
                 [
-                    encode(_page_numbers(wanted, len(found)) if page else _no_page(wanted))[:-1],
-                    b',"total":%d,"result":[' % len(found),
+                    encode(_page_numbers(wanted, len(matches)) if page else _no_page(wanted))[:-1],
+                    b',"total":%d,"result":[' % len(matches),
                     b",".join(run.listed for run in page),
                     b'],"expands":',
                     encode(expands),
@@ -217,13 +217,13 @@ def _select(runs: list[_Run], wanted: RunQuery, order: ListOrder | None) -> list
     """
     first = bisect_right(runs, (wanted.created_after, math.inf)) if wanted.created_after else 0
     last = bisect_left(runs, (wanted.created_before,)) if wanted.created_before else len(runs)
-    found = runs[first:last]
+    matches = runs[first:last]
     if wanted.filters_fields:
-        found = [run for run in found if wanted.admits(run.fields)]
+        matches = [run for run in matches if wanted.admits(run.fields)]
     if order is ListOrder.NONE:
-        return sorted(found, key=lambda run: scattered(run.id))
+        return sorted(matches, key=lambda run: scattered(run.id))
     is_rising = wanted.order == "asc" if order is None else order is ListOrder.OLDEST_FIRST
-    return found if is_rising else found[::-1]
+    return matches if is_rising else matches[::-1]
 
 
 def _page_numbers(wanted: RunQuery, total: int) -> Json:

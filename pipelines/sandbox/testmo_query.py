@@ -123,7 +123,7 @@ def read_run_query(given: Mapping[str, str]) -> RunQuery:
 
 
 def read_expands(given: Mapping[str, str]) -> list[str]:
-    """Give the expands that a single run is asked with; raises RequestError (422) if unknown."""
+    """Give the expands of a request for one run; raises RequestError (422) if unknown."""
     reader = Reader(given)
     expands = reader.expands()
     reader.refuse_if_wrong()

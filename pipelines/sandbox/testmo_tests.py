@@ -20,7 +20,7 @@ _STATUSES = {1, 2, 3, 4}
 
 
 def tests_page(tests: Sequence[Json], given: Mapping[str, str]) -> Json:
-    """One page of a run's test results, the newest first unless asked otherwise.
+    """One page of a run's test results, the newest first unless the query says otherwise.
 
     Raises RequestError (422) that names every bad parameter.
     """
@@ -41,16 +41,16 @@ def tests_page(tests: Sequence[Json], given: Mapping[str, str]) -> Json:
     ]
     field = "automation_test_id" if sort == "id" else sort
     wanted.sort(key=lambda test: _place(test, field), reverse=order == "desc")
-    shown = wanted[(page - 1) * per_page : page * per_page]
+    on_page = wanted[(page - 1) * per_page : page * per_page]
     last_page = math.ceil(len(wanted) / per_page)
     return {
-        "page": page if shown else None,
-        "prev_page": (page - 1 or None) if shown else None,
-        "next_page": page + 1 if shown and page < last_page else None,
-        "last_page": last_page if shown else None,
+        "page": page if on_page else None,
+        "prev_page": (page - 1 or None) if on_page else None,
+        "next_page": page + 1 if on_page and page < last_page else None,
+        "last_page": last_page if on_page else None,
         "per_page": per_page,
         "total": len(wanted),
-        "result": shown,
+        "result": on_page,
     }
 
 

@@ -149,7 +149,7 @@ class Rejected:
 
 
 class ResultsSource(Protocol):
-    """An endpoint that gives the test results of a run; `setting` is the variable that asks it."""
+    """An endpoint that gives the test results of a run; the variable `setting` turns it on."""
 
     endpoint: str
     setting: str
@@ -243,7 +243,7 @@ class RunSource(Protocol):
         """One run's detail as sent, what it refers to, and whether it is damaged (Answer)."""
         ...
 
-    def reference(self, member: str, sent: Any) -> Rows:
+    def reference(self, member: str, record: Any) -> Rows:
         """The row of an object that `member` held. Raises BadFieldError."""
         ...
 

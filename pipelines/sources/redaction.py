@@ -75,16 +75,16 @@ class Redactor:
         if "=" not in url or not self.parameters:
             return url
         query_at = url.find("?") if "?" in url else len(url)
-        parts, done, at = [], 0, 0
+        parts, copied, at = [], 0, 0
         while parameter := _PARAMETER.search(url, at):
             at = parameter.end()
             if unquote_plus(parameter[2]).strip().lower() in self.parameters:
                 in_path = parameter[1] == ";" and at <= query_at
                 end = (_PATH_VALUE_END if in_path else _QUERY_VALUE_END).search(url, at)
                 stop = end.start() if end else len(url)
-                parts += [url[done:at], MASK]
-                done = at = stop
-        return "".join([*parts, url[done:]])
+                parts += [url[copied:at], MASK]
+                copied = at = stop
+        return "".join([*parts, url[copied:]])
 
 
 def _holds_url(value: Any) -> bool:

@@ -51,7 +51,7 @@ class SourceSpec:
 
     @property
     def pool(self) -> str:
-        """The pool of Dagster's in which one step at a time asks the API."""
+        """The pool of Dagster's in which one step at a time sends requests to the API."""
         return f"{self.name}_api"
 
     @property
@@ -89,7 +89,7 @@ class SourceSpec:
         redactor: "Redactor",
         lookback: timedelta,
     ) -> "RunSource":
-        """The source as a load sees it; it asks nothing yet."""
+        """The source as a load sees it; it sends no request yet."""
         source: RunSource = self._module("source").connect(client, settings, redactor, lookback)
         return source
 

@@ -32,7 +32,9 @@ def summary_line(files: Sequence["ImportedFile"], rows: dict[str, int], *, is_dr
 def outcomes_line(counts: Mapping[str, int]) -> str:
     """How many files came to what."""
     total = sum(counts.values())
-    parts = [f"{counts[one]:,} {words}" for one, words in _WORDS.items() if counts.get(one)]
+    parts = [
+        f"{counts[outcome]:,} {words}" for outcome, words in _WORDS.items() if counts.get(outcome)
+    ]
     offered = "1 file" if total == 1 else f"{total:,} files"
     return f"{offered}: {', '.join(parts) or 'none offered'}"
 

@@ -80,21 +80,21 @@ def estimate_line(estimate: "Estimate") -> str:
 
 def audit_lines(report: "AuditReport") -> list[str]:
     """What an audit found in a scope, and the runs that are missing."""
-    load, found = report.load, report.found
+    load, comparison = report.load, report.found
     where = f"{load.source} {load.scope}"
     requests = f"{sum(load.requests.values()):,} requests"
-    if found is None:
+    if comparison is None:
         return [f"{where}: FAILED: {load.error}; {requests}"]
-    parts = [f"{found.loaded:,} of {found.listed:,} listed runs are here"]
-    for number, what in (
+    parts = [f"{comparison.loaded:,} of {comparison.listed:,} listed runs are here"]
+    for number, words in (
         (report.fixed, "fetched now"),
-        (found.changed, "changed since they were loaded"),
-        (found.gone, "no longer listed"),
+        (comparison.changed, "changed since they were loaded"),
+        (comparison.gone, "no longer listed"),
     ):
-        parts += [f"{number:,} {what}"] if number else []
+        parts += [f"{number:,} {words}"] if number else []
     failed = "" if load.error is None else f"FAILED: {load.error}; "
     line = f"{where}: {failed}{', '.join([*parts, requests])}"
-    more = found.missing - len(report.missing_runs)
+    more = comparison.missing - len(report.missing_runs)
     return [
         line,
         *(f"  missing: {run_id}" for run_id in report.missing_runs),

@@ -136,12 +136,12 @@ def _show_next_steps(demo: Settings, url: str, page: Path) -> None:
     home, example = short_path(demo.testruns_home), short_path(bundled(".env.example"))
     output.line()
     output.line("Where to look next")
-    for what, why in (
+    for topic, why in (
         (short_path(page), "the report, for any browser: last night, flaky tests, slow requests"),
         (psql_command(demo, url), "the tables: raw_postman, raw_testmo, marts, ingest"),
         (f"{command} dev", "the same job in Dagster's UI: assets, runs, checks, schedule"),
         (f"{command} status", "how far each history is read, open runs, what was set aside"),
         (example, f"settings for your own runs; the demo stays apart in {home}"),
     ):
-        output.line(f"  {what}")
+        output.line(f"  {topic}")
         output.line(f"      {why}")

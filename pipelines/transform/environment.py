@@ -37,12 +37,12 @@ def dbt_environment(url: str, timezone: str) -> dict[str, str]:
     values = _complete(url)
     if not values["port"].isdigit():
         raise TransformError(f"TESTRUNS_WAREHOUSE_URL: dbt takes one port, not {values['port']!r}")
-    given = WarehouseUrl.parse(url).parameters
+    parameters = WarehouseUrl.parse(url).parameters
     variables = libpq_variables()
     return {
         "TESTRUNS_TIMEZONE": timezone,
         "TESTRUNS_DBT_DIGEST": _definitions_digest(),
-        **{variables[name]: value for name, value in given.items() if name in variables},
+        **{variables[name]: value for name, value in parameters.items() if name in variables},
         **{variable: values[name] for name, variable in _PROFILE.items()},
     }
 

@@ -26,11 +26,11 @@ from tests.support.scripted_api import (
     Reply,
     Server,
     answer,
-    ask,
     assert_tells_no_secret,
     client_of,
+    exchange_with,
+    send_request,
     sends_and_closes,
-    story_of,
 )
 
 SMALL = Bounds(body_bytes=2**20)
@@ -38,7 +38,7 @@ SMALL = Bounds(body_bytes=2**20)
 
 def test_numbers_too_big_for_a_column_arrive_as_they_were_sent() -> None:
     body = b'{"runs": [9007199254740993, 9223372036854775808, 123456789012345678901234567890]}'
-    assert story_of(answer(body=body)).body == {
+    assert exchange_with(answer(body=body)).body == {
         "runs": [9007199254740993, 9223372036854775808, 123456789012345678901234567890]
     }
 
@@ -54,8 +54,8 @@ def test_numbers_too_big_for_a_column_arrive_as_they_were_sent() -> None:
         (b'{"runs": 1, "runs": 2}', {"runs": 2}),
     ],
 )
-def test_what_a_strict_decoder_refuses_is_read_all_the_same(sent: bytes, decoded: object) -> None:
-    assert story_of(answer(body=sent)).body == decoded
+def test_what_a_strict_decoder_refuses_is_read_all_the_same(raw: bytes, decoded: object) -> None:
+    assert exchange_with(answer(body=raw)).body == decoded
 
 
 @pytest.mark.parametrize(
@@ -66,34 +66,34 @@ def test_what_a_strict_decoder_refuses_is_read_all_the_same(sent: bytes, decoded
     ],
 )
 def test_json_that_nothing_here_can_hold_is_kept_as_it_was_sent(body: bytes, reason: str) -> None:
-    story = story_of(answer(body=body))
-    error = story.error
+    exchange = exchange_with(answer(body=body))
+    error = exchange.error
     assert isinstance(error, UnparsableError)
     assert error.body == body
     assert reason in str(error)
     assert_tells_no_secret(error)
-    assert len(story.asked) == 1
+    assert len(exchange.requests) == 1
 
 
 def test_a_body_beyond_its_bound_is_dropped_with_a_line_that_names_the_setting() -> None:
-    story = story_of(answer(body=b'{"runs": "' + b"x" * 2**21 + b'"}'), bounds=SMALL)
-    assert type(story.error) is PermanentError
-    assert "the body is larger than 1 MB; see TESTRUNS_MAX_BODY_MB" in str(story.error)
-    assert_tells_no_secret(story.error)
-    assert len(story.asked) == 1
+    exchange = exchange_with(answer(body=b'{"runs": "' + b"x" * 2**21 + b'"}'), bounds=SMALL)
+    assert type(exchange.error) is PermanentError
+    assert "the body is larger than 1 MB; see TESTRUNS_MAX_BODY_MB" in str(exchange.error)
+    assert_tells_no_secret(exchange.error)
+    assert len(exchange.requests) == 1
 
 
 def test_a_body_of_just_its_bound_is_read() -> None:
     filling = 2**20 - len('{"runs": ""}')
     body = b'{"runs": "' + b"x" * filling + b'"}'
-    assert story_of(answer(body=body), bounds=SMALL).body == {"runs": "x" * filling}
+    assert exchange_with(answer(body=body), bounds=SMALL).body == {"runs": "x" * filling}
 
 
 @pytest.mark.parametrize(
     ("large", "requests"),
     [
         (b'{"runs": [' + b"0," * 2000 + b"0]}", 2),
-        # Of so many bytes no more than a piece is kept: it is asked for again.
+        # Of so many bytes no more than a piece is kept: it is requested again.
         (b'{"runs": ["' + b"x" * 2**19 + b'"]}', 3),
     ],
 )
@@ -101,43 +101,43 @@ def test_a_large_answer_waits_until_all_before_it_are_dealt_with(
     large: bytes, requests: int
 ) -> None:
     events: list[str] = []
-    first_asked, large_sent = asyncio.Event(), asyncio.Event()
+    first_requested, large_received = asyncio.Event(), asyncio.Event()
 
     async def first(writer: asyncio.StreamWriter) -> None:
-        first_asked.set()
-        await large_sent.wait()
+        first_requested.set()
+        await large_received.wait()
         await answer()(writer)
 
     async def second(writer: asyncio.StreamWriter) -> None:
         events.append("sent")
         await answer(body=large)(writer)
-        large_sent.set()
+        large_received.set()
 
     async def one(client: Client, name: str) -> str:
-        assert isinstance(await ask(client), Answer)
+        assert isinstance(await send_request(client), Answer)
         events.append(name)
         return name
 
     async def steps(client: Client) -> AsyncIterator[str | Coroutine[Any, Any, str]]:
         yield one(client, "first")
-        await first_asked.wait()
+        await first_requested.wait()
         yield one(client, "large")
 
-    async def story() -> list[str]:
+    async def exchange() -> list[str]:
         script: deque[Reply] = deque([answer(), first, second])
         async with Server(script) as server, client_of(server.root, bounds=SMALL) as client:
-            await ask(client)
+            await send_request(client)
             return [name async for name in map_ordered(steps(client), 16)]
 
-    assert asyncio.run(story()) == ["first", "large"]
+    assert asyncio.run(exchange()) == ["first", "large"]
     assert events == ["sent", "first", *["sent"] * (requests - 2), "large"]
 
 
 def test_a_body_of_more_values_than_fit_is_refused_with_the_setting() -> None:
-    story = story_of(answer(body=b'{"runs": [' + b"{}," * 30_000 + b"{}]}"), bounds=SMALL)
-    assert type(story.error) is PermanentError
-    assert "more values than fit 1 MB; see TESTRUNS_MAX_BODY_MB" in str(story.error)
-    assert len(story.asked) == 1
+    exchange = exchange_with(answer(body=b'{"runs": [' + b"{}," * 30_000 + b"{}]}"), bounds=SMALL)
+    assert type(exchange.error) is PermanentError
+    assert "more values than fit 1 MB; see TESTRUNS_MAX_BODY_MB" in str(exchange.error)
+    assert len(exchange.requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -152,11 +152,11 @@ def test_of_a_bomb_no_more_is_inflated_than_one_piece_of_it(
     )
     tracemalloc.start()
     try:
-        story = story_of(wire, bounds=SMALL)
+        exchange = exchange_with(wire, bounds=SMALL)
         _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert "larger than 1 MB" in str(story.error)
+    assert "larger than 1 MB" in str(exchange.error)
     # Of what arrives, 16 KiB are inflated at a time, a thousandfold at most.
     assert most < 2**26
 

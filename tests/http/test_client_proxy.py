@@ -15,45 +15,45 @@ from tests.support.scripted_api import (
     CURSOR,
     KEY,
     PATH,
-    Asked,
+    ReceivedRequest,
     Server,
     answer,
-    ask,
     client_of,
     free_port,
+    send_request,
 )
 
 
-def asked_through_proxy(
+def requests_through_proxy(
     monkeypatch: pytest.MonkeyPatch, root: str, **environment: str
-) -> list[Asked]:
-    """What a proxy named by HTTP_PROXY is asked; nothing else listens."""
+) -> list[ReceivedRequest]:
+    """The requests that reach a proxy named by HTTP_PROXY; nothing else listens."""
 
-    async def story() -> list[Asked]:
+    async def exchange() -> list[ReceivedRequest]:
         async with Server(deque([answer()])) as proxy:
             for name, value in {"HTTP_PROXY": proxy.root, "NO_PROXY": "", **environment}.items():
                 monkeypatch.setenv(name.lower(), value)
             async with client_of(root) as client:
-                await ask(client)
-            return proxy.asked
+                await send_request(client)
+            return proxy.requests
 
-    return asyncio.run(story())
+    return asyncio.run(exchange())
 
 
 def test_a_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    (asked,) = asked_through_proxy(monkeypatch, "http://api.invalid")
-    assert asked.target == f"http://api.invalid/{PATH}?cursor={CURSOR}"
+    (request,) = requests_through_proxy(monkeypatch, "http://api.invalid")
+    assert request.target == f"http://api.invalid/{PATH}?cursor={CURSOR}"
 
 
 def test_a_proxy_may_be_named_without_its_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def story() -> int:
+    async def exchange() -> int:
         async with Server(deque([answer()])) as proxy:
             monkeypatch.setenv("http_proxy", proxy.root.removeprefix("http://"))
             async with client_of("http://api.invalid") as client:
-                await ask(client)
-            return len(proxy.asked)
+                await send_request(client)
+            return len(proxy.requests)
 
-    assert asyncio.run(story()) == 1
+    assert asyncio.run(exchange()) == 1
 
 
 def test_a_proxy_that_is_no_url_is_named_and_not_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,20 +77,20 @@ def test_a_proxy_is_not_asked_for_what_is_near(
     monkeypatch: pytest.MonkeyPatch, root: str, no_proxy: str
 ) -> None:
     root = root.format(port=free_port())
-    assert asked_through_proxy(monkeypatch, root, NO_PROXY=no_proxy) == []
+    assert requests_through_proxy(monkeypatch, root, NO_PROXY=no_proxy) == []
 
 
 def no_answer_through(monkeypatch: pytest.MonkeyPatch, root: str, proxy: str) -> str:
     """What is said of a root behind this proxy."""
 
-    async def story() -> str:
+    async def exchange() -> str:
         for name in ("http_proxy", "https_proxy"):
             monkeypatch.setenv(name, proxy)
         monkeypatch.setenv("no_proxy", "")
         async with client_of(root, retry=NO_RETRY) as client:
-            return str(await ask(client))
+            return str(await send_request(client))
 
-    return asyncio.run(story())
+    return asyncio.run(exchange())
 
 
 @pytest.mark.parametrize("root", ["http://api.invalid", "https://api.invalid"])
@@ -104,31 +104,31 @@ def test_a_proxy_that_is_not_there_is_told_apart_from_the_api(
 
 
 def test_a_proxy_that_does_not_let_us_through_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def story() -> tuple[Answer | ApiError, list[Asked]]:
+    async def exchange() -> tuple[Answer | ApiError, list[ReceivedRequest]]:
         async with Server(deque([answer(407)])) as proxy:
             monkeypatch.setenv("https_proxy", proxy.root)
             monkeypatch.setenv("no_proxy", "")
             async with client_of("https://api.invalid", retry=NO_RETRY) as client:
-                return await ask(client), proxy.asked
+                return await send_request(client), proxy.requests
 
-    outcome, (asked,) = asyncio.run(story())
+    outcome, (request,) = asyncio.run(exchange())
     assert "the proxy of the environment does not connect us" in str(outcome)
-    assert asked.target == "api.invalid:443"
-    assert KEY not in str(asked.headers)
+    assert request.target == "api.invalid:443"
+    assert KEY not in str(request.headers)
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_a_proxy_is_given_its_user_and_password(
     monkeypatch: pytest.MonkeyPatch, scheme: str
 ) -> None:
-    async def story() -> list[Asked]:
+    async def exchange() -> list[ReceivedRequest]:
         async with Server(deque([answer(403)])) as proxy:
             host = proxy.root.removeprefix("http://")
             monkeypatch.setenv("all_proxy", f"http://us%40er:p%3Ass@{host}")
             monkeypatch.setenv("no_proxy", "")
             async with client_of(f"{scheme}://api.invalid", retry=NO_RETRY) as client:
-                await ask(client)
-            return proxy.asked
+                await send_request(client)
+            return proxy.requests
 
-    (asked,) = asyncio.run(story())
-    assert asked.headers["proxy-authorization"] == "Basic dXNAZXI6cDpzcw=="
+    (request,) = asyncio.run(exchange())
+    assert request.headers["proxy-authorization"] == "Basic dXNAZXI6cDpzcw=="

@@ -27,14 +27,14 @@ from tests.support.scripted_api import (
     Reply,
     Server,
     answer,
-    ask,
     assert_tells_no_secret,
     client_of,
     drips,
+    exchange_with,
     never_answers,
     resets,
+    send_request,
     sends_and_closes,
-    story_of,
 )
 
 TRANSIENT: dict[str, tuple[Reply, str]] = {
@@ -72,52 +72,54 @@ TRANSIENT: dict[str, tuple[Reply, str]] = {
 @pytest.mark.parametrize("trouble", TRANSIENT)
 def test_what_may_pass_is_tried_again_and_then_forgotten(trouble: str) -> None:
     reply, _ = TRANSIENT[trouble]
-    story = story_of(reply, reply, answer(body=b'{"runs": [7]}'))
-    assert story.body == {"runs": [7]}
-    assert len(story.asked) == 3
+    exchange = exchange_with(reply, reply, answer(body=b'{"runs": [7]}'))
+    assert exchange.body == {"runs": [7]}
+    assert len(exchange.requests) == 3
 
 
 @pytest.mark.parametrize("trouble", TRANSIENT)
 def test_what_does_not_pass_is_tried_five_times_with_growing_waits(trouble: str) -> None:
     reply, cause = TRANSIENT[trouble]
-    story = story_of(reply)
+    exchange = exchange_with(reply)
     # Whatever the first requests met, a server was there: other scopes may fare better.
-    assert type(story.error) is TransientError
-    assert cause in str(story.error)
-    assert "tried 5 times, a later load may succeed" in str(story.error)
-    assert_tells_no_secret(story.error)
-    assert len(story.asked) == 5
-    for waited, longest in zip(story.backoffs, [0.5, 1, 2, 4], strict=True):
+    assert type(exchange.error) is TransientError
+    assert cause in str(exchange.error)
+    assert "tried 5 times, a later load may succeed" in str(exchange.error)
+    assert_tells_no_secret(exchange.error)
+    assert len(exchange.requests) == 5
+    for waited, longest in zip(exchange.backoffs, [0.5, 1, 2, 4], strict=True):
         assert longest / 2 <= waited <= longest
 
 
 def test_bytes_that_are_no_utf8_each_time_cost_no_page() -> None:
     reply = answer(body=b'{"runs": ["a\xffb"]}')
-    story = story_of(reply)
-    assert story.outcome == Answer({"runs": ["a\ufffdb"]}, is_damaged=True)
-    assert len(story.asked) == 5
-    assert story_of(reply, answer(body=b'{"runs": ["ab"]}')).outcome == Answer({"runs": ["ab"]})
+    exchange = exchange_with(reply)
+    assert exchange.outcome == Answer({"runs": ["a\ufffdb"]}, is_damaged=True)
+    assert len(exchange.requests) == 5
+    assert exchange_with(reply, answer(body=b'{"runs": ["ab"]}')).outcome == Answer(
+        {"runs": ["ab"]}
+    )
 
 
 def test_waits_differ_so_that_requests_that_failed_together_do_not_return_together() -> None:
-    assert len({story_of(answer(500), answer()).backoffs[0] for _ in range(5)}) > 1
+    assert len({exchange_with(answer(500), answer()).backoffs[0] for _ in range(5)}) > 1
 
 
 def test_a_server_that_never_answers_is_given_up() -> None:
-    story = story_of(never_answers, bounds=Bounds(read_seconds=0.02))
-    assert type(story.error) is TransientError
-    assert "timed out" in str(story.error)
-    assert_tells_no_secret(story.error)
-    assert len(story.asked) == 5
+    exchange = exchange_with(never_answers, bounds=Bounds(read_seconds=0.02))
+    assert type(exchange.error) is TransientError
+    assert "timed out" in str(exchange.error)
+    assert_tells_no_secret(exchange.error)
+    assert len(exchange.requests) == 5
 
 
 def test_an_answer_that_drips_is_given_up_though_each_byte_is_in_time() -> None:
-    story = story_of(drips, bounds=Bounds(total_seconds=0.5))
-    assert type(story.error) is TransientError
-    assert "timed out; tried once, a later load may succeed" in str(story.error)
-    assert_tells_no_secret(story.error)
+    exchange = exchange_with(drips, bounds=Bounds(total_seconds=0.5))
+    assert type(exchange.error) is TransientError
+    assert "timed out; tried once, a later load may succeed" in str(exchange.error)
+    assert_tells_no_secret(exchange.error)
     # One request has a life, and not one after the other.
-    assert len(story.asked) == 1
+    assert len(exchange.requests) == 1
 
 
 PERMANENT: dict[int, tuple[type[ApiError], str]] = {
@@ -137,35 +139,35 @@ PERMANENT: dict[int, tuple[type[ApiError], str]] = {
 @pytest.mark.parametrize("status", PERMANENT)
 def test_what_no_repetition_can_help_is_asked_once(status: int) -> None:
     kind, words = PERMANENT[status]
-    story = story_of(answer(status, body=b"" if status == 204 else b'{"runs": []}'))
-    assert type(story.error) is kind
-    assert f"HTTP {status}" in str(story.error)
-    assert words in str(story.error)
-    assert_tells_no_secret(story.error)
-    assert len(story.asked) == 1
-    assert story.backoffs == []
+    exchange = exchange_with(answer(status, body=b"" if status == 204 else b'{"runs": []}'))
+    assert type(exchange.error) is kind
+    assert f"HTTP {status}" in str(exchange.error)
+    assert words in str(exchange.error)
+    assert_tells_no_secret(exchange.error)
+    assert len(exchange.requests) == 1
+    assert exchange.backoffs == []
 
 
 def test_a_refusal_is_waited_out_as_told_and_counted_as_waiting() -> None:
-    story = story_of(answer(429, Retry_After="20"), answer(429, RetryAfter="30"), answer())
-    assert story.body == {"runs": []}
-    assert story.client.rate_limiter.refusals == 2
+    exchange = exchange_with(answer(429, Retry_After="20"), answer(429, RetryAfter="30"), answer())
+    assert exchange.body == {"runs": []}
+    assert exchange.client.rate_limiter.refusals == 2
     # A second more than announced, each time, since some servers round down.
-    waited = story.client.traffic.waited_seconds + sum(story.backoffs)
+    waited = exchange.client.traffic.waited_seconds + sum(exchange.backoffs)
     assert waited == pytest.approx(21 + 31, abs=0.01)
 
 
 def test_a_wait_that_is_too_long_is_not_waited_for() -> None:
-    story = story_of(answer(429, Retry_After="301"))
-    assert type(story.error) is QuotaSpentError
-    assert str(story.error).startswith(f"postman {ENDPOINT}: ")
-    assert "resumes 20" in str(story.error)
-    assert len(story.asked) == 1
+    exchange = exchange_with(answer(429, Retry_After="301"))
+    assert type(exchange.error) is QuotaSpentError
+    assert str(exchange.error).startswith(f"postman {ENDPOINT}: ")
+    assert "resumes 20" in str(exchange.error)
+    assert len(exchange.requests) == 1
 
 
 def test_what_an_answer_announces_reaches_the_pacer() -> None:
-    story = story_of(answer(RateLimit_Limit="300", RateLimit_Remaining="12"))
-    assert story.client.rate_limiter.quota.as_json() == {"limit": 300, "remaining": 12}
+    exchange = exchange_with(answer(RateLimit_Limit="300", RateLimit_Remaining="12"))
+    assert exchange.client.rate_limiter.quota.as_json() == {"limit": 300, "remaining": 12}
 
 
 def test_never_more_than_sixteen_requests_are_under_way() -> None:
@@ -184,24 +186,24 @@ def test_never_more_than_sixteen_requests_are_under_way() -> None:
         under_way -= 1
         await answer()(writer)
 
-    async def story() -> int:
+    async def exchange() -> int:
         async with Server(deque([answer(), holds])) as server, client_of(server.root) as client:
-            await ask(client)
+            await send_request(client)
 
             async def steps() -> AsyncIterator[
                 Answer | ApiError | Coroutine[Any, Any, Answer | ApiError]
             ]:
                 for _ in range(50):
-                    yield ask(client)
+                    yield send_request(client)
 
             return len([one async for one in map_ordered(steps(), MOST_IN_FLIGHT)])
 
-    assert asyncio.run(story()) == 50
+    assert asyncio.run(exchange()) == 50
     assert most == MOST_IN_FLIGHT
 
 
 def test_a_request_that_is_given_up_closes_its_connection() -> None:
-    async def story() -> None:
+    async def exchange() -> None:
         closed = asyncio.Event()
         begun = asyncio.Event()
 
@@ -216,11 +218,11 @@ def test_a_request_that_is_given_up_closes_its_connection() -> None:
         async with await asyncio.start_server(stalls, "127.0.0.1", 0) as server:
             root = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
             async with client_of(root) as client:
-                asking = asyncio.create_task(ask(client))
+                asking = asyncio.create_task(send_request(client))
                 await begun.wait()
                 asking.cancel()
                 with pytest.raises(asyncio.CancelledError):
                     await asking
                 await asyncio.wait_for(closed.wait(), 30)
 
-    asyncio.run(story())
+    asyncio.run(exchange())

@@ -15,39 +15,39 @@ from pipelines.errors import (
 from pipelines.http.client import Answer
 from pipelines.http.retry import NO_RETRY
 from tests.support.scripted_api import (
-    Asked,
+    ReceivedRequest,
     Server,
     answer,
-    ask,
     assert_tells_no_secret,
     client_of,
+    exchange_with,
     free_port,
+    send_request,
     sends_and_closes,
-    story_of,
 )
 
 
 def test_where_nothing_listens_the_url_and_its_setting_are_named() -> None:
     root = f"http://127.0.0.1:{free_port()}"
-    story = story_of(answer(), root=root)
-    assert type(story.error) is UnreachableError
-    assert f"no server at {root} (the connection is refused)" in str(story.error)
-    assert "POSTMAN_API_URL" in str(story.error)
-    assert_tells_no_secret(story.error)
-    assert len(story.backoffs) == 4
+    exchange = exchange_with(answer(), root=root)
+    assert type(exchange.error) is UnreachableError
+    assert f"no server at {root} (the connection is refused)" in str(exchange.error)
+    assert "POSTMAN_API_URL" in str(exchange.error)
+    assert_tells_no_secret(exchange.error)
+    assert len(exchange.backoffs) == 4
 
 
 def test_a_server_without_tls_is_told_apart_from_none() -> None:
     async def speaks_plainly(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await sends_and_closes(b"HTTP/1.1 400 Bad Request\r\n\r\n")(writer)
 
-    async def story() -> Answer | ApiError:
+    async def exchange() -> Answer | ApiError:
         async with await asyncio.start_server(speaks_plainly, "127.0.0.1", 0) as server:
             root = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
             async with client_of(root) as client:
-                return await ask(client)
+                return await send_request(client)
 
-    error = asyncio.run(story())
+    error = asyncio.run(exchange())
     assert type(error) is UnreachableError
     assert "TLS" in str(error)
 
@@ -93,21 +93,21 @@ def tls_of(pem: Path) -> ssl.SSLContext:
 def test_a_certificate_that_is_not_trusted_never_sees_the_key(
     scheme: str, server_pem: Path
 ) -> None:
-    async def story() -> tuple[Answer | ApiError, list[Asked]]:
+    async def exchange() -> tuple[Answer | ApiError, list[ReceivedRequest]]:
         async with (
             Server(deque([answer()]), tls_of(server_pem)) as server,
             client_of(server.root.replace("http", scheme)) as client,
         ):
-            return await ask(client), server.asked
+            return await send_request(client), server.requests
 
-    outcome, asked = asyncio.run(story())
+    outcome, requests = asyncio.run(exchange())
     assert type(outcome) is UnreachableError
     assert "its certificate is not trusted" in str(outcome)
-    assert asked == []
+    assert requests == []
 
 
 def test_a_name_that_is_not_known_is_told_apart() -> None:
-    error = story_of(answer(), root="http://api.invalid", retry=NO_RETRY).error
+    error = exchange_with(answer(), root="http://api.invalid", retry=NO_RETRY).error
     assert type(error) is UnreachableError
     assert "(its name is not known)" in str(error)
     assert_tells_no_secret(error)
@@ -118,26 +118,26 @@ def test_an_authority_of_our_own_is_trusted_where_ssl_cert_file_names_it(
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(server_pem))
 
-    async def story() -> Answer | ApiError:
+    async def exchange() -> Answer | ApiError:
         async with (
             Server(deque([answer()]), tls_of(server_pem)) as server,
             client_of(server.root.replace("http", "https")) as client,
         ):
-            return await ask(client)
+            return await send_request(client)
 
-    assert asyncio.run(story()) == Answer({"runs": []})
+    assert asyncio.run(exchange()) == Answer({"runs": []})
 
 
 def test_a_server_that_goes_away_later_is_a_passing_trouble() -> None:
-    async def story() -> Answer | ApiError:
+    async def exchange() -> Answer | ApiError:
         async with Server(deque([answer()])) as server:
             client = client_of(server.root)
             async with client:
-                await ask(client)
+                await send_request(client)
         async with client:
-            return await ask(client)
+            return await send_request(client)
 
-    error = asyncio.run(story())
+    error = asyncio.run(exchange())
     assert type(error) is TransientError
     assert "the connection is refused" in str(error)
     assert_tells_no_secret(error)

@@ -24,7 +24,7 @@ from tests.support.limited_api import (
     simulate,
     used,
 )
-from tests.support.limiter import ask
+from tests.support.limiter import request
 
 
 @pytest.mark.parametrize("name", LIMITS)
@@ -61,7 +61,7 @@ def test_a_limit_below_the_setting_is_found_where_nothing_announces_it() -> None
 
 
 def test_a_limit_below_the_setting_is_found_though_no_wait_is_told() -> None:
-    api = Api(FixedWindow(25), as_nothing, tells_wait=False)
+    api = Api(FixedWindow(25), as_nothing, announces_wait=False)
     simulate(api, ceiling=30, hours=2)
     assert 1 <= api.refused <= 3
     assert used(api, hours=2) >= 0.97
@@ -111,64 +111,64 @@ def test_processes_that_ask_at_once_share_a_limit_as_if_they_were_one(
 def test_a_process_goes_on_in_the_minute_of_the_one_before() -> None:
     store = MemoryStore()
 
-    async def story() -> float:
+    async def scenario() -> float:
         for _ in range(3):
             rate_limiter = RateLimiter(9, store=store, clock=clock)
             for _ in range(3):
-                await ask(rate_limiter, {})
+                await request(rate_limiter, {})
             await rate_limiter.close()
         began_at = clock()
-        await ask(RateLimiter(9, store=store, clock=clock), {})
+        await request(RateLimiter(9, store=store, clock=clock), {})
         return clock() - began_at
 
-    assert in_simulated_time(story()) == pytest.approx(61, abs=0.25)
+    assert in_simulated_time(scenario()) == pytest.approx(61, abs=0.25)
 
 
 def test_the_announced_limit_is_known_to_the_next_process() -> None:
     store = MemoryStore()
 
-    async def story() -> float:
-        told = {"RateLimit-Limit": "40", "RateLimit-Remaining": "30", "RateLimit-Reset": "60"}
+    async def scenario() -> float:
+        headers = {"RateLimit-Limit": "40", "RateLimit-Remaining": "30", "RateLimit-Reset": "60"}
         first = RateLimiter(9, store=store, clock=clock)
         for _ in range(20):
-            await ask(first, told)
+            await request(first, headers)
         await first.close()
         began_at = clock()
-        return await ask(RateLimiter(9, store=store, clock=clock), told) - began_at
+        return await request(RateLimiter(9, store=store, clock=clock), headers) - began_at
 
-    assert in_simulated_time(story()) == 0
+    assert in_simulated_time(scenario()) == 0
 
 
 def test_what_a_refusal_told_counts_for_the_next_process() -> None:
     store = MemoryStore()
 
-    async def story() -> float:
+    async def scenario() -> float:
         first = RateLimiter(60, store=store, clock=clock)
-        refused_at = await ask(first, {"Retry-After": "20"}, status=429)
+        refused_at = await request(first, {"Retry-After": "20"}, status=429)
         await first.close()
         next_one = RateLimiter(60, store=store, clock=clock)
-        return await ask(next_one, {}) - refused_at
+        return await request(next_one, {}) - refused_at
 
-    assert in_simulated_time(story()) == pytest.approx(21)
+    assert in_simulated_time(scenario()) == pytest.approx(21)
 
 
 def test_permits_of_a_killed_process_count_as_used_and_then_no_more() -> None:
     store = MemoryStore()
 
-    async def story() -> float:
+    async def scenario() -> float:
         killed = RateLimiter(30, store=store, clock=clock)
         for _ in range(3):
-            await ask(killed, {})
+            await request(killed, {})
         for task in asyncio.all_tasks() - {asyncio.current_task()}:
             task.cancel()
         other = RateLimiter(30, store=store, clock=clock)
         began_at = clock()
         for _ in range(30):
-            sent_at = await ask(other, {})
+            sent_at = await request(other, {})
         return sent_at - began_at
 
     # Some of its permits may have been used unseen: the minute is waited for, and no more.
-    assert in_simulated_time(story()) == pytest.approx(61, abs=1)
+    assert in_simulated_time(scenario()) == pytest.approx(61, abs=1)
 
 
 def test_requests_of_a_killed_process_are_in_flight_until_no_answer_can_come() -> None:
@@ -186,17 +186,17 @@ def test_what_a_process_holds_and_does_not_use_is_the_others_within_seconds() ->
     store = MemoryStore()
     window = {"RateLimit-Limit": "16", "RateLimit-Remaining": "15", "RateLimit-Reset": "60"}
 
-    async def story() -> float:
+    async def scenario() -> float:
         idle = RateLimiter(9, store=store, clock=clock)
-        await ask(idle, window)
-        await ask(idle, {**window, "RateLimit-Remaining": "14"})
+        await request(idle, window)
+        await request(idle, {**window, "RateLimit-Remaining": "14"})
         busy = RateLimiter(9, store=store, clock=clock)
         began_at = clock()
         for left in range(13, -1, -1):
-            sent_at = await ask(busy, {**window, "RateLimit-Remaining": str(left)})
+            sent_at = await request(busy, {**window, "RateLimit-Remaining": str(left)})
         return sent_at - began_at
 
-    assert in_simulated_time(story()) <= 3
+    assert in_simulated_time(scenario()) <= 3
 
 
 def test_what_refusals_taught_is_kept_for_a_day() -> None:

@@ -18,11 +18,11 @@ from tests.support.limited_api import (
     clock,
     in_simulated_time,
 )
-from tests.support.limiter import ask, wait_after
+from tests.support.limiter import request, wait_after
 
 
 def test_a_program_that_gets_no_answers_goes_on_asking() -> None:
-    async def story() -> float:
+    async def scenario() -> float:
         rate_limiter = RateLimiter(60, clock=clock)
         for _ in range(5):
             with pytest.raises(ConnectionError):
@@ -30,12 +30,12 @@ def test_a_program_that_gets_no_answers_goes_on_asking() -> None:
                     raise ConnectionError
         return asyncio.get_running_loop().time()
 
-    assert in_simulated_time(story()) == 0
+    assert in_simulated_time(scenario()) == 0
 
 
 @pytest.mark.parametrize("pause", [0.5, 1.5, 2.5, 4, 10])
 def test_a_program_that_gets_no_answers_waits_as_long_as_it_means_to(pause: float) -> None:
-    async def story() -> float:
+    async def scenario() -> float:
         rate_limiter = RateLimiter(60, clock=clock)
         for _ in range(5):
             with pytest.raises(ConnectionError):
@@ -44,11 +44,11 @@ def test_a_program_that_gets_no_answers_waits_as_long_as_it_means_to(pause: floa
             await asyncio.sleep(pause)
         return asyncio.get_running_loop().time()
 
-    assert in_simulated_time(story()) == 5 * pause
+    assert in_simulated_time(scenario()) == 5 * pause
 
 
 def test_one_request_goes_first_and_its_answer_opens_the_rest() -> None:
-    async def story() -> list[int]:
+    async def scenario() -> list[int]:
         rate_limiter = RateLimiter(600, clock=clock)
         under_way, seen = 0, []
 
@@ -65,11 +65,11 @@ def test_one_request_goes_first_and_its_answer_opens_the_rest() -> None:
         await asyncio.gather(*(work(1) for _ in range(2)))
         return seen
 
-    assert in_simulated_time(story()) == [1, 1, 2, 3, 1, 2]
+    assert in_simulated_time(scenario()) == [1, 1, 2, 3, 1, 2]
 
 
 def test_after_a_pause_one_request_goes_first_again() -> None:
-    async def story() -> list[int]:
+    async def scenario() -> list[int]:
         rate_limiter = RateLimiter(600, clock=clock)
         under_way, seen = 0, []
 
@@ -79,8 +79,8 @@ def test_after_a_pause_one_request_goes_first_again() -> None:
                 under_way += 1
                 seen.append(under_way)
                 await asyncio.sleep(seconds)
-                told = {"ratelimit-limit": "3", "ratelimit-remaining": "99"}
-                rate_limiter.answered(200, {**told, "ratelimit-reset": "250"})
+                announced = {"ratelimit-limit": "3", "ratelimit-remaining": "99"}
+                rate_limiter.answered(200, {**announced, "ratelimit-reset": "250"})
                 under_way -= 1
 
         await asyncio.gather(*(work(1) for _ in range(3)))
@@ -89,11 +89,11 @@ def test_after_a_pause_one_request_goes_first_again() -> None:
         await asyncio.gather(*(work(9) for _ in range(3)))
         return seen
 
-    assert in_simulated_time(story()) == [1, 1, 2, 1, 1, 2]
+    assert in_simulated_time(scenario()) == [1, 1, 2, 1, 1, 2]
 
 
 def test_no_more_is_under_way_than_the_window_has_left() -> None:
-    async def story() -> int:
+    async def scenario() -> int:
         rate_limiter = RateLimiter(600, clock=clock)
         under_way = most = 0
 
@@ -110,10 +110,10 @@ def test_no_more_is_under_way_than_the_window_has_left() -> None:
         await asyncio.gather(*(work() for _ in range(9)))
         return most
 
-    assert in_simulated_time(story()) == 4
+    assert in_simulated_time(scenario()) == 4
 
 
-SPELLINGS = {
+RETRY_AFTER_HEADERS = {
     "RetryAfter": ({"RetryAfter": "17"}, 17),
     "X-RateLimit-RetryAfter": ({"X-RateLimit-RetryAfter": "17"}, 17),
     "Retry-After": ({"Retry-After": "17"}, 17),
@@ -134,11 +134,11 @@ SPELLINGS = {
 }
 
 
-@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("spelling", RETRY_AFTER_HEADERS)
 def test_a_refusal_is_waited_out_and_a_second_more_however_the_wait_is_spelled(
-    spelling: str,
+    header: str,
 ) -> None:
-    headers, seconds = SPELLINGS[spelling]
+    headers, seconds = RETRY_AFTER_HEADERS[header]
     assert wait_after(headers, status=429) == pytest.approx(seconds + 1)
 
 
@@ -162,21 +162,21 @@ RESETS = {
 
 
 @pytest.mark.parametrize("spelling", RESETS)
-def test_a_spent_window_is_waited_out_however_its_reset_is_spelled(spelling: str) -> None:
-    reset, seconds = RESETS[spelling]
+def test_a_spent_window_is_waited_out_however_its_reset_is_spelled(header: str) -> None:
+    reset, seconds = RESETS[header]
     spent = {"RateLimit-Limit": "9", "RateLimit-Remaining": "0", "RateLimit-Reset": reset}
     assert wait_after(spent) == pytest.approx(seconds)
 
 
 def test_after_a_refusal_a_reset_is_taken_to_be_told_a_second_early() -> None:
-    async def story() -> float:
+    async def scenario() -> float:
         rate_limiter = RateLimiter(60, clock=clock)
         spent = {"RateLimit-Limit": "9", "RateLimit-Remaining": "0", "RateLimit-Reset": "30"}
-        await ask(rate_limiter, {**spent, "Retry-After": "5"}, status=429)
-        answered_at = await ask(rate_limiter, spent)
-        return await ask(rate_limiter, {}) - answered_at
+        await request(rate_limiter, {**spent, "Retry-After": "5"}, status=429)
+        answered_at = await request(rate_limiter, spent)
+        return await request(rate_limiter, {}) - answered_at
 
-    assert in_simulated_time(story()) == pytest.approx(31)
+    assert in_simulated_time(scenario()) == pytest.approx(31)
 
 
 def test_a_late_answer_of_the_window_before_changes_nothing() -> None:
@@ -204,16 +204,16 @@ def test_the_longest_wait_is_waited_and_a_longer_one_is_not() -> None:
 
 
 def test_who_waits_for_the_quota_is_told_and_the_wait_is_counted() -> None:
-    told: list[float] = []
+    waits: list[float] = []
 
-    async def story() -> float:
-        rate_limiter = RateLimiter(60, clock=clock, waits=told.append)
-        await ask(rate_limiter, {"Retry-After": "20"}, status=429)
-        await ask(rate_limiter, {})
+    async def scenario() -> float:
+        rate_limiter = RateLimiter(60, clock=clock, waits=waits.append)
+        await request(rate_limiter, {"Retry-After": "20"}, status=429)
+        await request(rate_limiter, {})
         return rate_limiter.waited_seconds
 
-    assert in_simulated_time(story()) == pytest.approx(21)
-    assert told == [pytest.approx(21)]
+    assert in_simulated_time(scenario()) == pytest.approx(21)
+    assert waits == [pytest.approx(21)]
 
 
 def test_a_wait_of_more_than_a_day_is_believed_for_a_day_and_then_probed() -> None:
@@ -221,13 +221,13 @@ def test_a_wait_of_more_than_a_day_is_believed_for_a_day_and_then_probed() -> No
         """One load with a single request, which is refused again: when it went, or why not."""
         limiter = RateLimiter(60, store=store, clock=clock)
         try:
-            return await ask(limiter, {"Retry-After": str(seconds)}, status=429)
+            return await request(limiter, {"Retry-After": str(seconds)}, status=429)
         except QuotaSpentError as spent:
             return str(spent)
         finally:
             await limiter.close()
 
-    async def story() -> list[float | str]:
+    async def scenario() -> list[float | str]:
         store = MemoryStore()
         outcomes = []
         for hours, seconds in ((0, 30 * 86_400), (23, 0), (2, 86_400), (1, 0)):
@@ -235,7 +235,7 @@ def test_a_wait_of_more_than_a_day_is_believed_for_a_day_and_then_probed() -> No
             outcomes.append(await load(store, seconds))
         return outcomes
 
-    first, too_early, probe, too_early_again = in_simulated_time(story())
+    first, too_early, probe, too_early_again = in_simulated_time(scenario())
     assert (first, probe) == (STARTED_AT.timestamp(), STARTED_AT.timestamp() + 25 * 3600)
     for outcome in (too_early, too_early_again):
         assert "resumes 2026-12-28 12:00:58 UTC" in str(outcome)  # as announced
@@ -257,7 +257,7 @@ ANY_HEADERS = st.dictionaries(
 def test_whatever_an_api_announces_a_request_goes_or_the_quota_is_spent(
     answers: list[tuple[dict[str, str], int]],
 ) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         rate_limiter = RateLimiter(60, monthly_reserve=0, clock=clock)
         for headers, status in answers:
             async with rate_limiter.acquire():
@@ -265,4 +265,4 @@ def test_whatever_an_api_announces_a_request_goes_or_the_quota_is_spent(
             assert min(rate_limiter.quota.as_json().values(), default=0) >= 0
 
     with contextlib.suppress(QuotaSpentError):
-        in_simulated_time(story())
+        in_simulated_time(scenario())

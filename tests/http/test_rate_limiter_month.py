@@ -12,7 +12,7 @@ from tests.support.limited_api import (
     clock,
     in_simulated_time,
 )
-from tests.support.limiter import ask
+from tests.support.limiter import request
 
 MONTH = {"X-RateLimit-Limit": "10000", "X-RateLimit-Remaining": "9000"}
 
@@ -22,16 +22,16 @@ def month_left(left: int) -> dict[str, str]:
 
 
 def test_what_was_announced_last_is_known() -> None:
-    async def story() -> list[Quota]:
+    async def scenario() -> list[Quota]:
         rate_limiter = RateLimiter(60, monthly_reserve=0, clock=clock)
         quotas = [rate_limiter.quota]
         minute = {"RateLimit-Limit": "300, 300;w=60", "RateLimit-Remaining": "299"}
         for headers in ({**minute, **MONTH}, {}, month_left(8998)):
-            await ask(rate_limiter, headers)
+            await request(rate_limiter, headers)
             quotas.append(rate_limiter.quota)
         return quotas
 
-    nothing, first, unchanged, last = in_simulated_time(story())
+    nothing, first, unchanged, last = in_simulated_time(scenario())
     assert nothing.as_json() == {}
     assert first == unchanged == Quota(300, 299, 10_000, 9000)
     assert last == Quota(300, 299, 10_000, 8998)
@@ -39,12 +39,12 @@ def test_what_was_announced_last_is_known() -> None:
 
 
 def test_an_api_without_a_month_means_its_minute_by_the_same_headers() -> None:
-    async def story() -> Quota:
+    async def scenario() -> Quota:
         rate_limiter = RateLimiter(60, clock=clock)
-        await ask(rate_limiter, {"X-RateLimit-Limit": "60", "X-RateLimit-Remaining": "0"})
+        await request(rate_limiter, {"X-RateLimit-Limit": "60", "X-RateLimit-Remaining": "0"})
         return rate_limiter.quota
 
-    assert in_simulated_time(story()) == Quota(60, 0)
+    assert in_simulated_time(scenario()) == Quota(60, 0)
 
 
 @pytest.mark.parametrize("reserve", [0, 100])
@@ -52,7 +52,7 @@ def test_the_month_is_used_down_to_its_reserve_and_not_one_call_further(reserve:
     chance = random.Random(3)  # noqa: S311
     left = 250
 
-    async def story() -> list[BaseException | None]:
+    async def scenario() -> list[BaseException | None]:
         rate_limiter = RateLimiter(6000, monthly_reserve=reserve, clock=clock)
 
         async def work() -> None:
@@ -61,15 +61,15 @@ def test_the_month_is_used_down_to_its_reserve_and_not_one_call_further(reserve:
                 async with rate_limiter.acquire():
                     await asyncio.sleep(chance.random())
                     left -= 1
-                    told = month_left(left)
+                    announced = month_left(left)
                     await asyncio.sleep(chance.random())  # answers come in any order
-                    rate_limiter.answered(200, told)
+                    rate_limiter.answered(200, announced)
 
         workers = [asyncio.create_task(work()) for _ in range(16)]
         await asyncio.wait(workers)
         return [worker.exception() for worker in workers]
 
-    failures = in_simulated_time(story())
+    failures = in_simulated_time(scenario())
     assert left == reserve
     assert {type(failure) for failure in failures} == {QuotaSpentError}
     message = str(failures[0])
@@ -79,22 +79,22 @@ def test_the_month_is_used_down_to_its_reserve_and_not_one_call_further(reserve:
 
 
 def test_a_month_that_is_refused_says_when_it_resumes_if_the_api_does() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         rate_limiter = RateLimiter(60, monthly_reserve=0, clock=clock)
-        await ask(rate_limiter, {**month_left(0), "Retry-After": "216000"}, status=429)
-        await ask(rate_limiter, {})
+        await request(rate_limiter, {**month_left(0), "Retry-After": "216000"}, status=429)
+        await request(rate_limiter, {})
 
     with pytest.raises(
         QuotaSpentError, match=r"^the month.*: 0 of 10000 left.*resumes 2026-12-01 00:00:58"
     ):
-        in_simulated_time(story())
+        in_simulated_time(scenario())
 
 
 def test_a_new_month_brings_a_new_budget() -> None:
-    async def story() -> int | None:
+    async def scenario() -> int | None:
         rate_limiter = RateLimiter(60, monthly_reserve=5, clock=clock)
         for left in (7, 6, 9999):
-            await ask(rate_limiter, month_left(left))
+            await request(rate_limiter, month_left(left))
         return rate_limiter.quota.month_remaining
 
-    assert in_simulated_time(story()) == 9999
+    assert in_simulated_time(scenario()) == 9999

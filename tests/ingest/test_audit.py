@@ -1,4 +1,4 @@
-"""The audit: whatever a server's lie has cost is found, and fetched where that is asked for."""
+"""The audit: whatever a server's lie has cost is found, and fetched where that is requested."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -131,7 +131,7 @@ def test_what_one_lie_has_cost_is_mended_by_one_audit(
 ) -> None:
     runs = [postman_run(number) for number in range(RUNS)]
     with Sandbox(SandboxData(runs, [], {})) as sandbox:
-        # A page that says it is the last, and tells no total: nothing shows that it lies.
+        # A page that says it is the last, and announces no total: nothing shows that it lies.
         sandbox.faults.replace("small-pages", "meta-empty:times=1")
         assert [report.error for report in load(sandbox.settings)] == [None]
         sandbox.faults.clear()

@@ -63,8 +63,8 @@ def settings_of(sandbox: Sandbox, api: str) -> dict[str, str]:
     return {name: value for name, value in sandbox.settings.items() if name.startswith(api)}
 
 
-def asked(sandbox: Sandbox) -> Counter[str]:
-    """Requests since this was asked last: lists, details, test results."""
+def requests_by_kind(sandbox: Sandbox) -> Counter[str]:
+    """Requests since the last call: lists, details, test results."""
     names = {"runs": "list", "tests": "tests"}
     kinds = Counter(
         names.get(request.path.rpartition("/")[2], "detail") for request in sandbox.requests
@@ -76,29 +76,34 @@ def asked(sandbox: Sandbox) -> Counter[str]:
 def test_requests_are_one_a_new_run_and_the_pages_of_the_list(load: Load, sandbox: Sandbox) -> None:
     variables = settings_of(sandbox, "POSTMAN")
     load(variables)
-    first = asked(sandbox)
+    first = requests_by_kind(sandbox)
     assert first["detail"] == _RUNS
     assert first.total() <= _RUNS + _RUNS // 100 + 2
 
     load(variables)
-    assert asked(sandbox) == {"list": _LOOKBACK_PAGES, "detail": 2}  # the open runs, by ID
+    assert requests_by_kind(sandbox) == {
+        "list": _LOOKBACK_PAGES,
+        "detail": 2,
+    }  # the open runs, by ID
 
     load(variables)
-    assert asked(sandbox) == {"list": _LOOKBACK_PAGES}  # just asked for, left alone for a while
+    assert requests_by_kind(sandbox) == {
+        "list": _LOOKBACK_PAGES
+    }  # just requested, left alone for a while
 
     for number in range(10):
         sandbox.put_postman_run(postman_run(1000 + number, hours_ago=-1 - number))
     load(variables)
-    assert asked(sandbox) == {"list": _LOOKBACK_PAGES, "detail": 10}
+    assert requests_by_kind(sandbox) == {"list": _LOOKBACK_PAGES, "detail": 10}
 
 
 def test_a_list_that_tells_all_is_read_without_a_detail(load: Load, sandbox: Sandbox) -> None:
     variables = settings_of(sandbox, "TESTMO")
     load(variables)
     # The sandbox has no test results, which two requests find out.
-    assert asked(sandbox) == {"list": _PAGES, "tests": 2}
+    assert requests_by_kind(sandbox) == {"list": _PAGES, "tests": 2}
     load(variables)
-    assert asked(sandbox) == {"list": 1}
+    assert requests_by_kind(sandbox) == {"list": 1}
 
 
 @pytest.mark.parametrize("api", ["POSTMAN", "TESTMO"])
@@ -129,9 +134,9 @@ class _Statements:
     def since_last(self) -> list[str]:
         with self._log.open(encoding="utf-8") as log:
             log.seek(self._read)
-            said = log.read()
+            output = log.read()
             self._read = log.tell()
-        return re.findall(r" LOG:  (?:statement|execute [^:]*): (.+)", said)
+        return re.findall(r" LOG:  (?:statement|execute [^:]*): (.+)", output)
 
 
 @pytest.mark.parametrize("api", ["POSTMAN", "TESTMO"])
@@ -143,7 +148,7 @@ def test_statements_are_a_dozen_a_batch_and_none_a_row(
     load(variables)
     first = statements.since_last()
     batches = first.count("COMMIT") - 2  # a load's row has a transaction of its own at either end
-    # Testmo's list tells all: a page is a batch. Of details, a page's last batch is what is left.
+    # Testmo's list holds all: a page is a batch. Of details, a page's last batch is what is left.
     pages_alone = api == "TESTMO"
     assert 0 < batches <= _PAGES + (0 if pages_alone else -(-_RUNS // _BATCH_RUNS) - 1)
     assert len(first) <= 14 * batches + 25 + _LIMITS
@@ -156,7 +161,7 @@ def test_statements_are_a_dozen_a_batch_and_none_a_row(
 
 
 def imported(folder: Path, variables: dict[str, str], *arguments: str) -> set[str]:
-    """Modules that `testruns …` imports, as Python itself tells them."""
+    """Modules that `testruns …` imports, as Python itself lists them."""
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "pipelines.cli", *arguments],
         cwd=folder,

@@ -16,14 +16,14 @@ Result = TypeVar("Result")
 Step = int | Coroutine[Any, Any, int]
 
 
-def run(story: Coroutine[Any, Any, Result]) -> Result:
+def run(scenario: Coroutine[Any, Any, Result]) -> Result:
     """Run to the end; whatever is left unawaited or unretrieved on the way is a failure."""
     complaints: list[str] = []
 
     async def watched() -> Result:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda _loop, context: complaints.append(context["message"]))
-        result = await story
+        result = await scenario
         assert asyncio.all_tasks() == {asyncio.current_task()}
         return result
 
@@ -83,7 +83,7 @@ class Work:
 def test_results_come_in_the_order_of_the_stream_and_never_too_many_are_under_way(
     lasting: list[int | None], width: int
 ) -> None:
-    async def story() -> tuple[list[int], int]:
+    async def scenario() -> tuple[list[int], int]:
         work = Work()
         steps = [
             number if lasts is None else work.step(number, lasts)
@@ -91,23 +91,23 @@ def test_results_come_in_the_order_of_the_stream_and_never_too_many_are_under_wa
         ]
         return [one async for one in map_ordered(stream(steps), width)], work.most
 
-    results, most = asyncio.run(story())
+    results, most = asyncio.run(scenario())
     assert results == list(range(len(lasting)))
     assert most <= width
 
 
 def test_as_many_are_under_way_as_may_be() -> None:
-    async def story() -> int:
+    async def scenario() -> int:
         work = Work()
         steps = [work.step(number, 5) for number in range(20)]
         assert [one async for one in map_ordered(stream(steps), 4)] == list(range(20))
         return work.most
 
-    assert run(story()) == 4
+    assert run(scenario()) == 4
 
 
 def test_the_stream_goes_on_while_the_first_result_is_waited_for() -> None:
-    async def story() -> list[int]:
+    async def scenario() -> list[int]:
         first_may_end = asyncio.Event()
 
         async def waits() -> int:
@@ -122,11 +122,11 @@ def test_the_stream_goes_on_while_the_first_result_is_waited_for() -> None:
 
         return [one async for one in map_ordered(steps(), 2)]
 
-    assert run(story()) == [0, 1, 2]
+    assert run(scenario()) == [0, 1, 2]
 
 
 def test_a_stream_of_plain_results_is_not_read_far_ahead() -> None:
-    async def story() -> int:
+    async def scenario() -> int:
         read = 0
 
         async def steps() -> AsyncIterator[Step]:
@@ -140,11 +140,11 @@ def test_a_stream_of_plain_results_is_not_read_far_ahead() -> None:
             assert await anext(results) == 0
         return read
 
-    assert run(story()) < 100
+    assert run(scenario()) < 100
 
 
 def test_a_step_that_fails_ends_the_work_after_the_results_before_it() -> None:
-    async def story() -> tuple[tuple[list[int], str], Work]:
+    async def scenario() -> tuple[tuple[list[int], str], Work]:
         work = Work()
         steps = [
             work.step(0, 5),
@@ -155,7 +155,7 @@ def test_a_step_that_fails_ends_the_work_after_the_results_before_it() -> None:
         ]
         return await read_to_failure(stream(steps)), work
 
-    (results, failure), work = run(story())
+    (results, failure), work = run(scenario())
     assert results == [0]
     assert failure == "one"
     assert work.cancelled == [2, 4]
@@ -163,7 +163,7 @@ def test_a_step_that_fails_ends_the_work_after_the_results_before_it() -> None:
 
 
 def test_a_stream_that_fails_gives_the_results_before_it_first() -> None:
-    async def story() -> tuple[list[int], str]:
+    async def scenario() -> tuple[list[int], str]:
         work = Work()
 
         async def steps() -> AsyncIterator[Step]:
@@ -173,22 +173,22 @@ def test_a_stream_that_fails_gives_the_results_before_it_first() -> None:
 
         return await read_to_failure(steps())
 
-    assert run(story()) == ([0, 1, 2], "the stream")
+    assert run(scenario()) == ([0, 1, 2], "the stream")
 
 
 def test_a_step_that_fails_is_told_and_not_the_stream_that_fails_behind_it() -> None:
-    async def story() -> tuple[list[int], str]:
+    async def scenario() -> tuple[list[int], str]:
         async def steps() -> AsyncIterator[Step]:
             yield Work().step(0, 9, ValueError("the step"))
             raise ValueError("the stream")
 
         return await read_to_failure(steps())
 
-    assert run(story()) == ([], "the step")
+    assert run(scenario()) == ([], "the step")
 
 
 def test_who_stops_reading_stops_the_work_and_closes_the_stream() -> None:
-    async def story() -> tuple[Work, bool]:
+    async def scenario() -> tuple[Work, bool]:
         work = Work()
         is_closed = False
 
@@ -205,13 +205,13 @@ def test_who_stops_reading_stops_the_work_and_closes_the_stream() -> None:
             assert await anext(results) == 0
         return work, is_closed
 
-    work, is_closed = run(story())
+    work, is_closed = run(scenario())
     assert is_closed
     assert work.cancelled == work.begun[1:]
 
 
 def test_a_failure_closes_the_stream_too() -> None:
-    async def story() -> bool:
+    async def scenario() -> bool:
         is_closed = False
 
         async def steps() -> AsyncIterator[Step]:
@@ -226,12 +226,12 @@ def test_a_failure_closes_the_stream_too() -> None:
             assert [one async for one in map_ordered(steps(), 1)] == []
         return is_closed
 
-    assert run(story())
+    assert run(scenario())
 
 
 @pytest.mark.parametrize("turns_before", [0, 1, 2, 3, 5, 8])
 def test_who_is_cancelled_leaves_nothing_under_way(turns_before: int) -> None:
-    async def story() -> Work:
+    async def scenario() -> Work:
         work = Work()
 
         async def read() -> None:
@@ -245,13 +245,13 @@ def test_who_is_cancelled_leaves_nothing_under_way(turns_before: int) -> None:
             await reading
         return work
 
-    work = run(story())
+    work = run(scenario())
     assert work.under_way == 0
     assert work.cancelled == work.begun == [0, 1, 2]
 
 
 def test_a_step_that_was_not_begun_when_the_work_failed_never_begins() -> None:
-    async def story() -> list[int]:
+    async def scenario() -> list[int]:
         work = Work()
         steps = [work.step(0, 0, ValueError("zero")), work.step(1, 0)]
         with pytest.raises(ValueError, match="zero"):
@@ -259,14 +259,14 @@ def test_a_step_that_was_not_begun_when_the_work_failed_never_begins() -> None:
         steps[1].close()
         return work.begun
 
-    assert run(story()) == [0]
+    assert run(scenario()) == [0]
 
 
 # --- one ahead ------------------------------------------------------------------------------
 
 
 def test_what_comes_next_is_under_way_while_a_page_is_worked_on() -> None:
-    async def story() -> list[tuple[int, int]]:
+    async def scenario() -> list[tuple[int, int]]:
         begun = 0
 
         async def pages() -> AsyncGenerator[int, None]:
@@ -276,49 +276,49 @@ def test_what_comes_next_is_under_way_while_a_page_is_worked_on() -> None:
                 await turns(1)
                 yield number
 
-        told = []
+        values = []
         async for page in prefetch(pages()):
             await turns(5)
-            told.append((page, begun))
-        return told
+            values.append((page, begun))
+        return values
 
-    assert run(story()) == [(0, 1), (1, 2), (2, 3), (3, 3)]
+    assert run(scenario()) == [(0, 1), (1, 2), (2, 3), (3, 3)]
 
 
 def test_a_page_that_fails_does_so_after_those_before_it() -> None:
-    async def story() -> list[int]:
+    async def scenario() -> list[int]:
         async def pages() -> AsyncGenerator[int, None]:
             yield 0
             yield 1
             raise ValueError("the third")
 
         ahead = prefetch(pages())
-        told = [await anext(ahead), await anext(ahead)]
+        values = [await anext(ahead), await anext(ahead)]
         await turns(5)
         with pytest.raises(ValueError, match="the third"):
             await anext(ahead)
-        return told
+        return values
 
-    assert run(story()) == [0, 1]
+    assert run(scenario()) == [0, 1]
 
 
 def test_who_stops_reading_pages_leaves_none_under_way() -> None:
-    async def story() -> list[str]:
-        told = []
+    async def scenario() -> list[str]:
+        values = []
 
         async def pages() -> AsyncGenerator[int, None]:
             try:
                 yield 0
-                told.append("asks")
+                values.append("asks")
                 await turns(99)
-                told.append("is given")
+                values.append("is given")
                 yield 1
             finally:
-                told.append("is closed")
+                values.append("is closed")
 
         async with aclosing(prefetch(pages())) as ahead:
             assert await anext(ahead) == 0
             await turns(3)
-        return told
+        return values
 
-    assert run(story()) == ["asks", "is closed"]
+    assert run(scenario()) == ["asks", "is closed"]

@@ -106,7 +106,7 @@ def variables(sandbox: Sandbox, url: str, home: Path) -> dict[str, str]:
 
 
 def details(sandbox: Sandbox) -> Counter[str]:
-    """How often each run was asked for, by its ID; test results as `3/tests`."""
+    """How often each run was requested, by its ID; test results as `3/tests`."""
     return Counter(
         request.path.rpartition("/runs/")[2]
         for request in sandbox.requests
@@ -126,10 +126,10 @@ def assert_whole(url: str) -> None:
 
 @dataclass(frozen=True)
 class Kill:
-    """One process that was killed: how, how many details it had asked for, how many for nothing."""
+    """One process that was killed: how, how many details it had requested, how many for nothing."""
 
     how: str
-    asked: int
+    requested: int
     lost: int
 
 
@@ -147,22 +147,22 @@ class Lives:
             variables(self.sandbox, gate.url, self._nursery.folder), "load"
         )
         timer = self._threaten(victim, how, number, gate)
-        status, said = victim.end()
+        status, output = victim.end()
         if timer is not None:
             timer.cancel()
         self.sandbox.spare()
         gate.spare()
         if status == 0:
             return None
-        assert status == -signal.SIGKILL, said
+        assert status == -signal.SIGKILL, output
         # What of it was committed is seen once its session has ended.
         query(
             self.url,
             "select pg_terminate_backend(pid, 10000) from pg_stat_activity"
             " where application_name like 'testruns %' and datname = current_database()",
         )
-        asked = {run_id for run_id in details(self.sandbox) if not run_id.endswith("/tests")}
-        return Kill(how, len(asked), len(asked - (held(self.url) - before)))
+        requested = {run_id for run_id in details(self.sandbox) if not run_id.endswith("/tests")}
+        return Kill(how, len(requested), len(requested - (held(self.url) - before)))
 
     def _threaten(
         self, victim: Victim, how: str, number: int, gate: Gate
@@ -215,7 +215,7 @@ def kills(
 def test_killed_at_any_moment_loads_come_to_the_same_tables(kills: list[Kill]) -> None:
     ways = Counter(kill.how for kill in kills)
     assert set(ways) == set(WAYS)
-    assert sum(kill.asked for kill in kills) > 10 * len(kills)
+    assert sum(kill.requested for kill in kills) > 10 * len(kills)
 
 
 def test_a_kill_costs_no_more_than_one_batch_of_details_again(kills: list[Kill]) -> None:
@@ -261,8 +261,8 @@ def test_a_process_started_from_the_shell_is_no_different(
         text=True,
     ) as process:
         sandbox.kill_after(150, Victim(process.pid, lambda: (0, "")))
-        said, _ = process.communicate(timeout=60)
-    assert process.returncode == -signal.SIGKILL, said
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL, output
     assert 0 < len(held(warehouse_url)) < len(POSTMAN_RUNS)
 
     assert nursery.start(variables(sandbox, warehouse_url, tmp_path), "load").end()[0] == 0
@@ -292,9 +292,9 @@ def test_two_loads_at_once_fetch_and_write_everything_once(
 
     assert {report.error for report in reports} == {None}
     assert_whole(warehouse_url)
-    asked = details(sandbox)
-    assert asked.pop("60/tests") == 3
-    assert set(asked.values()) == {1}
+    requested = details(sandbox)
+    assert requested.pop("60/tests") == 3
+    assert set(requested.values()) == {1}
     rows = Counter[str]()
     for report in reports:
         rows.update(report.rows)

@@ -48,8 +48,8 @@ class Ends:
     at_once: bool = True
 
 
-def fails(said: str, *, helps: bool = True, stops: bool = False) -> Ends:
-    return Ends(said, said, helps=helps, stops=stops, at_once=False)
+def fails(message: str, *, helps: bool = True, stops: bool = False) -> Ends:
+    return Ends(message, message, helps=helps, stops=stops, at_once=False)
 
 
 LOADED, LATER = Ends(), Ends(at_once=False)
@@ -289,16 +289,16 @@ def time_outs_met(new_warehouse: Callable[[], str], new_home: Home) -> Iterator[
 
 def assert_ended(met: Met, name: str) -> None:
     """A fault's scopes ended as they should, and those beside them are loaded."""
-    for source, said in (("postman", ENDS[name].postman), ("testmo", ENDS[name].testmo)):
+    for source, message in (("postman", ENDS[name].postman), ("testmo", ENDS[name].testmo)):
         complaint = met.complaint(source, name)
-        assert said in (complaint or "") if said else complaint is None, complaint
+        assert message in (complaint or "") if message else complaint is None, complaint
         # Nothing is tried more often than five times.
         own = [path for api, path in met.paths if path.startswith(met.faulty.prefix(source, name))]
         assert 0 < len(own) <= 5 * (len(met.faulty.held(source, name)) + 20)
         if ENDS[name].at_once:
             assert met.is_whole(met.loaded, source, name)
         beside = met.complaint(source, QUIET)
-        if said and ENDS[name].stops:
+        if message and ENDS[name].stops:
             assert beside == f"not tried: {complaint}"
         else:
             assert beside is None
@@ -316,10 +316,10 @@ def assert_summed_up(met: Met, names: list[str]) -> None:
     *_, summary = met.done.err.splitlines()
     scopes = 2 * len(met.faulty.places)
     helps = any(ENDS[name].helps for name in names)
-    told = "may succeed" if helps else "will fail as well until this is mended"
+    outlook = "may succeed" if helps else "will fail as well until this is mended"
     assert summary == (
         f"testruns: {len(failed)} of {scopes} scopes failed ({', '.join(failed)});"
-        f" a later load {told}"
+        f" a later load {outlook}"
     )
     assert met.done.status == 1
     assert "Traceback" not in met.done.out + met.done.err

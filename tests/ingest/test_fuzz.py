@@ -76,13 +76,13 @@ def seeds() -> tuple[list[Json], list[Json]]:
 
 
 def bent(runs: list[Json], ids: list[Any], dice: Random) -> dict[str, Any]:
-    """What is sent for each ID, as JSON tells it."""
-    sent = {}
+    """What is sent for each ID, as JSON holds it."""
+    served = {}
     for number, run_id in enumerate(ids):
         run = {**dice.choice(runs), "id": run_id}
         body = run if number % HONEST_EVERY == 0 else mutated(run, dice)
-        sent[str(run_id)] = json.loads(json.dumps(body))
-    return sent
+        served[str(run_id)] = json.loads(json.dumps(body))
+    return served
 
 
 def storable(value: Any) -> Any:
@@ -115,11 +115,11 @@ def beside_urls(text: str) -> str:
 
 
 def rows_by_run(
-    found: dict[str, list[tuple[Any, ...]]], columns: dict[str, dict[str, str]]
+    stored: dict[str, list[tuple[Any, ...]]], columns: dict[str, dict[str, str]]
 ) -> dict[str, dict[str, list[Any]]]:
     by_run: dict[str, dict[str, list[Any]]] = {}
     for table in columns:
-        for row in found[table]:
+        for row in stored[table]:
             rows = by_run.setdefault(str(row[0]), {}).setdefault(table, [])
             rows.append(comparable(row))
     for tables_of_run in by_run.values():
@@ -131,33 +131,33 @@ def rows_by_run(
 def assert_kept(
     url: str,
     source: str,
-    sent: dict[str, Any],
+    served: dict[str, Any],
     bodies: dict[str, bytes],
     work_out: Callable[..., Any],
     columns: dict[str, dict[str, str]],
 ) -> tuple[int, int]:
     """Each run is loaded to the letter or set aside as sent; how many of each."""
-    found = rows_by_run(tables(url, columns), columns)
+    stored = rows_by_run(tables(url, columns), columns)
     set_aside = dict(
         query(url, "select run_id, payload from ingest.rejected_records where source = %s", source)
     )
-    assert found.keys() | set_aside.keys() == sent.keys()
-    assert not found.keys() & set_aside.keys()
+    assert stored.keys() | set_aside.keys() == served.keys()
+    assert not stored.keys() & set_aside.keys()
     for run_id, payload in set_aside.items():
         # What no decoder holds is kept as the whole body.
         as_sent = beside_urls(payload) == beside_urls(bodies[run_id].decode()) or comparable(
             json.loads(payload)
-        ) == comparable(sent[run_id])
+        ) == comparable(served[run_id])
         assert as_sent, f"{run_id} was sent as {bodies[run_id]!r} and kept as {payload!r}"
-    for run_id, tables_of_run in found.items():
-        [expected] = rows_by_run(work_out([storable(sent[run_id])], columns), columns).values()
+    for run_id, tables_of_run in stored.items():
+        [expected] = rows_by_run(work_out([storable(served[run_id])], columns), columns).values()
         for table in columns:
             held, wanted = tables_of_run.get(table, []), expected.get(table, [])
             different = [both for both in zip(held, wanted, strict=False) if both[0] != both[1]]
             assert held == wanted, f"{table}: {different} of {bodies[run_id]!r}"
-    for number, run_id in enumerate(sent):
-        assert number % HONEST_EVERY or run_id in found, f"{run_id} was honest"
-    return len(found), len(set_aside)
+    for number, run_id in enumerate(served):
+        assert number % HONEST_EVERY or run_id in stored, f"{run_id} was honest"
+    return len(stored), len(set_aside)
 
 
 @pytest.mark.parametrize("bodies", [2_000, pytest.param(100_000, marks=pytest.mark.slow)])
@@ -192,11 +192,11 @@ def test_every_bent_payload_is_loaded_to_the_letter_or_set_aside_as_sent(
             }
             done = command(tmp_path, variables(sandbox, empty(url), tmp_path), "load")
         assert done.status == 0, done.out + done.err
-        for source, sent, work_out, columns in (
+        for source, served, work_out, columns in (
             ("postman", postman, tables_of_postman, POSTMAN),
             ("testmo", testmo, tables_of_testmo, TESTMO),
         ):
-            kept = assert_kept(url, source, sent, bodies_of[source], work_out, columns)
+            kept = assert_kept(url, source, served, bodies_of[source], work_out, columns)
             outcomes = [outcomes[0] + kept[0], outcomes[1] + kept[1]]
     assert min(outcomes) > bodies / 20, outcomes
     assert sum(outcomes) == bodies
@@ -214,7 +214,7 @@ def with_threads(count: int, **more: Any) -> Json:
         {**with_threads(1), "thread_count": 3.0},
         {**with_threads(2, total_count=2**63 - 1), "total_count": 4},
     ],
-    ids=["a total spelled as a fraction", "threads that come to more than a column holds"],
+    ids=["a total written as a fraction", "threads that come to more than a column holds"],
 )
 def test_odd_totals_of_one_run_harm_nobody(warehouse_url: str, tmp_path: Path, run: Json) -> None:
     runs = [run, testmo_run(2, thread_count=5)]
@@ -261,7 +261,7 @@ list_bodies = st.one_of(
     anything,
     st.fixed_dictionaries(
         {"runs": st.one_of(anything, runs), "result": st.one_of(anything, runs)},
-        # A page that follows is told of elsewhere: these would be the same page for ever.
+        # A page that follows is announced elsewhere: these would be the same page for ever.
         optional={"meta": anything, "expands": anything},
     ),
 )

@@ -33,15 +33,17 @@ def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
 
 
 def folder_of_reports(folder: Path) -> Path:
-    made = folder / "reports"
-    made.mkdir()
-    sent = [execution(number, assertions=[passed("ok"), failed("bad")]) for number in range(3)]
-    (made / "a.json").write_bytes(as_bytes(newman(sent)))
-    (made / "b.json").write_bytes(as_bytes(newman(sent[:2])))
-    (made / "c.xml").write_text(junit(JOB, case("x"), case("y", "<failure/>"), case("y")))
-    (made / "d.xml").write_text(junit(JOB, case("z")))
-    (made / "e.txt").write_text("no report")
-    return made
+    reports_folder = folder / "reports"
+    reports_folder.mkdir()
+    executions = [
+        execution(number, assertions=[passed("ok"), failed("bad")]) for number in range(3)
+    ]
+    (reports_folder / "a.json").write_bytes(as_bytes(newman(executions)))
+    (reports_folder / "b.json").write_bytes(as_bytes(newman(executions[:2])))
+    (reports_folder / "c.xml").write_text(junit(JOB, case("x"), case("y", "<failure/>"), case("y")))
+    (reports_folder / "d.xml").write_text(junit(JOB, case("z")))
+    (reports_folder / "e.txt").write_text("no report")
+    return reports_folder
 
 
 def test_killed_at_any_commit_the_next_import_ends_with_the_same_rows(
@@ -51,8 +53,8 @@ def test_killed_at_any_commit_the_next_import_ends_with_the_same_rows(
 
     def imported(gate: Gate) -> int:
         variables = {"TESTRUNS_WAREHOUSE_URL": gate.url, "TESTRUNS_HOME": str(tmp_path / "home")}
-        status, said = nursery.start(variables, "import", str(reports)).end()
-        assert "Traceback" not in said
+        status, output = nursery.start(variables, "import", str(reports)).end()
+        assert "Traceback" not in output
         return status
 
     url = new_warehouse()

@@ -72,7 +72,7 @@ class Lying(Sandbox):
 
     @property
     def details(self) -> list[str]:
-        """The runs that were asked for by ID, since this was asked last."""
+        """The runs that were requested by ID since the last call."""
         paths = [request.path for request in self.requests]
         self.requests.clear()
         return [path.rpartition("/")[2] for path in paths if not path.endswith("/runs")]

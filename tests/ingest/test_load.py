@@ -18,7 +18,7 @@ from pipelines.sources.base import FlatRun
 from pipelines.sources.spec import SourceName
 from tests.support.db import everything, query
 from tests.support.factories import BOOKS, COLLECTION, NOW, PROJECT, postman_run, testmo_run
-from tests.support.loads import RUNS, Load, asked, assert_equal_to, hourly_runs
+from tests.support.loads import RUNS, Load, assert_equal_to, hourly_runs, requests_by_kind
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_a_whole_history_is_loaded_row_for_row_and_only_once(
         assert [report.error for report in first] == [None] * 7
         runs = (data.postman_runs, data.testmo_runs, data.testmo_books)
         assert_equal_to(warehouse_url, *runs, data.testmo_tests)
-        details = asked(sandbox)
+        details = requests_by_kind(sandbox)
         details.pop("list")
         # A page of test results a run.
         assert details.pop("tests") == len(data.testmo_runs)
@@ -55,16 +55,16 @@ def test_a_whole_history_is_loaded_row_for_row_and_only_once(
         open_runs = [run["id"] for run in data.postman_runs if run["status"] == "running"]
         if is_bare:
             open_runs += [str(run["id"]) for run in data.testmo_runs if not run["is_completed"]]
-        again = asked(sandbox)
+        again = requests_by_kind(sandbox)
         assert again.pop("list") <= 2 * 7
         assert again == Counter(open_runs)
         assert {report.error for report in second} == {None}
         assert not any(report.rows for report in second)
         assert everything(warehouse_url) == before
 
-        # Open runs have just been asked for, and are left alone for a while.
+        # Open runs have just been requested, and are left alone for a while.
         load(variables)
-        assert set(asked(sandbox)) == {"list"}
+        assert set(requests_by_kind(sandbox)) == {"list"}
         assert everything(warehouse_url) == before
 
 
@@ -73,13 +73,13 @@ def test_what_is_new_is_loaded_and_the_rest_left_as_it_is(
 ) -> None:
     load(sandbox.settings)
     before = everything(warehouse_url)
-    asked(sandbox)
+    requests_by_kind(sandbox)
     sandbox.put_postman_run(postman_run(100, hours_ago=-1))
     sandbox.put_testmo_run(testmo_run(101, hours_ago=-1))
     reports = load(sandbox.settings)
 
     # The sandbox has no test results: one request finds that it still is so.
-    assert asked(sandbox) == {"list": 2, "run-100": 1, "tests": 1}
+    assert requests_by_kind(sandbox) == {"list": 2, "run-100": 1, "tests": 1}
     assert [sum(report.rows.values()) for report in reports] == [1 + 2 + 3, 1 + 1 + 1 + 3]
     after = everything(warehouse_url)
     for table, rows in before.items():
@@ -99,7 +99,7 @@ def test_a_run_that_has_changed_replaces_itself_and_its_children(
     [(first_loaded_at, load_id)] = query(
         warehouse_url, f"select first_loaded_at, load_id from {RUNS} where run_id = 'run-3'"
     )
-    asked(sandbox)
+    requests_by_kind(sandbox)
     whole = postman_run(3)
     shorter = postman_run(
         3, duration=7, status="failed", executions=whole["executions"][1:], reran=True
@@ -110,7 +110,7 @@ def test_a_run_that_has_changed_replaces_itself_and_its_children(
     sandbox.put_testmo_run(changed)
     load(sandbox.settings)
 
-    assert asked(sandbox) == {"list": 2, "run-3": 1, "tests": 1}
+    assert requests_by_kind(sandbox) == {"list": 2, "run-3": 1, "tests": 1}
     assert_equal_to(
         warehouse_url,
         [postman_run(number) if number != 3 else shorter for number in range(12)],
@@ -132,12 +132,12 @@ def test_a_run_whose_summary_is_the_same_costs_no_request(
     load: Load, warehouse_url: str, sandbox: Sandbox
 ) -> None:
     load(sandbox.settings)
-    asked(sandbox)
+    requests_by_kind(sandbox)
     # The summary has no `duration`, so the list does not tell.
     sandbox.put_postman_run(postman_run(3, duration=77))
     load(sandbox.settings)
 
-    assert asked(sandbox) == {"list": 2}
+    assert requests_by_kind(sandbox) == {"list": 2}
     durations = f"select duration_ms from {RUNS} where run_id = 'run-3'"
     assert query(warehouse_url, durations) == [(1003,)]
 
@@ -160,11 +160,11 @@ def test_only_the_newest_page_is_asked_for_without_a_lookback(load: Load, sandbo
     variables = {**sandbox.settings, "TESTRUNS_LOOKBACK_HOURS": "0"}
     load(variables)
     sandbox.put_testmo_run(testmo_run(100, hours_ago=1))
-    asked(sandbox)
+    requests_by_kind(sandbox)
 
     [_, testmo] = load(variables)
     assert testmo.rows["raw_testmo.automation_runs"] == 1
-    assert asked(sandbox) == {"list": 2, "tests": 1}
+    assert requests_by_kind(sandbox) == {"list": 2, "tests": 1}
 
 
 def test_a_reference_that_is_renamed_is_written_and_its_neighbours_are_not(

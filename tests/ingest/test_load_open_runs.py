@@ -10,7 +10,7 @@ from pipelines.sandbox.server import Sandbox
 from tests.support.contract import POSTMAN
 from tests.support.db import everything, query, tables
 from tests.support.factories import BOOKS, COLLECTION, postman_run, testmo_run
-from tests.support.loads import Load, asked, assert_equal_to, hourly_runs
+from tests.support.loads import Load, assert_equal_to, hourly_runs, requests_by_kind
 from tests.support.oracle import tables_of_postman
 
 
@@ -35,13 +35,13 @@ def test_an_open_run_of_any_age_is_asked_for_until_it_has_ended(
     for number in range(600, 800):  # so that it stands beyond the lookback
         sandbox.put_postman_run(postman_run(number))
     load(sandbox.settings)
-    asked(sandbox)
+    requests_by_kind(sandbox)
     sandbox.put_postman_run(postman_run(500, hours_ago=2000))
     sandbox.put_testmo_run(testmo_run(501, hours_ago=2000))
     load(sandbox.settings)
 
-    found = asked(sandbox)
-    assert (found["run-500"], found["501"]) == (1, 1)
+    counts = requests_by_kind(sandbox)
+    assert (counts["run-500"], counts["501"]) == (1, 1)
     assert_equal_to(
         warehouse_url,
         [postman_run(number) for number in [*range(12), *range(600, 800)]]
@@ -50,7 +50,7 @@ def test_an_open_run_of_any_age_is_asked_for_until_it_has_ended(
         BOOKS,
     )
     load(sandbox.settings)
-    assert set(asked(sandbox)) == {"list"}
+    assert set(requests_by_kind(sandbox)) == {"list"}
 
 
 def test_an_open_run_that_is_gone_is_asked_for_once_more_and_kept(
@@ -60,13 +60,13 @@ def test_an_open_run_that_is_gone_is_asked_for_once_more_and_kept(
     load(sandbox.settings)
     before = everything(warehouse_url)
     sandbox.remove_postman_run("run-500")
-    asked(sandbox)
+    requests_by_kind(sandbox)
 
     reports = load(sandbox.settings)
     assert [report.error for report in reports] == [None, None]
-    assert asked(sandbox)["run-500"] == 1
+    assert requests_by_kind(sandbox)["run-500"] == 1
     load(sandbox.settings)
-    assert asked(sandbox) == {"list": 2}
+    assert requests_by_kind(sandbox) == {"list": 2}
     # Only a backfill, which has read a whole window, may conclude that a run is deleted.
     assert everything(warehouse_url) == before
 

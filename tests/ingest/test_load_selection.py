@@ -100,7 +100,7 @@ def test_every_load_writes_down_what_it_did(
 ) -> None:
     [postman, testmo] = load(sandbox.settings)
 
-    found = query(
+    saved_loads = query(
         warehouse_url,
         "select load_id, source, scope, kind, outcome, error, requests, requests_total,"
         " rows_written, rows_rejected, watermark_before, watermark_after"
@@ -109,12 +109,12 @@ def test_every_load_writes_down_what_it_did(
     rows = Counter[str]()
     for table in (*POSTMAN, *TESTMO, *REFERENCES):
         rows[table] = query(warehouse_url, f"select count(*) from {table}")[0][0]
-    assert [row[:6] for row in found] == [
+    assert [row[:6] for row in saved_loads] == [
         (postman.load_id, "postman", COLLECTION, "incremental", "succeeded", None),
         (testmo.load_id, "testmo", str(PROJECT), "incremental", "succeeded", None),
     ]
     paths = Counter((request.api, request.path.endswith("/runs")) for request in sandbox.requests)
-    assert [row[6] for row in found] == [
+    assert [row[6] for row in saved_loads] == [
         {
             "GET collections/{id}/runs": paths["postman", True],
             "GET collections/{id}/runs/{runId}": paths["postman", False],
@@ -125,11 +125,11 @@ def test_every_load_writes_down_what_it_did(
         },
     ]
     # Test results of two runs: the sandbox has none.
-    assert [row[7] for row in found] == [13, 1 + 2]
-    written = {**found[0][8], **found[1][8]}
+    assert [row[7] for row in saved_loads] == [13, 1 + 2]
+    written = {**saved_loads[0][8], **saved_loads[1][8]}
     assert written == {table: number for table, number in rows.items() if number}
-    assert [row[9:] for row in found] == [(0, None, NOW), (0, None, NOW - timedelta(hours=1))]
-    assert [dict(report.rows) for report in (postman, testmo)] == [row[8] for row in found]
+    assert [row[9:] for row in saved_loads] == [(0, None, NOW), (0, None, NOW - timedelta(hours=1))]
+    assert [dict(report.rows) for report in (postman, testmo)] == [row[8] for row in saved_loads]
     [(quota, size, window_to)] = query(
         warehouse_url,
         "select quota, bytes_received, window_to <= finished_at from ingest.loads"

@@ -233,19 +233,19 @@ def test_no_key_stands_in_any_table_log_or_error(
     reports = load(sandbox.settings)
 
     assert [report.rejected for report in reports] == [2, 0]
-    told = [caplog.text, *capfd.readouterr(), repr(reports)]
+    texts = [caplog.text, *capfd.readouterr(), repr(reports)]
     for (table,) in query(
         warehouse_url,
         "select oid::regclass::text from pg_class where relkind = 'r'"
         " and relnamespace::regnamespace::text in"
         " ('ingest', 'raw_postman', 'raw_testmo', 'raw_reports')",
     ):
-        told += [row for (row,) in query(warehouse_url, f"select t::text from {table} t")]
-    assert len(told) > 60
-    for text in told:
+        texts += [row for (row,) in query(warehouse_url, f"select t::text from {table} t")]
+    assert len(texts) > 60
+    for text in texts:
         assert POSTMAN_KEY not in text
         assert TESTMO_TOKEN not in text
-    assert sum("REDACTED" in text for text in told) >= 4
+    assert sum("REDACTED" in text for text in texts) >= 4
 
 
 def test_secrets_in_urls_are_masked_wherever_a_field_without_a_column_holds_one(

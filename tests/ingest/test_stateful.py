@@ -52,7 +52,7 @@ class Histories(RuleBasedStateMachine):
         self.deleted: dict[int, tuple[Json, Json]] = {}
         self.ever_loaded: set[tuple[str]] = set()
         self.reordered = ""
-        self.asked: list[str] = []
+        self.requested: list[str] = []
         self.sandbox = Sandbox(
             SandboxData([], [], BOOKS), clock=self.clock, testmo_list_is_bare=False
         )
@@ -62,7 +62,7 @@ class Histories(RuleBasedStateMachine):
         """Faults end; a load and a backfill later the warehouse is the source."""
         try:
             if self.sandbox.settings:
-                self.asked, self.reordered = [], ""
+                self.requested, self.reordered = [], ""
                 self._set_faults()
                 self._pass_hours()
                 for arguments in (["load"], ["backfill", "--since", "2020-01-01"]):
@@ -139,12 +139,12 @@ class Histories(RuleBasedStateMachine):
         times=st.integers(1, 8),
     )
     def a_fault_strikes(self, name: str, every: int, after: int, times: int) -> None:
-        self.asked.append(f"{name}:every={every}:after={after}:times={times}")
+        self.requested.append(f"{name}:every={every}:after={after}:times={times}")
         self._set_faults()
 
     @rule()
     def the_faults_are_over(self) -> None:
-        self.asked = []
+        self.requested = []
         self._set_faults()
 
     # What we do
@@ -152,14 +152,14 @@ class Histories(RuleBasedStateMachine):
     @rule()
     def load(self) -> None:
         done = self._testruns("load")
-        if not self.asked and not self.reordered:
+        if not self.requested and not self.reordered:
             assert done.status == 0, done.out + done.err
 
     @rule(hours=numbers)
     def backfill(self, hours: int) -> None:
         since = postman_run(hours)["startedAt"]
         done = self._testruns("backfill", "--since", since)
-        if not self.asked and not self.reordered:
+        if not self.requested and not self.reordered:
             assert done.status == 0, done.out + done.err
 
     @rule()
@@ -171,7 +171,7 @@ class Histories(RuleBasedStateMachine):
         query(self.url, "update ingest.run_states set next_check_at = null returning 1")
 
     def _testruns(self, *arguments: str) -> Done:
-        hurry = any(ask.split(":")[0] in TIME_OUTS for ask in self.asked)
+        hurry = any(spec.split(":")[0] in TIME_OUTS for spec in self.requested)
         variables = {
             **self.sandbox.settings,
             "TESTRUNS_WAREHOUSE_URL": self.url,
@@ -193,11 +193,11 @@ class Histories(RuleBasedStateMachine):
         return done
 
     def _set_faults(self) -> None:
-        if not self.asked:
+        if not self.requested:
             # A wait that an API announced is kept there; it is over as well.
             query(self.url, "delete from ingest.rate_limits returning 1")
         self.sandbox.faults.replace(
-            "small-pages", *([self.reordered] if self.reordered else []), *self.asked
+            "small-pages", *([self.reordered] if self.reordered else []), *self.requested
         )
 
     def _put(self, number: int, state: str) -> None:

@@ -1,4 +1,4 @@
-"""The test results of Testmo's runs: with their run or not at all, and never asked for twice."""
+"""The test results of Testmo's runs: with their run or not at all, and never requested twice."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -62,7 +62,7 @@ def test_results_come_with_a_new_or_changed_run_and_cost_no_request_else(
     [report] = load(sandbox.settings)
     assert report.error is None
     each = {f"{number}/tests": 1 for number in range(1, 7)}
-    assert sandbox.asked == {"list": 1, **each, "2300/tests": 3}
+    assert sandbox.new_requests == {"list": 1, **each, "2300/tests": 3}
     assert report.requests[ENDPOINT] == 9
     assert report.rows[RESULTS] == 2_300 + 15
     assert_whole(sandbox)
@@ -70,13 +70,13 @@ def test_results_come_with_a_new_or_changed_run_and_cost_no_request_else(
 
     before = everything(warehouse_url)
     [report] = load(sandbox.settings)
-    assert (report.rows, sandbox.asked) == ({}, {"list": 1})
+    assert (report.rows, sandbox.new_requests) == ({}, {"list": 1})
     assert everything(warehouse_url) == before
 
     sandbox.put_testmo_run(run(3, total_count=2, success_count=2))
     sandbox.put_testmo_run(run(7, hours_ago=0.5))
     load(sandbox.settings)
-    assert sandbox.asked == {"list": 1, "3/tests": 1, "7/tests": 1}
+    assert sandbox.new_requests == {"list": 1, "3/tests": 1, "7/tests": 1}
     assert_whole(sandbox)
 
 
@@ -91,14 +91,14 @@ def test_odd_values_cost_no_result_and_one_without_an_id_no_neighbour(
     ]
     [report] = load(sandbox.settings)
     assert (report.error, report.rejected) == (None, 2)
-    found = query(
+    stored_rows = query(
         warehouse_url,
         f"select automation_test_id, status, elapsed, name, created_at, extra from {RESULTS}"
         " where run_id = 1 order by 1",
     )
     extra = {"status": "odd", "elapsed": 1.5, "repository_case_ids": [1]}
     url = "https://REDACTED:REDACTED@x.test/?token=REDACTED"
-    assert found == [
+    assert stored_rows == [
         (10_000, None, None, "a\ufffdb", datetime(2026, 5, 1, 12, tzinfo=UTC), extra),
         (10_001, 2, 1_500, url, None, {"created_at": "yesterday"}),
     ]
@@ -123,16 +123,16 @@ def test_odd_values_cost_no_result_and_one_without_an_id_no_neighbour(
         "automation_test_id: is missing", "result: expected an object, got a number",
     ]  # fmt: skip
 
-    # As if a later version understood them: the run is asked for once, and settles them.
+    # As if a later version understood them: the run is requested once, and settles them.
     sandbox.results[1] = [result(0, 1)]
     query(
         warehouse_url,
         "update ingest.rejected_records set payload = '{\"automation_test_id\": 1}'"
         " where payload like '%without%' returning 1",
     )
-    _ = sandbox.asked
+    _ = sandbox.new_requests
     reparse_rejected(settings, "testmo", warehouse_url)
-    assert sandbox.asked == {"1": 1, "1/tests": 1}
+    assert sandbox.new_requests == {"1": 1, "1/tests": 1}
     assert {row[3] for row in query(warehouse_url, aside)} == {"superseded"}
     assert differences(warehouse_url) == []
 
@@ -148,8 +148,8 @@ def test_a_result_that_is_nested_too_deeply_is_set_aside_alone(
     ]
     [report] = load(sandbox.settings)
     assert report.error is None
-    found = query(warehouse_url, f"select automation_test_id from {RESULTS} where run_id = 2")
-    assert found == [(1,), (3,)]
+    stored_rows = query(warehouse_url, f"select automation_test_id from {RESULTS} where run_id = 2")
+    assert stored_rows == [(1,), (3,)]
     aside = "select endpoint, run_id, error from ingest.rejected_records"
     assert query(warehouse_url, aside) == [(ENDPOINT, "2", "nested too deeply")]
 
@@ -184,14 +184,14 @@ def test_an_open_run_has_the_results_of_when_it_last_changed(
     data = SandboxData([], [run(1), run(9, **is_open)], BOOKS)
     with Instance(data, testmo_list_is_bare=True) as sandbox:
         load(sandbox.settings)
-        _ = sandbox.asked
+        _ = sandbox.new_requests
         load(sandbox.settings)
-        # Unchanged: asked for itself, and not for its results.
-        assert sandbox.asked == {"list": 1, "9": 1}
+        # Unchanged: requested itself, and not for its results.
+        assert sandbox.new_requests == {"list": 1, "9": 1}
         query(warehouse_url, "update ingest.run_states set next_check_at = null returning 1")
         sandbox.put_testmo_run(run(9, **{**is_open, "total_count": 11, "success_count": 11}))
         load(sandbox.settings)
-        assert sandbox.asked == {"list": 1, "9": 1, "9/tests": 1}
+        assert sandbox.new_requests == {"list": 1, "9": 1, "9/tests": 1}
         assert_whole(sandbox)
 
 
@@ -205,14 +205,14 @@ def test_results_turned_off_cost_nothing_and_come_with_a_backfill_once_turned_on
     off = {**sandbox.settings, "TESTMO_LOAD_TESTS": "false"}
     [report] = load(off)
     assert report.error is None
-    assert sandbox.asked == {"list": 1}
+    assert sandbox.new_requests == {"list": 1}
     on = make_settings({**sandbox.settings, "TESTRUNS_LOOKBACK_HOURS": "0"})
     [estimate] = estimate_source(on, "testmo", (str(PROJECT),), ALL)
     assert (estimate.runs, estimate.requests) == (5, 1 + 5)
-    _ = sandbox.asked
+    _ = sandbox.new_requests
     [report] = backfill_source(on, "testmo", (str(PROJECT),), ALL, warehouse_url)
     assert report.error is None
-    assert sandbox.asked.total() == 1 + 5
+    assert sandbox.new_requests.total() == 1 + 5
     assert_whole(sandbox)
 
     # A window that has not changed is read, and nothing is written.

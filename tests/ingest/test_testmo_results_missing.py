@@ -51,8 +51,8 @@ def test_an_instance_without_the_endpoint_is_noticed_once_and_asked_once_a_load(
     settings = {"TESTRUNS_LOOKBACK_HOURS": "4"}
     with Instance(data, testmo_list_is_bare=is_bare) as sandbox:
 
-        def asked() -> int:
-            return sum(n for path, n in sandbox.asked.items() if path.endswith("/tests"))
+        def new_requests() -> int:
+            return sum(n for path, n in sandbox.new_requests.items() if path.endswith("/tests"))
 
         sandbox.answers["/tests?1"] = [status] * 100
         [report] = load({**sandbox.settings, **settings})
@@ -60,17 +60,17 @@ def test_an_instance_without_the_endpoint_is_noticed_once_and_asked_once_a_load(
         assert report.rows["raw_testmo.automation_runs"] == 5
         assert "without test results, which this instance does not give" in scope_line(report)
         assert f"HTTP {status}" in scope_line(report)
-        # Another run is asked for before it is believed.
-        assert asked() == 2
+        # Another run is requested before it is believed.
+        assert new_requests() == 2
         missing = "select source, endpoint from ingest.missing_endpoints"
         assert query(warehouse_url, missing) == [("testmo", ENDPOINT)]
 
         [report] = load({**sandbox.settings, **settings})
-        assert (asked(), report.rows, report.notice) == (0, {}, None)
+        assert (new_requests(), report.rows, report.notice) == (0, {}, None)
         sandbox.put_testmo_run(run(6, hours_ago=0.9))
         sandbox.put_testmo_run(run(7, hours_ago=0.8))
         [report] = load({**sandbox.settings, **settings})
-        assert (asked(), report.error) == (1, None)
+        assert (new_requests(), report.error) == (1, None)
         assert report.notice is not None
         assert counts(warehouse_url) == {}
 
@@ -85,9 +85,9 @@ def test_an_instance_without_the_endpoint_is_noticed_once_and_asked_once_a_load(
         assert query(warehouse_url, missing) == []
         load({**sandbox.settings, **settings})
         assert set(counts(warehouse_url)) == {1, 2, 3, 4, 6, 7, 8}
-        asked()
+        new_requests()
         [report] = load({**sandbox.settings, **settings})
-        assert (asked(), report.rows, report.notice) == (0, {}, None)
+        assert (new_requests(), report.rows, report.notice) == (0, {}, None)
 
 
 @pytest.mark.parametrize("run_id", [5, 3, 1])
@@ -106,8 +106,8 @@ def test_a_404_for_one_run_alone_defers_it(
         " runs, but testmo GET automation/runs/{id}/tests: HTTP 404"
     )
     assert set(counts(warehouse_url)) == {1, 2, 3, 4, 5} - {run_id}
-    held = "select count(*) from raw_testmo.automation_runs"
-    assert query(warehouse_url, held) == [(4,)]
+    statement = "select count(*) from raw_testmo.automation_runs"
+    assert query(warehouse_url, statement) == [(4,)]
     assert query(warehouse_url, "select * from ingest.missing_endpoints") == []
 
     [report] = load(sandbox.settings)

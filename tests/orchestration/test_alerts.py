@@ -177,8 +177,8 @@ def night(make_settings: MakeSettings, receiver: Receiver) -> Night:
 def test_a_failed_night_is_one_message_grouped_by_scope(night: Night, receiver: Receiver) -> None:
     night.run("99: HTTP 404", "99: at https://k3y@h/x?token=s3cret", "100: HTTP\x1b 403\n")
     (text,) = receiver.texts
-    *told, what_to_do, where = text.splitlines()
-    assert told == [
+    *lines, what_to_do, where = text.splitlines()
+    assert lines == [
         "testruns: the scheduled run of nightly failed",
         "testmo 99",
         "• HTTP 404",

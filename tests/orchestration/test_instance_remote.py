@@ -33,9 +33,9 @@ def missing_for_celery() -> str:
 @contextmanager
 def running(log: Path, *command: str, environment: dict[str, str], folder: Path) -> Iterator[None]:
     """A process of this test's own, ended with it; what it says is in `log`."""
-    with log.open("w") as said:
+    with log.open("w") as output:
         process = subprocess.Popen(
-            command, env=environment, cwd=folder, stdout=said, stderr=subprocess.STDOUT
+            command, env=environment, cwd=folder, stdout=output, stderr=subprocess.STDOUT
         )
         try:
             yield

@@ -61,11 +61,11 @@ def test_every_check_of_the_raw_tables_is_told_with_its_severity_and_what_to_do(
     documented = rows("check")
     assert documented.keys() == CHECKS.keys()
     for name, (severity, means, remedy) in documented.items():
-        asks = CHECKS[name][1].lower()
+        question = CHECKS[name][1].lower()
         assert means
         assert remedy
-        assert ("error" in severity) == ("error" in asks), name
-        assert ("warning" in severity) == ("warns" in asks), name
+        assert ("error" in severity) == ("error" in question), name
+        assert ("warning" in severity) == ("warns" in question), name
     assert f"{FRESH_HOURS} hours" in documented["is_fresh"][1]
 
 
@@ -90,13 +90,13 @@ def test_every_alert_is_told_as_it_begins_and_by_its_sensor(settings: Settings) 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_of_the_page_exists_with_its_options(command: str) -> None:
-    found: click.Command = cli
+    node: click.Command = cli
     for word in command.split():
-        if isinstance(found, click.Group):
-            assert word in found.commands
-            found = found.commands[word]
+        if isinstance(node, click.Group):
+            assert word in node.commands
+            node = node.commands[word]
         elif word.startswith("--"):
-            assert word in {name for option in found.params for name in option.opts}
+            assert word in {name for option in node.params for name in option.opts}
 
 
 def test_the_page_has_commands() -> None:

@@ -1,4 +1,4 @@
-"""Which faults are asked for, how often and where: from Python, over HTTP, on the command line."""
+"""Which faults strike, how often and where: from Python, over HTTP, on the command line."""
 
 import re
 import signal
@@ -57,11 +57,11 @@ def statuses(wire: Wire, api: str, requests: int) -> list[int]:
 def test_a_fault_strikes_where_and_as_often_as_it_was_asked_for(
     wire: Wire, options: str, struck: list[int]
 ) -> None:
-    ask = f"status-503{options}"
-    wire.sandbox.faults.replace(ask)
-    found = statuses(wire, "postman", 8)
-    assert [place for place, status in enumerate(found, start=1) if status == 503] == struck
-    assert wire.sandbox.faults.struck == {ask: len(struck)}
+    spec = f"status-503{options}"
+    wire.sandbox.faults.replace(spec)
+    answered = statuses(wire, "postman", 8)
+    assert [place for place, status in enumerate(answered, start=1) if status == 503] == struck
+    assert wire.sandbox.faults.struck == {spec: len(struck)}
 
 
 def test_several_faults_hold_at_once_each_with_its_own_count(wire: Wire) -> None:
@@ -105,9 +105,9 @@ def test_faults_from_the_beginning_are_asked_for_with_the_sandbox() -> None:
         ("reset:endpoint=", "'endpoint=' is none of"),
     ],
 )
-def test_a_fault_that_cannot_be_read_is_one_line_that_says_why(ask: str, complaint: str) -> None:
+def test_a_fault_that_cannot_be_read_is_one_line_that_says_why(spec: str, complaint: str) -> None:
     with pytest.raises(ValueError, match=re.escape(complaint)) as caught:
-        parse(ask)
+        parse(spec)
     assert "\n" not in str(caught.value)
 
 
@@ -123,8 +123,8 @@ def test_one_bad_fault_among_good_ones_changes_nothing(wire: Wire) -> None:
 
 def test_faults_are_asked_for_counted_and_cleared_over_http(wire: Wire) -> None:
     url = f"http://127.0.0.1:{wire.sandbox.port}/faults"
-    asked = httpx.put(url, json=["status-504:times=1", "gzip"])
-    assert (asked.status_code, asked.json()) == (200, {"status-504:times=1": 0, "gzip": 0})
+    response = httpx.put(url, json=["status-504:times=1", "gzip"])
+    assert (response.status_code, response.json()) == (200, {"status-504:times=1": 0, "gzip": 0})
     assert statuses(wire, "postman", 2) == [504, 200]
     assert httpx.get(url).json() == {"status-504:times=1": 1, "gzip": 2}
     assert httpx.delete(url).json() == {}
@@ -154,8 +154,8 @@ def test_what_is_wrong_with_faults_over_http_is_told(
 
 def test_the_command_line_lists_every_fault_with_its_description() -> None:
     done = CliRunner().invoke(cli, ["sandbox", "--list-faults"], standalone_mode=False)
-    told = dict(re.findall(r"^  (\S+) +(\S.*)$", done.output, re.MULTILINE))
-    assert told == {fault.name: fault.description for fault in CATALOGUE.values()}
+    descriptions = dict(re.findall(r"^  (\S+) +(\S.*)$", done.output, re.MULTILINE))
+    assert descriptions == {fault.name: fault.description for fault in CATALOGUE.values()}
 
 
 def test_a_fault_that_is_none_is_bad_usage() -> None:
@@ -174,9 +174,9 @@ def test_faults_of_the_command_line_hold_from_the_first_request(tmp_path: Path) 
         [*command, "--postman-runs", str(runs), *faults], stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout
-        told = dict(process.stdout.readline().strip().split("=", 1) for _ in range(3))
-        url = f"{told['POSTMAN_API_URL']}/collections/c/runs"
-        key = {"x-api-key": told["POSTMAN_API_KEY"]}
+        settings = dict(process.stdout.readline().strip().split("=", 1) for _ in range(3))
+        url = f"{settings['POSTMAN_API_URL']}/collections/c/runs"
+        key = {"x-api-key": settings["POSTMAN_API_KEY"]}
         answers = [httpx.get(url, headers=key) for _ in range(2)]
         process.send_signal(signal.SIGTERM)
     assert [answer.status_code for answer in answers] == [503, 200]

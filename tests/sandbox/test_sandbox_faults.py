@@ -98,12 +98,12 @@ def refuses(**headers: str) -> Check:
     def check(wire: Wire) -> None:
         answer = wire.ask()
         assert answer.status_code == 429
-        told = {
+        announced = {
             name: answer.headers[name]
             for name in ("retry-after", "retryafter", "x-ratelimit-remaining")
             if name in answer.headers and not (name.startswith("x-") and name not in headers)
         }
-        assert told == headers
+        assert announced == headers
         if "x-ratelimit-remaining" not in headers:
             assert wire.ask("testmo").status_code == 429
 
@@ -132,12 +132,12 @@ def lists(postman: list[str] | None, testmo: list[int] | None) -> Check:
             ("postman", postman, POSTMAN_IDS),
             ("testmo", testmo, TESTMO_IDS),
         ):
-            found: list[Any] = [run["id"] for run in wire.whole(api)]
-            assert sorted(found) == sorted(all_ids)
+            listed_ids: list[Any] = [run["id"] for run in wire.whole(api)]
+            assert sorted(listed_ids) == sorted(all_ids)
             if ids is None:
-                assert found not in (all_ids, all_ids[::-1])
+                assert listed_ids not in (all_ids, all_ids[::-1])
             else:
-                assert found == ids
+                assert listed_ids == ids
 
     return check
 
@@ -266,8 +266,8 @@ def is_nested(wire: Wire) -> None:
 
 def doubles(wire: Wire) -> None:
     for api, ids in (("postman", POSTMAN_IDS), ("testmo", TESTMO_IDS)):
-        found = [run["id"] for run in wire.page(api)[0]]
-        assert found[::2] == found[1::2] == ids
+        listed_ids = [run["id"] for run in wire.page(api)[0]]
+        assert listed_ids[::2] == listed_ids[1::2] == ids
 
 
 def is_a_bomb(wire: Wire) -> None:

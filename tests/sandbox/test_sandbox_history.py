@@ -1,4 +1,4 @@
-"""The seeded history: the same for the same arguments, and every story told is there to find."""
+"""The seeded history: the same for the same arguments, and every story is there to find."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -106,10 +106,10 @@ def test_another_seed_gives_another_history(history: SandboxData, end: datetime)
 )
 def test_nothing_lies_in_the_future_nor_before_its_days(today: date, end: datetime) -> None:
     history = seeded_history(today)
-    told = [*times(history.postman_runs), *times(history.testmo_runs)]
-    assert max(told) < end
-    assert min(told) >= end - timedelta(days=60)
-    assert min(told) < end - timedelta(days=59)
+    all_times = [*times(history.postman_runs), *times(history.testmo_runs)]
+    assert max(all_times) < end
+    assert min(all_times) >= end - timedelta(days=60)
+    assert min(all_times) < end - timedelta(days=59)
     done = [r["finishedAt"] for r in history.postman_runs if r.get("finishedAt")]
     assert (
         end - timedelta(hours=12) < datetime.fromisoformat(max(done)) < end - timedelta(minutes=55)

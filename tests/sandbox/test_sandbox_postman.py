@@ -1,4 +1,4 @@
-"""The sandbox's Postman API, asked over HTTP: what its reference page promises."""
+"""The sandbox's Postman API, over HTTP: what its reference page promises."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""The sandbox's Testmo API, asked over HTTP: what its reference page promises, and its quirks."""
+"""The sandbox's Testmo API, over HTTP: what its reference page promises, and its quirks."""
 
 from collections.abc import Iterator
 from typing import Any

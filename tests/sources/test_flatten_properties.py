@@ -69,7 +69,7 @@ def record(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Json]:
     known = st.fixed_dictionaries(
         {}, optional={name: st.one_of(st.none(), value) for name, value in fields.items()}
     )
-    return st.builds(lambda told, more: {**more, **told}, known, unknown)
+    return st.builds(lambda documented, more: {**more, **documented}, known, unknown)
 
 
 def listed(item: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:

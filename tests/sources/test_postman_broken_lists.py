@@ -37,7 +37,7 @@ def test_a_list_that_ends_long_before_its_total_is_not_taken_for_whole(read: int
     class Cut(RunList):
         async def fetch(self, cursor: str | None) -> RunPage:
             page = await super().fetch(cursor)
-            return replace(page, next_cursor=None) if len(self.asked) == read else page
+            return replace(page, next_cursor=None) if len(self.requested) == read else page
 
     runs = Cut.of(history(45))
     ended = put_down(runs)
@@ -68,7 +68,7 @@ def test_an_empty_page_to_which_a_cursor_led_is_fetched_again() -> None:
     runs.times = 2
 
     assert set(walked(runs).ids) == runs.ids
-    assert runs.asked.count("19") == 3
+    assert runs.requested.count("19") == 3
 
 
 @pytest.mark.parametrize("is_announced", [True, False])
@@ -104,7 +104,7 @@ def test_an_empty_page_behind_the_last_announced_run_is_an_end() -> None:
 
     assert set(ended.ids) == runs.ids
     assert ended.watermark.walk is None
-    assert len(runs.asked) == 5
+    assert len(runs.requested) == 5
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_a_cursor_that_cannot_be_sent_is_a_broken_answer(cursor: str, reason: st
     class Absurd(RunList):
         async def fetch(self, cursor_: str | None) -> RunPage:
             page = await super().fetch(cursor_)
-            return replace(page, next_cursor=cursor) if len(self.asked) == 2 else page
+            return replace(page, next_cursor=cursor) if len(self.requested) == 2 else page
 
     runs = Absurd.of(history(45))
     ended = put_down(runs)

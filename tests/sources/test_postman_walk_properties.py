@@ -50,26 +50,26 @@ def stories(draw: st.DrawFn) -> dict[str, Any]:
 
 @given(stories())
 @settings(max_examples=150)
-def test_whatever_happens_every_run_that_was_there_is_met(story: dict[str, Any]) -> None:
+def test_whatever_happens_every_run_that_was_there_is_met(scenario: dict[str, Any]) -> None:
     base = ago(1000)
 
     def made(number: int, hour: float) -> Json:
         started_at = (base + timedelta(hours=hour)).isoformat()
         return {"id": f"run-{number}", "status": "finished", "startedAt": started_at}
 
-    hours = story["hours"]
-    if story["order"] != "neither":
-        hours = sorted(hours, reverse=story["order"] == "newest_first")
+    hours = scenario["hours"]
+    if scenario["order"] != "neither":
+        hours = sorted(hours, reverse=scenario["order"] == "newest_first")
     else:
         # Far apart in turn, so that any two pages show that there is no order.
         hours = [(number * 2 % 3) * 200 + number for number in range(len(hours))]
-    runs = RunList.of((made(*one) for one in enumerate(hours)), story["page_size"])
-    lookback = timedelta(hours=story["lookback"])
+    runs = RunList.of((made(*one) for one in enumerate(hours)), scenario["page_size"])
+    lookback = timedelta(hours=scenario["lookback"])
     watermark, met, latest = Watermark(), set[str](), 700
-    for arrivals, pages in [*story["loads"], (0, None)]:
+    for arrivals, pages in [*scenario["loads"], (0, None)]:
         for _run in range(arrivals):
             latest += 1
-            put = runs.put_on_top if story["order"] == "newest_first" else runs.put_at_the_end
+            put = runs.put_on_top if scenario["order"] == "newest_first" else runs.put_at_the_end
             put(made(latest, latest))
         one = put_down(runs, watermark, pages=pages, lookback=lookback)
         runs.requests()

@@ -84,15 +84,15 @@ def test_a_cursor_that_has_expired_means_from_the_top() -> None:
 
     class Expired(RunList):
         async def fetch(self, cursor: str | None) -> RunPage:
-            if cursor == first.watermark.cursor and not self.asked:
-                self.asked.append(cursor)
+            if cursor == first.watermark.cursor and not self.requested:
+                self.requested.append(cursor)
                 raise BadRequestError("HTTP 400")
             return await super().fetch(cursor)
 
     forgetful = Expired(runs.places)
     second = walked(forgetful, first.watermark)
 
-    assert forgetful.asked[:2] == [first.watermark.cursor, None]
+    assert forgetful.requested[:2] == [first.watermark.cursor, None]
     assert set(second.ids) == runs.ids
     assert second.watermark == Watermark(ago(0), None, None, "newest_first")
 
@@ -117,7 +117,7 @@ def test_a_stored_cursor_that_is_refused_for_ever_leads_to_the_top_once_a_load(
     class Refusing(RunList):
         async def fetch(self, cursor: str | None) -> RunPage:
             if cursor == first.watermark.cursor:
-                self.asked.append(cursor)
+                self.requested.append(cursor)
                 raise refusal
             return await super().fetch(cursor)
 
@@ -125,8 +125,8 @@ def test_a_stored_cursor_that_is_refused_for_ever_leads_to_the_top_once_a_load(
     second = put_down(refusing, first.watermark)
 
     assert second.error is refusal
-    assert refusing.asked[:2] == [first.watermark.cursor, None]
-    assert refusing.asked.count(first.watermark.cursor) == 2
+    assert refusing.requested[:2] == [first.watermark.cursor, None]
+    assert refusing.requested.count(first.watermark.cursor) == 2
     assert second.ids[:30] == first.ids
     # As soon as the API takes its cursors again, the walk closes.
     third = walked(RunList(refusing.places), second.watermark)
@@ -141,14 +141,14 @@ def test_what_is_not_the_cursors_fault_keeps_it(failure: ApiError) -> None:
 
     class Failing(RunList):
         async def fetch(self, cursor: str | None) -> RunPage:
-            self.asked.append(cursor)
+            self.requested.append(cursor)
             raise failure
 
     failing = Failing(runs.places)
     second = put_down(failing, first.watermark)
 
     assert second.error is failure
-    assert failing.asked == [first.watermark.cursor]
+    assert failing.requested == [first.watermark.cursor]
     assert second.watermark == first.watermark
 
 
@@ -156,7 +156,7 @@ def test_an_api_that_takes_no_cursor_at_all_is_given_up() -> None:
     class Forgetful(RunList):
         async def fetch(self, cursor: str | None) -> RunPage:
             if cursor is not None:
-                self.asked.append(cursor)
+                self.requested.append(cursor)
                 raise BadRequestError("HTTP 400")
             return await super().fetch(cursor)
 
@@ -164,7 +164,7 @@ def test_an_api_that_takes_no_cursor_at_all_is_given_up() -> None:
     ended = put_down(runs)
 
     assert isinstance(ended.error, BadRequestError)
-    assert len(runs.asked) == 4
+    assert len(runs.requested) == 4
     assert ended.watermark.high_water is None
 
 
@@ -215,7 +215,7 @@ def test_a_circle_that_is_met_on_resuming_is_named_as_well() -> None:
 def test_an_error_of_the_api_ends_the_walk_where_it_can_be_picked_up() -> None:
     class Failing(RunList):
         async def fetch(self, cursor: str | None) -> RunPage:
-            if len(self.asked) == 3:
+            if len(self.requested) == 3:
                 raise TransientError("HTTP 503")
             return await super().fetch(cursor)
 

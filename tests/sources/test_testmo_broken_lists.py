@@ -24,7 +24,7 @@ from tests.support.testmo_walks import (
 def test_an_error_of_the_api_ends_the_walk_where_it_can_be_picked_up() -> None:
     class Failing(RunList):
         async def fetch(self, created_after: datetime | None, page: int) -> RunPage:
-            if len(self.asked) == 3:
+            if len(self.requested) == 3:
                 raise TransientError("HTTP 503")
             return await super().fetch(created_after, page)
 
@@ -41,7 +41,7 @@ def test_an_empty_page_that_was_announced_is_fetched_again_and_is_no_end(times: 
     class Emptied(RunList):
         async def fetch(self, created_after: datetime | None, page: int) -> RunPage:
             whole = await super().fetch(created_after, page)
-            is_emptied = 3 <= len(self.asked) < 3 + times
+            is_emptied = 3 <= len(self.requested) < 3 + times
             return RunPage([], [], has_next=False) if is_emptied else whole
 
     runs = Emptied.of(history(45))
@@ -111,7 +111,7 @@ def test_an_api_that_does_not_filter_by_creation_is_named_and_not_walked_for_eve
     class Unfiltered(RunList):
         async def fetch(self, created_after: datetime | None, page: int) -> RunPage:
             answer = await super().fetch(None, page)
-            self.asked[-1] = (created_after, page)
+            self.requested[-1] = (created_after, page)
             return answer
 
     runs = Unfiltered.of(history(35, seconds_apart=18_000))

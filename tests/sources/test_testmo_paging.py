@@ -3,7 +3,7 @@
 What it promises, and `test_whatever_happens_…` holds it to: a run that stands in the list from a
 load's beginning to its end is met, whether the API counts the bound of `created_after` in or not,
 if it was created within the lookback before the high water, or later. Where more than a page of
-runs share a second, the API can only be asked for page numbers: a run that a deletion pushes over
+runs share a second, the API takes page numbers only: a run that a deletion pushes over
 such a page's edge at the very moment may be met by the next load only.
 """
 
@@ -56,7 +56,7 @@ def test_each_page_is_asked_for_from_a_second_before_the_last_run_seen() -> None
     runs = RunList.of(history(25))
     walked(runs)
 
-    assert runs.asked == [
+    assert runs.requested == [
         (None, 1),
         (BEGIN + timedelta(seconds=9 * 600) - SECOND, 1),
         (BEGIN + timedelta(seconds=18 * 600) - SECOND, 1),

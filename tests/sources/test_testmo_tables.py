@@ -190,8 +190,8 @@ def test_null_stays_null_and_never_becomes_zero(payload: Payload) -> None:
     flat = flatten(payload("testmo_nulls"))
 
     [run], [thread], [artifact] = (named(flat, table) for table in (RUNS, THREADS, ARTIFACTS))
-    told = {name for name, value in run.items() if value is not None}
-    assert told == {
+    filled = {name for name, value in run.items() if value is not None}
+    assert filled == {
         *("run_id", "project_id", "source_id", "name", "status", "is_completed"),
         *("total_count", "created_at", "created_by"),
     }

@@ -20,16 +20,16 @@ def results(first: int, last: int) -> list[dict[str, Any]]:
 def walk(
     answer: Callable[[int, int], TestsPage], *, is_expected: bool = False
 ) -> tuple[list[int], list[int], ApiError | None]:
-    """The IDs that were given, the pages that were asked for, and how it failed.
+    """The IDs that were given, the pages that were requested, and how it failed.
 
     `answer(page, number)` is the page; `number` counts the requests from 1.
     """
-    asked: list[int] = []
+    requested: list[int] = []
     given_ids: list[int] = []
 
     async def fetch(page: int) -> TestsPage:
-        asked.append(page)
-        return answer(page, len(asked))
+        requested.append(page)
+        return answer(page, len(requested))
 
     async def all_pages() -> None:
         async for page in result_pages(fetch, "7", is_expected=is_expected):
@@ -38,8 +38,8 @@ def walk(
     try:
         asyncio.run(all_pages())
     except ApiError as error:
-        return given_ids, asked, error
-    return given_ids, asked, None
+        return given_ids, requested, error
+    return given_ids, requested, None
 
 
 @given(
@@ -62,12 +62,12 @@ def test_any_of_next_page_last_page_and_total_leads_to_the_end(
             number if has_total else None,
         )
 
-    found, asked, error = walk(answer)
+    results_seen, requested, error = walk(answer)
     assert error is None
     is_led = has_next or has_last or has_total
-    assert found == list(range(1, number + 1))[: None if is_led else 10]
-    assert asked == list(range(1, len(asked) + 1))
-    assert len(asked) == (max(last_page, 1) if is_led else 1)
+    assert results_seen == list(range(1, number + 1))[: None if is_led else 10]
+    assert requested == list(range(1, len(requested) + 1))
+    assert len(requested) == (max(last_page, 1) if is_led else 1)
 
 
 def test_an_empty_page_that_was_announced_is_fetched_again() -> None:
@@ -84,8 +84,10 @@ def test_an_empty_page_that_was_announced_is_fetched_again() -> None:
               TestsPage(results(1, 10), total=12)]
 )  # fmt: skip
 def test_an_announced_page_that_stays_empty_is_no_end(first: TestsPage) -> None:
-    _, asked, error = walk(lambda page, _: first if page == 1 else TestsPage([], total=first.total))
-    assert asked == [1, 2, 2, 2]
+    _, requested, error = walk(
+        lambda page, _: first if page == 1 else TestsPage([], total=first.total)
+    )
+    assert requested == [1, 2, 2, 2]
     assert isinstance(error, TransientError)
     more = "12" if first.total else "more"
     assert str(error) == (
@@ -96,8 +98,8 @@ def test_an_announced_page_that_stays_empty_is_no_end(first: TestsPage) -> None:
 
 def test_the_first_page_may_not_be_empty_where_the_total_or_a_next_page_says_otherwise() -> None:
     for page in (TestsPage([], total=3), TestsPage([], has_next=True)):
-        _, asked, error = walk(lambda *_, page=page: page)
-        assert asked == [1, 1, 1]
+        _, requested, error = walk(lambda *_, page=page: page)
+        assert requested == [1, 1, 1]
         assert isinstance(error, TransientError)
 
 
@@ -115,27 +117,27 @@ def test_an_empty_first_page_of_a_run_that_counts_tests_is_believed_if_it_says_s
 
 def test_a_page_too_many_is_no_harm_where_the_total_has_been_seen() -> None:
     def answer(page: int, _number: int) -> TestsPage:
-        shown = results(1, 10) if page == 1 else []
-        return TestsPage(shown, has_next=page == 1, last_page=5, total=10)
+        on_page = results(1, 10) if page == 1 else []
+        return TestsPage(on_page, has_next=page == 1, last_page=5, total=10)
 
     assert walk(answer) == (list(range(1, 11)), [1, 2], None)
 
 
 def test_a_page_that_comes_again_for_ever_is_left() -> None:
-    found, asked, error = walk(lambda *_: TestsPage(results(1, 10), has_next=True))
-    assert (found, asked) == (list(range(1, 11)), [1, 2])
+    results_seen, requested, error = walk(lambda *_: TestsPage(results(1, 10), has_next=True))
+    assert (results_seen, requested) == (list(range(1, 11)), [1, 2])
     assert isinstance(error, PermanentError)
     assert "brings nothing new" in str(error)
 
 
 def test_results_that_stand_on_two_pages_hide_others_that_the_total_misses() -> None:
-    shown = {1: results(1, 10), 2: results(6, 15)}
+    on_page = {1: results(1, 10), 2: results(6, 15)}
 
     def answer(page: int, _number: int) -> TestsPage:
-        return TestsPage(shown.get(page, []), has_next=page < 2, total=20)
+        return TestsPage(on_page.get(page, []), has_next=page < 2, total=20)
 
-    found, _, error = walk(answer)
-    assert found == list(range(1, 16))
+    results_seen, _, error = walk(answer)
+    assert results_seen == list(range(1, 16))
     assert isinstance(error, TransientError)
     assert "15 of 20" in str(error)
 
@@ -149,8 +151,8 @@ def test_results_that_go_missing_while_they_are_read_are_read_again_later() -> N
     def answer(page: int, _number: int) -> TestsPage:
         return TestsPage(results(10 * page - 9, 10 * page), has_next=page < 3, total=31 - page)
 
-    _, asked, error = walk(answer)
-    assert asked == [1, 2]
+    _, requested, error = walk(answer)
+    assert requested == [1, 2]
     assert str(error) == (
         "testmo: run 7 had 30 test results and has 29 while they are read; a later load reads them"
         " again"

@@ -23,16 +23,16 @@ _NURSERY = """
 import json, os, sys
 import pipelines.cli, pipelines.terminal.loading
 for line in sys.stdin:
-    asked = json.loads(line)
+    job = json.loads(line)
     born = os.fork()
     if not born:
         os.environ.clear()
-        os.environ.update(asked["environment"])
-        os.chdir(asked["folder"])
-        log = os.open(asked["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        os.environ.update(job["environment"])
+        os.chdir(job["folder"])
+        log = os.open(job["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         os.dup2(log, 1)
         os.dup2(log, 2)
-        sys.argv = ["testruns", *asked["arguments"]]
+        sys.argv = ["testruns", *job["arguments"]]
         status = 70
         try:
             pipelines.cli.main()
@@ -75,13 +75,13 @@ class Nursery:
         """A process that has begun to run `testruns …`, with no variables but these."""
         assert self._process.stdin
         assert self._process.stdout
-        asked = {
+        job = {
             "environment": {"PATH": os.environ["PATH"], **environment},
             "folder": str(self.folder),
             "log": str(self._log),
             "arguments": arguments,
         }
-        self._process.stdin.write(json.dumps(asked) + "\n")
+        self._process.stdin.write(json.dumps(job) + "\n")
         self._process.stdin.flush()
         return Victim(int(self._process.stdout.readline()), self._end)
 

@@ -48,8 +48,8 @@ def load_postman(
     defaults: dict[str, Any] = {"collection_id": "c1", "status": "finished", "source": "newman"}
     if any(item.startswith("=") for item in items):
         # only a run that holds more than it announces has repeats
-        told_once = [item.strip("!") for item in items if not item.startswith("=")]
-        defaults["assertions_total"] = sum(map(len, told_once))
+        without_repeats = [item.strip("!") for item in items if not item.startswith("=")]
+        defaults["assertions_total"] = sum(map(len, without_repeats))
     row = {"run_id": run_id, "load_id": 1, **defaults, **run}
     insert(warehouse, "raw_postman.collection_runs", row)
     for index, item in enumerate(items):
@@ -67,7 +67,7 @@ def load_postman(
             }
         insert(warehouse, "raw_postman.executions", execution)
         for position, letter in enumerate(item.strip("!=")):
-            told: dict[str, dict[str, Any]] = {
+            filled: dict[str, dict[str, Any]] = {
                 "p": {"passed": True},
                 "f": {"passed": False, "error": "expected 200"},
                 "s": {"passed": True, "extra": SKIPPED},
@@ -76,7 +76,7 @@ def load_postman(
             insert(
                 warehouse,
                 "raw_postman.assertions",
-                key | {"assertion_index": position, "name": letter} | told[letter],
+                key | {"assertion_index": position, "name": letter} | filled[letter],
             )
 
 
@@ -96,7 +96,7 @@ def marts(warehouse: Connection) -> dict[str, list[str]]:
     }
 
 
-def dbt(url: str, target: Path, *arguments: str, timezone: str = "UTC", **given: Any) -> Any:
+def dbt(url: str, target: Path, *arguments: str, timezone: str = "UTC", **overrides: Any) -> Any:
     """dbt's own answer, for what `transform` does not offer: its other commands, its events."""
     # Vars may change what dbt reads in the project, so that it parses for them.
     is_parsed = arguments[0] != "parse" and "--vars" not in arguments
@@ -105,7 +105,7 @@ def dbt(url: str, target: Path, *arguments: str, timezone: str = "UTC", **given:
         folder=target,
         variables=dbt_environment(url, timezone),
         manifest=load_manifest(target, database_name(url)) if is_parsed else None,
-        **given,
+        **overrides,
     )
     failed = [
         f"{result.node.name}: {result.message}"

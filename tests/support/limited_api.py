@@ -44,9 +44,9 @@ def clock() -> float:
     return STARTED_AT.timestamp() + asyncio.get_running_loop().time()
 
 
-def in_simulated_time(story: Coroutine[Any, Any, Result]) -> Result:
+def in_simulated_time(scenario: Coroutine[Any, Any, Result]) -> Result:
     with asyncio.Runner(loop_factory=SimulatedLoop) as runner:
-        return runner.run(story)
+        return runner.run(scenario)
 
 
 # --- simulated APIs -------------------------------------------------------------------------
@@ -89,7 +89,7 @@ class FixedWindow:
 
 @dataclass
 class SlidingWindow:
-    """So many requests in any 60 seconds; the reset told is when the oldest falls out."""
+    """So many requests in any 60 seconds; the announced reset is when the oldest falls out."""
 
     limit: int
     seconds: int = 60
@@ -121,8 +121,8 @@ def as_postman(window: Window, now: float, rounded: Callable[[float], float]) ->
 
 
 def as_epochs(window: Window, now: float, rounded: Callable[[float], float]) -> dict[str, str]:
-    told = as_postman(window, now, rounded)
-    return {**told, "ratelimit-reset": str(rounded(now + window.reset(now)))}
+    announced = as_postman(window, now, rounded)
+    return {**announced, "ratelimit-reset": str(rounded(now + window.reset(now)))}
 
 
 def as_laravel(window: Window, now: float, _: Callable[[float], float]) -> dict[str, str]:
@@ -148,7 +148,7 @@ class Api:
     rounded: Callable[[float], float] = math.ceil
     latency: tuple[float, float] = (0.05, 0.25)
     lost: float = 0.0
-    tells_wait: bool = True
+    announces_wait: bool = True
     accepted: int = 0
     accepted_of_others: int = 0
     refused: int = 0
@@ -167,14 +167,14 @@ class Api:
             self.accepted += not is_refused
             headers = self.announces(self.window, now, self.rounded)
             reset = self.window.reset(now)
-            if is_refused and self.tells_wait:
+            if is_refused and self.announces_wait:
                 headers["retry-after"] = str(self.rounded(reset))
             await asyncio.sleep(self._chance.uniform(*self.latency))
             if self._chance.random() < self.lost:
                 return
             if "retry-after" in headers or headers.get("ratelimit-remaining") == "0":
-                told_until = clock() + self.rounded(reset)
-                self._refuses_until = max(self._refuses_until, min(told_until, now + reset))
+                announced_until = clock() + self.rounded(reset)
+                self._refuses_until = max(self._refuses_until, min(announced_until, now + reset))
             rate_limiter.answered(429 if is_refused else 200, headers)
 
     async def requests_of_others(self, per_minute: float) -> None:
@@ -202,15 +202,15 @@ def simulate(
 ) -> None:
     """Let the workers of a process ask for all they can get, for hours; a process a store."""
 
-    async def ask_on(rate_limiter: RateLimiter) -> None:
+    async def request_on(rate_limiter: RateLimiter) -> None:
         while True:
             await api.request_by(rate_limiter)
 
-    async def story() -> None:
+    async def scenario() -> None:
         await asyncio.sleep(after_hours * 3600)
         limiters = [RateLimiter(ceiling, store=store, clock=clock) for store in stores]
         tasks = [
-            asyncio.create_task(ask_on(limiter)) for limiter in limiters for _ in range(workers)
+            asyncio.create_task(request_on(limiter)) for limiter in limiters for _ in range(workers)
         ]
         if others:
             tasks.append(asyncio.create_task(api.requests_of_others(others)))
@@ -220,7 +220,7 @@ def simulate(
         await asyncio.wait(tasks)
         assert not [task.exception() for task in ended]
 
-    in_simulated_time(story())
+    in_simulated_time(scenario())
 
 
 def used(api: Api, hours: float = 1) -> float:

@@ -1,4 +1,4 @@
-"""What a load asks of the sandbox, and the tables that it leaves."""
+"""What a load requests of the sandbox, and the tables that it leaves."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -26,8 +26,8 @@ def hourly_runs() -> SandboxData:
     )
 
 
-def asked(sandbox: Sandbox) -> Counter[str]:
-    """Requests since this was asked last, by what they ask for."""
+def requests_by_kind(sandbox: Sandbox) -> Counter[str]:
+    """Requests since the last call, by what they are for."""
     kinds = Counter(
         "list" if request.path.endswith("/runs") else request.path.rsplit("/", 1)[-1]
         for request in sandbox.requests

@@ -1,4 +1,4 @@
-"""A server that answers whatever comes with bytes of a test's own, for ever if that is asked."""
+"""A server that answers whatever comes with bytes of a test's own, for ever if that is wanted."""
 
 import socket
 from collections.abc import Iterable, Iterator

@@ -60,7 +60,7 @@ def _wrapped(place: Place, dice: Random) -> None:
     inside[key] = [inside[key]] if dice.random() < 0.5 else {"value": inside[key]}
 
 
-def _spelled(place: Place, _dice: Random) -> None:
+def _respelled(place: Place, _dice: Random) -> None:
     inside, key = place
     inside[key] = json.dumps(inside[key])
 
@@ -110,6 +110,6 @@ def _deepened(place: Place, dice: Random) -> None:
 
 
 DAMAGES: list[Callable[[Place, Random], None]] = [
-    _hostile, _hostile, _hostile, _gone, _wrapped, _spelled, _doubled, _renamed, _added, _swapped,
+    _hostile, _hostile, _hostile, _gone, _wrapped, _respelled, _doubled, _renamed, _added, _swapped,
     _turned, _turned, _deepened,
 ]  # fmt: skip

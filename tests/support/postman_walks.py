@@ -45,21 +45,21 @@ class RunList:
     places: dict[float, Json]
     page_size: int = 10
     events: dict[int, Callable[[], None]] = field(default_factory=dict)
-    asked: list[str | None] = field(default_factory=list)
+    requested: list[str | None] = field(default_factory=list)
 
     @classmethod
     def of(cls, runs: Iterable[Json], page_size: int = 10) -> "RunList":
         return cls(dict(enumerate(runs)), page_size)
 
     async def fetch(self, cursor: str | None) -> RunPage:
-        self.events.pop(len(self.asked), lambda: None)()
-        self.asked.append(cursor)
-        assert len(self.asked) < 1000, "walked for ever"
+        self.events.pop(len(self.requested), lambda: None)()
+        self.requested.append(cursor)
+        assert len(self.requested) < 1000, "walked for ever"
         after = float("-inf") if cursor is None else float(cursor)
         behind = sorted(place for place in self.places if place > after)
-        shown = behind[: self.page_size]
-        following = str(shown[-1]) if len(behind) > len(shown) else None
-        return RunPage([self.places[place] for place in shown], following, len(self.places))
+        on_page = behind[: self.page_size]
+        following = str(on_page[-1]) if len(behind) > len(on_page) else None
+        return RunPage([self.places[place] for place in on_page], following, len(self.places))
 
     def put_on_top(self, run: Json) -> None:
         self.places[min(self.places, default=0) - 1] = run
@@ -75,9 +75,9 @@ class RunList:
         return {run["id"] for run in self.places.values()}
 
     def requests(self) -> int:
-        """How many there were since this was asked last."""
-        asked, self.asked = self.asked, []
-        return len(asked)
+        """How many there were since the last call."""
+        requested, self.requested = self.requested, []
+        return len(requested)
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def put_down(
         last = watermark or Watermark()
         steps = paging.pages(runs.fetch, last, lookback=lookback, now=now)
         try:
-            while pages is None or len(runs.asked) < pages:
+            while pages is None or len(runs.requested) < pages:
                 page = await anext(steps, None)
                 if page is None:
                     break

@@ -37,8 +37,8 @@ def outcomes(report: ImportReport) -> list[str]:
 
 def other_run(number: int, **members: Any) -> dict[str, Any]:
     """A newman run of its own."""
-    sent = execution(number, assertions=[passed("ok"), failed("bad")])
-    return newman([sent, execution(number + 1)], started=STARTED + number * 60_000, **members)
+    request = execution(number, assertions=[passed("ok"), failed("bad")])
+    return newman([request, execution(number + 1)], started=STARTED + number * 60_000, **members)
 
 
 def variety(folder: Path) -> None:

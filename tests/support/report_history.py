@@ -69,7 +69,7 @@ def invent(warehouse: psycopg.Connection[Any]) -> None:
         warehouse.execute(
             "update ingest.code_identities set build_url = %s where run_id = %s", (url, run_id)
         )
-    # what tells a test apart must not tell how it ended
+    # what distinguishes a test must not say how it ended
     warehouse.execute("update raw_postman.assertions set name = 'assertion'")
     for item, name in (("item 1", SCRIPT), ("item 2", TURNED), ("item 0", LONG)):
         warehouse.execute(

@@ -1,4 +1,4 @@
-"""An API that plays a script, over a socket or without one, and a client that asks it once."""
+"""An API that plays a script, over a socket or without one, and a client of it."""
 
 import asyncio
 import socket
@@ -18,7 +18,7 @@ from pipelines.errors import (
 from pipelines.http.client import Answer, Client
 from pipelines.http.rate_limiter import RateLimiter
 
-KEY = "PMAK-not-to-be-told"
+KEY = "PMAK-not-to-be-shown"
 CURSOR = "opaque-cursor"
 ENDPOINT = "GET collections/{id}/runs"
 PATH = "collections/c/runs"
@@ -77,7 +77,7 @@ async def drips(writer: asyncio.StreamWriter) -> None:
 
 
 @dataclass
-class Asked:
+class ReceivedRequest:
     """A request as it arrived."""
 
     target: str
@@ -86,11 +86,11 @@ class Asked:
 
 @dataclass
 class Server:
-    """Plays its script, the last reply for ever, and notes what it was asked."""
+    """Plays its script, the last reply for ever, and notes the requests."""
 
     script: deque[Any]
     tls: ssl.SSLContext | None = None
-    asked: list[Asked] = field(default_factory=list)
+    requests: list[ReceivedRequest] = field(default_factory=list)
     connections: int = 0
     _handlers: set[asyncio.Task[Any] | None] = field(default_factory=set)
 
@@ -115,7 +115,7 @@ class Server:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode().splitlines()
                 fields = (line.split(": ", 1) for line in head[1:] if line)
                 headers = {name.lower(): value for name, value in fields}
-                self.asked.append(Asked(head[0].split()[1], headers))
+                self.requests.append(ReceivedRequest(head[0].split()[1], headers))
                 reply = self.script.popleft() if len(self.script) > 1 else self.script[0]
                 await reply(writer)
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
@@ -124,11 +124,11 @@ class Server:
             writer.close()
 
 
-def plays(script: deque[Reply], requests: list[Asked]) -> httpx.MockTransport:
+def plays(script: deque[Reply], requests: list[ReceivedRequest]) -> httpx.MockTransport:
     """Answers by a script, the last one for ever; no wire."""
 
     def handle(request: httpx.Request) -> httpx.Response:
-        requests.append(Asked(request.url.raw_path.decode(), dict(request.headers)))
+        requests.append(ReceivedRequest(request.url.raw_path.decode(), dict(request.headers)))
         reply = script.popleft() if len(script) > 1 else script[0]
         assert isinstance(reply, Whole)
         return reply.response()
@@ -137,7 +137,7 @@ def plays(script: deque[Reply], requests: list[Asked]) -> httpx.MockTransport:
 
 
 @dataclass
-class ToldTime:
+class ManualClock:
     """A clock that moves on when somebody sleeps."""
 
     now: float = 1_795_867_200.0
@@ -153,11 +153,11 @@ class ToldTime:
 
 
 @dataclass
-class Story:
+class Exchange:
     """What came of a request, and all that happened on the way."""
 
     outcome: Answer | ApiError
-    asked: list[Asked]
+    requests: list[ReceivedRequest]
     slept: list[float]
     client: Client
 
@@ -177,8 +177,8 @@ class Story:
         return self.outcome.body
 
 
-def client_of(root: str, time: ToldTime | None = None, **options: Any) -> Client:
-    time = time or ToldTime()
+def client_of(root: str, time: ManualClock | None = None, **options: Any) -> Client:
+    time = time or ManualClock()
     return Client(
         "postman",
         root,
@@ -190,35 +190,35 @@ def client_of(root: str, time: ToldTime | None = None, **options: Any) -> Client
     )
 
 
-async def ask(client: Client, member: str = "runs") -> Answer | ApiError:
+async def send_request(client: Client, member: str = "runs") -> Answer | ApiError:
     try:
         return await client.get(ENDPOINT, PATH, {"cursor": CURSOR}, member=member)
     except ApiError as error:
         return error
 
 
-def story_of(*script: Reply, member: str = "runs", root: str = "", **options: Any) -> Story:
+def exchange_with(*script: Reply, member: str = "runs", root: str = "", **options: Any) -> Exchange:
     """One `get` of what plays `script`: a server where the script needs a wire."""
 
-    async def story() -> Story:
-        time, requests = ToldTime(), list[Asked]()
+    async def exchange() -> Exchange:
+        time, requests = ManualClock(), list[ReceivedRequest]()
         if not root and all(isinstance(reply, Whole) for reply in script):
             base = plays(deque(script), requests)
             async with client_of("http://api.invalid", time, base=base, **options) as client:
-                outcome = await ask(client, member)
-            return Story(outcome, requests, time.slept, client)
+                outcome = await send_request(client, member)
+            return Exchange(outcome, requests, time.slept, client)
         async with Server(deque(script)) as server:
             async with client_of(root or server.root, time, **options) as client:
-                outcome = await ask(client, member)
-            return Story(outcome, server.asked, time.slept, client)
+                outcome = await send_request(client, member)
+            return Exchange(outcome, server.requests, time.slept, client)
 
-    return asyncio.run(story())
+    return asyncio.run(exchange())
 
 
 def free_port() -> int:
     """A port on which nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
     return port
 
 
@@ -228,7 +228,7 @@ def assert_tells_no_secret(error: ApiError) -> None:
     assert "\n" not in str(error)
     chain: BaseException | None = error
     while chain is not None:
-        told = "".join([str(chain), repr(chain), *traceback.format_exception(chain)])
-        assert KEY not in told
-        assert CURSOR not in told
+        revealed = "".join([str(chain), repr(chain), *traceback.format_exception(chain)])
+        assert KEY not in revealed
+        assert CURSOR not in revealed
         chain = chain.__cause__ or chain.__context__

@@ -12,7 +12,7 @@ Change = Callable[[bytes], bytes]
 
 
 class Tampered(Sandbox):
-    """A sandbox that changes its answers, or their status, where a path ends as told."""
+    """A sandbox that changes its answers, or their status, where a path ends as given."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

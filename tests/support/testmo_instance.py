@@ -54,8 +54,8 @@ class Instance(Sandbox):
         self.answers: dict[str, list[int | bytes | Callable[[Json], Json]]] = {}
 
     def _results_of(self, run: Json) -> list[Json]:
-        made = [result(number, run["id"]) for number in range(run["total_count"])]
-        return self.results.get(run["id"], made)
+        default_results = [result(number, run["id"]) for number in range(run["total_count"])]
+        return self.results.get(run["id"], default_results)
 
     async def _serve(self, request: web.BaseRequest) -> web.Response:
         response = await super()._serve(request)
@@ -71,8 +71,8 @@ class Instance(Sandbox):
         return response
 
     @property
-    def asked(self) -> Counter[str]:
-        """Requests since this was asked last: `list`, `2/tests` or `2`."""
+    def new_requests(self) -> Counter[str]:
+        """Requests since the last call: `list`, `2/tests` or `2`."""
         paths = [
             request.path.split("automation/runs", 1)[1].strip("/") for request in self.requests
         ]

@@ -32,30 +32,30 @@ class RunList:
     """A list sorted by creation and filtered by whole seconds, as the API's page describes it.
 
     `events` happen before the request of that number, counted from 0; `is_inclusive`: runs of the
-    very second that was asked for are shown.
+    very second that is the bound are shown.
     """
 
     runs: dict[int, Json]
     page_size: int = 10
     is_inclusive: bool = False
     events: dict[int, Callable[[], None]] = field(default_factory=dict)
-    asked: list[tuple[datetime | None, int]] = field(default_factory=list)
+    requested: list[tuple[datetime | None, int]] = field(default_factory=list)
 
     @classmethod
     def of(cls, runs: Iterable[Json], page_size: int = 10, **more: Any) -> "RunList":
         return cls({run["id"]: run for run in runs}, page_size, **more)
 
     async def fetch(self, created_after: datetime | None, page: int) -> RunPage:
-        self.events.pop(len(self.asked), lambda: None)()
-        self.asked.append((created_after, page))
-        assert len(self.asked) < 1000, "walked for ever"
+        self.events.pop(len(self.requested), lambda: None)()
+        self.requested.append((created_after, page))
+        assert len(self.requested) < 1000, "walked for ever"
         bound = created_after and created_after.replace(microsecond=0)
-        found = sorted(
+        matches = sorted(
             (run for run in self.runs.values() if bound is None or self._is_after(run, bound)),
             key=lambda run: (datetime.fromisoformat(run["created_at"]), run["id"]),
         )
-        shown = found[(page - 1) * self.page_size : page * self.page_size]
-        return RunPage(shown, [], has_next=len(found) > page * self.page_size)
+        on_page = matches[(page - 1) * self.page_size : page * self.page_size]
+        return RunPage(on_page, [], has_next=len(matches) > page * self.page_size)
 
     def _is_after(self, run: Json, bound: datetime) -> bool:
         created_at = datetime.fromisoformat(run["created_at"])
@@ -68,9 +68,9 @@ class RunList:
         self.runs.pop(number, None)
 
     def requests(self) -> int:
-        """How many there were since this was asked last."""
-        asked, self.asked = self.asked, []
-        return len(asked)
+        """How many there were since the last call."""
+        requested, self.requested = self.requested, []
+        return len(requested)
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def put_down(
         since = None if last.high_water is None else last.high_water - lookback
         steps = walk_pages(runs.fetch, last, since=since, now=now)
         try:
-            while pages is None or len(runs.asked) < pages:
+            while pages is None or len(runs.requested) < pages:
                 page = await anext(steps, None)
                 if page is None:
                     break

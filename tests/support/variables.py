@@ -75,15 +75,15 @@ def value_of(settings: Settings, variable: str) -> Any:
 
 
 def of_postman(settings: Settings) -> PostmanSettings:
-    found = settings.sources["postman"]
-    assert isinstance(found, PostmanSettings)
-    return found
+    section = settings.sources["postman"]
+    assert isinstance(section, PostmanSettings)
+    return section
 
 
 def of_testmo(settings: Settings) -> TestmoSettings:
-    found = settings.sources["testmo"]
-    assert isinstance(found, TestmoSettings)
-    return found
+    section = settings.sources["testmo"]
+    assert isinstance(section, TestmoSettings)
+    return section
 
 
 def complaints(folder: Path, **variables: str) -> list[str]:

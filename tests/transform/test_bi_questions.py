@@ -1,4 +1,4 @@
-"""The questions of docs/bi.md, asked of the demo's history by the role that BI tools use."""
+"""The questions of docs/bi.md, put to the demo's history by the role that BI tools use."""
 
 import json
 import re
@@ -35,7 +35,7 @@ QUESTIONS = dict(
 
 
 @pytest.fixture(scope="module")
-def ask(
+def answer(
     new_warehouse: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[str], Rows]]:
     """Answers a question by the start of its heading, as `testruns_reader`."""
@@ -56,13 +56,13 @@ def ask(
     with psycopg.connect(url, autocommit=True, row_factory=dict_row) as connection:
         connection.execute("set role testruns_reader")
 
-        def ask(start: str) -> Rows:
+        def answer(start: str) -> Rows:
             """A statement as it is, or the question of docs/bi.md that starts so."""
             found = [sql for name, sql in QUESTIONS.items() if name.startswith(start)]
             (statement,) = found or [start]
             return connection.execute(statement.encode()).fetchall()
 
-        yield ask
+        yield answer
 
 
 def test_there_are_ten_questions() -> None:
@@ -71,44 +71,44 @@ def test_there_are_ten_questions() -> None:
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_a_question_has_an_answer(ask: Callable[[str], Rows], question: str) -> None:
-    assert ask(question)
+def test_a_question_has_an_answer(answer: Callable[[str], Rows], question: str) -> None:
+    assert answer(question)
 
 
 def test_what_was_planted_is_found_first_and_steady_ones_are_not_accused(
-    ask: Callable[[str], Rows],
+    answer: Callable[[str], Rows],
 ) -> None:
-    slower = ask("3.")
+    slower = answer("3.")
     assert {row["item_name"] for row in slower} == {"List transactions"}
     assert slower[0]["slowdown_ratio"] > 1.5
     assert min(row["recent_requests"] for row in slower) >= 5
 
-    assert [(row["requests_total"], row["requests_usual"]) for row in ask("2.")][:1] == [(6, 15)]
+    assert [(row["requests_total"], row["requests_usual"]) for row in answer("2.")][:1] == [(6, 15)]
 
-    assert "Results are sorted by price" in {row["test"] for row in ask("7.")}
+    assert "Results are sorted by price" in {row["test"] for row in answer("7.")}
 
 
-def test_answers_are_of_what_their_titles_name(ask: Callable[[str], Rows]) -> None:
+def test_answers_are_of_what_their_titles_name(answer: Callable[[str], Rows]) -> None:
     newest = [
-        (row["system"], row["scope"], row["environment"], row["run_source"]) for row in ask("1.")
+        (row["system"], row["scope"], row["environment"], row["run_source"]) for row in answer("1.")
     ]
     assert len(newest) == len(set(newest))
-    labels = [(row["business_date"], row["label"]) for row in ask("4.")]
+    labels = [(row["business_date"], row["label"]) for row in answer("4.")]
     assert len(labels) == len(set(labels))
-    reasons = [row["reasons"] for row in ask("10.")]
+    reasons = [row["reasons"] for row in answer("10.")]
     assert len(reasons) == len(set(reasons))
 
 
 @pytest.mark.parametrize("title", PANELS)
-def test_a_panel_of_grafana_shows_something(ask: Callable[[str], Rows], title: str) -> None:
+def test_a_panel_of_grafana_shows_something(answer: Callable[[str], Rows], title: str) -> None:
     sql = re.sub(r"\w+ in \(\$\{\w+:sqlstring\}\)", "true", PANELS[title])
     sql = re.sub(r"\$__timeFilter\((\w+)\)", r"\1 >= '2026-01-01'", sql)
     assert "$" not in sql
-    assert ask(sql)
+    assert answer(sql)
 
 
 @pytest.mark.parametrize("name", CHARTS)
-def test_a_chart_of_superset_shows_something(ask: Callable[[str], Rows], name: str) -> None:
+def test_a_chart_of_superset_shows_something(answer: Callable[[str], Rows], name: str) -> None:
     chart = CHARTS[name]
     dataset, params = DATASETS[chart["dataset_uuid"]], chart["params"]
     columns = {c["column_name"]: c["expression"] or c["column_name"] for c in dataset["columns"]}
@@ -122,13 +122,13 @@ def test_a_chart_of_superset_shows_something(ask: Callable[[str], Rows], name: s
     where = [f["sqlExpression"] for f in params["adhoc_filters"] if f["expressionType"] == "SQL"]
     grouped = f" group by {', '.join(groups)}" if groups else ""
     table = f"bi.{dataset['table_name']}"
-    rows = ask(
+    rows = answer(
         f"select {', '.join(shown)} from {table} where {' and '.join(where) or 'true'}{grouped}"
     )
     assert rows
 
 
-def test_views_for_people_say_what_the_marts_say(ask: Callable[[str], Rows]) -> None:
+def test_views_for_people_say_what_the_marts_say(answer: Callable[[str], Rows]) -> None:
     sums = (
         "count(*) as days, sum(red_minutes::numeric) as red, sum(wasted_minutes::numeric) as cost"
     )
@@ -164,4 +164,4 @@ def test_views_for_people_say_what_the_marts_say(ask: Callable[[str], Rows]) -> 
             "select sum(runs_total) from marts.fct_daily_run_health",
         ),
     ):
-        assert [*ask(view)[0].values()] == [*ask(mart)[0].values()], view
+        assert [*answer(view)[0].values()] == [*answer(mart)[0].values()], view

@@ -1,4 +1,4 @@
-"""How dbt is told where to work, and what a command learns of a build that went wrong."""
+"""How dbt learns where to work, and what a command learns of a build that went wrong."""
 
 import os
 import subprocess

@@ -28,15 +28,15 @@ def test_the_marts_say_what_was_computed_by_hand(
     dbt_warehouse_url: str, warehouse: Connection, dbt_target: Path
 ) -> None:
     # Berlin left summer time on 25 October at 01:00 UTC: that day lasted from 22:00 to 23:00 UTC.
-    told: dict[str, Any] = {
+    run_values: dict[str, Any] = {
         "duration_ms": 1000,
         "requests_total": 2,
         "assertions_total": 3,
         "assertions_failed": 0,
     }
-    load_postman(warehouse, "a", ["pps", "p"], started_at=at("2026-10-24T22:00Z"), **told)
-    told["duration_ms"] = 2000
-    load_postman(warehouse, "b", ["pf", "!fu"], started_at=at("2026-10-25T22:59:59Z"), **told)
+    load_postman(warehouse, "a", ["pps", "p"], started_at=at("2026-10-24T22:00Z"), **run_values)
+    run_values["duration_ms"] = 2000
+    load_postman(warehouse, "b", ["pf", "!fu"], started_at=at("2026-10-25T22:59:59Z"), **run_values)
     load_postman(warehouse, "c", ["p"], started_at=at("2026-10-25T23:00Z"), duration_ms=70)
     load_postman(warehouse, "cut", [], status="failed", started_at=at("2026-10-25T12:00Z"))
     load_postman(warehouse, "killed", [], status="running", started_at=at("2026-10-25T13:00Z"))
@@ -228,8 +228,8 @@ def test_builds_touch_changed_runs_alone_and_end_as_a_full_refresh_would(
 
     night = at("2026-07-01T23:30Z")
     for run_id in ("fewer", "gone", "lost", "none", "same", "zero"):
-        told: dict[str, Any] = {"started_at": night, "finished_at": night, "loaded_at": night}
-        load_postman(warehouse, run_id, ["pf", "p"], times=[100, 20], **told)
+        run_values: dict[str, Any] = {"started_at": night, "finished_at": night, "loaded_at": night}
+        load_postman(warehouse, run_id, ["pf", "p"], times=[100, 20], **run_values)
     load_postman(warehouse, "slow", ["p"], times=[901], started_at=at("2026-07-11T23:30Z"))
     testmo = {"run_id": 1, "project_id": 7, "source_id": 5, "status": 4, "is_completed": False}
     insert(warehouse, "raw_testmo.automation_sources", {"id": 5, "name": "old", "load_id": 1})

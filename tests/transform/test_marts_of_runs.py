@@ -242,9 +242,9 @@ def assert_marts_say(warehouse: Connection, runs: list[Run]) -> None:
         warehouse,
         "select run_id, is_success, pass_rate, completeness, is_truncated from marts.fct_test_runs",
     )
-    assert {run_id: pytest.approx(tuple(told)) for run_id, *told in found_runs} == expected_runs(
-        runs
-    )
+    assert {
+        run_id: pytest.approx(tuple(values)) for run_id, *values in found_runs
+    } == expected_runs(runs)
     found_latencies = rows(
         warehouse,
         """

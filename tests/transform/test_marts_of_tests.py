@@ -87,12 +87,12 @@ def load(
         extra = Jsonb({"iteration": index})
         insert(warehouse, "raw_postman.executions", key | {"item_name": "item", "extra": extra})
         for position, (name, letter, error) in enumerate(assertions):
-            told = {"assertion_index": position, "name": name, "passed": letter == "P"}
+            values_of_mart = {"assertion_index": position, "name": name, "passed": letter == "P"}
             skipped = Jsonb({"skipped": True}) if letter == "S" else None
             insert(
                 warehouse,
                 "raw_postman.assertions",
-                key | told | {"error": error, "extra": skipped},
+                key | values_of_mart | {"error": error, "extra": skipped},
             )
 
 
@@ -152,14 +152,14 @@ def test_planted_tests_are_found_and_steady_ones_are_not_accused(
         "now and then": "healthy",
     }
     for system, name in (("postman", "assertion_name"), ("testmo", "test_name")):
-        told = dict(
+        values_of_mart = dict(
             rows(
                 warehouse,
                 f"select replace({name}, ' 29', ''), health from marts.dim_tests"
                 f" where system = '{system}'",
             )
         )
-        assert told == verdicts, system
+        assert values_of_mart == verdicts, system
     assert rows(
         warehouse,
         """
@@ -206,9 +206,13 @@ def put_run(warehouse: Connection, run: Run, loaded_at: datetime) -> None:
         url = {"execution_id": item_id, "item_name": name, "request_url": f"https://{host}/x"}
         insert(warehouse, "raw_postman.executions", key | url | {"response_status_code": 200})
         for position, (assertion, letter) in enumerate(assertions):
-            told = {"assertion_index": position, "name": assertion, "passed": letter == "P"}
+            values_of_mart = {
+                "assertion_index": position,
+                "name": assertion,
+                "passed": letter == "P",
+            }
             skipped = Jsonb({"skipped": True}) if letter == "S" else None
-            insert(warehouse, "raw_postman.assertions", key | told | {"extra": skipped})
+            insert(warehouse, "raw_postman.assertions", key | values_of_mart | {"extra": skipped})
 
 
 def invented(dice: random.Random, number: int) -> Run:
@@ -316,7 +320,7 @@ def assert_days_and_verdicts(
     warehouse: Connection, known: dict[Test, list[Outcome]], out: dict[Test, list[Streak]]
 ) -> None:
     """Figures and verdicts of each test, environment and day."""
-    told = rows(
+    values_of_mart = rows(
         warehouse,
         f"""
         select
@@ -337,18 +341,20 @@ def assert_days_and_verdicts(
         for test, outcomes in known.items()
         for day, figures in days(outcomes, out[test]).items()
     }
-    assert {row[:4] for row in told} == set(expected)
-    for row in told:
+    assert {row[:4] for row in values_of_mart} == set(expected)
+    for row in values_of_mart:
         assert row[4:-3] == pytest.approx(expected[row[:4]][:-3], abs=1e-9), row[:4]
         assert row[-3:] == expected[row[:4]][-3:], row[:4]
-    assert {"broken", "flaky", "new", "regressing", "healthy"} <= {row[-1] for row in told}
+    assert {"broken", "flaky", "new", "regressing", "healthy"} <= {
+        row[-1] for row in values_of_mart
+    }
 
 
 def assert_streaks(
     warehouse: Connection, known: dict[Test, list[Outcome]], out: dict[Test, list[Streak]]
 ) -> None:
     """Each streak of failures, and whether it began in an outage."""
-    told = rows(
+    values_of_mart = rows(
         warehouse,
         f"""
         select
@@ -360,7 +366,7 @@ def assert_streaks(
         inner join marts.dim_tests as tests using (test_key)
         """,
     )
-    assert Counter(told) == Counter(
+    assert Counter(values_of_mart) == Counter(
         (
             *test,
             *(streak.failed[0].run_key, streak.failed[0].started_at, len(streak.failed)),
@@ -380,7 +386,7 @@ def assert_same_code(
     warehouse: Connection, known: dict[Test, list[Outcome]], out: dict[Test, list[Streak]]
 ) -> None:
     """Figures and verdict of each test and environment over the codes that it ran on."""
-    told = rows(
+    values_of_mart = rows(
         warehouse,
         f"""
         select
@@ -397,11 +403,11 @@ def assert_same_code(
         for test, outcomes in known.items()
         if (figures := same_code(outcomes, out[test])) is not None
     }
-    assert {row[:3] for row in told} == set(expected)
-    for row in told:
+    assert {row[:3] for row in values_of_mart} == set(expected)
+    for row in values_of_mart:
         assert row[3:-1] == pytest.approx(expected[row[:3]][:-1], abs=1e-9), row[:3]
         assert row[-1] is expected[row[:3]][-1], row[:3]
-    assert {row[-1] for row in told} == {None, False, True}
+    assert {row[-1] for row in values_of_mart} == {None, False, True}
 
 
 def md5(text: str) -> str:

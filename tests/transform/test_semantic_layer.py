@@ -1,4 +1,4 @@
-"""The semantic layer, asked by MetricFlow in an environment of its own, against SQL."""
+"""The semantic layer, queried by MetricFlow in an environment of its own, against SQL."""
 
 import csv
 import os

@@ -104,7 +104,7 @@ def running(
         postgres.stop()
 
 
-def said(process: subprocess.Popen[str]) -> str:
+def output(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
     return process.stdout.readline().strip()
 
@@ -194,13 +194,13 @@ def test_a_running_server_is_used_as_it_is(running: tuple[EmbeddedPostgres, str]
 
 def test_two_processes_that_start_it_at_once_get_the_same_server(server: EmbeddedPostgres) -> None:
     with starter(server.home) as one, starter(server.home) as other:
-        urls = {said(one), said(other)}
+        urls = {output(one), output(other)}
     assert urls == {server.start()}
 
 
 def test_the_server_outlives_a_killed_starter(stopped: EmbeddedPostgres) -> None:
     with starter(stopped.home) as process:
-        url = said(process)
+        url = output(process)
         os.killpg(process.pid, signal.SIGKILL)
         assert process.communicate() == ("", "")  # nobody holds on to its output, either
     assert ask(url, "select answer from kept") == 42
@@ -329,7 +329,7 @@ def test_passwords_show_in_no_command_line_and_no_log(
 
 def test_the_server_carries_no_key_of_its_starter(stopped: EmbeddedPostgres) -> None:
     with starter(stopped.home, POSTMAN_API_KEY="PMAK-1", PGPORT="1", PGDATA="/") as process:
-        assert said(process)
+        assert output(process)
     environment = process_of(pid_of(stopped)).environ()
     assert environment["LC_ALL"] == "C"
     assert "POSTMAN_API_KEY" not in environment

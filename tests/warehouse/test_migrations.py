@@ -108,7 +108,7 @@ def test_every_table_and_every_column_is_described(connection: psycopg.Connectio
 def test_a_column_with_a_unit_says_so(
     connection: psycopg.Connection, ending: str, unit: str
 ) -> None:
-    told = connection.execute(
+    rows = connection.execute(
         "select a.attrelid::regclass || '.' || a.attname, d.description from pg_attribute a"
         " join pg_class c on c.oid = a.attrelid and c.relkind = 'r' and a.attnum > 0"
         " join pg_description d on d.objoid = c.oid and d.objsubid = a.attnum"
@@ -116,18 +116,18 @@ def test_a_column_with_a_unit_says_so(
         (list(OURS), f"%\\{ending}"),
     ).fetchall()
 
-    assert told
-    assert [column for column, text in told if unit.lower() not in text.lower()] == []
+    assert rows
+    assert [column for column, text in rows if unit.lower() not in text.lower()] == []
 
 
 def test_elapsed_says_that_it_is_in_microseconds(connection: psycopg.Connection) -> None:
-    told = connection.execute(
+    rows = connection.execute(
         "select d.description from pg_attribute a join pg_description d"
         " on d.objoid = a.attrelid and d.objsubid = a.attnum where a.attname = 'elapsed'"
     ).fetchall()
 
-    assert len(told) == 3
-    assert all("icroseconds" in text for (text,) in told)
+    assert len(rows) == 3
+    assert all("icroseconds" in text for (text,) in rows)
 
 
 def test_each_file_is_applied_once_in_order(empty_database_url: str) -> None:
@@ -263,8 +263,8 @@ def test_what_the_reader_of_an_older_version_could_read_is_taken_back(
         assert migrate(connection) == ["0018_bi.sql"]
         connection.execute("create table ingest.later (id integer)")
         for table in ("ingest.loads", "raw_testmo.users", "ingest.later"):
-            asked = "select has_table_privilege('testruns_reader', %s, 'select')"
-            assert connection.execute(asked, (table,)).fetchone() == (False,)
+            statement = "select has_table_privilege('testruns_reader', %s, 'select')"
+            assert connection.execute(statement, (table,)).fetchone() == (False,)
 
 
 @pytest.fixture

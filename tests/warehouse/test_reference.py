@@ -78,10 +78,10 @@ def test_an_alert_asks_for_scopes_by_their_ids(
 
 def test_the_first_name_of_an_id_counts(connection: psycopg.Connection, tmp_path: Path) -> None:
     save_reference(connection, reference(tmp_path, NAMES=NAMES))
-    asked = (("scope", "u-1"), ("environment", "e"), ("scope", "e"))
+    places = (("scope", "u-1"), ("environment", "e"), ("scope", "e"))
     names = [
         connection.execute("select ingest.name_of('postman', %s, %s)", of).fetchone()
-        for of in asked
+        for of in places
     ]
     assert names == [("Payments",), ("live",), (None,)]
 

@@ -44,8 +44,8 @@ def view(data: ReportData) -> dict[str, Any]:
     slower = [row for row in rows if row["is_regression"]]
 
     def with_proof(row: Row) -> Row:
-        sent = answers.get(row["request_key"], [])
-        strip = [answer(one, data.period.zone) for one in sent]
+        last_answers = answers.get(row["request_key"], [])
+        strip = [answer(row, data.period.zone) for row in last_answers]
         its_days = by_day[row["request_key"]]
         recent = timedelta(days=data.thresholds["latency_recent_days"])
         before = max(day["business_date"] for day in its_days) - recent

@@ -45,7 +45,7 @@ def empty_body(exchange: Exchange) -> Answer:
 
 @_answer
 def error_with_200(exchange: Exchange) -> Answer:
-    """Status 200 and a JSON object that tells of an error."""
+    """Status 200 and a JSON object that reports an error."""
     return exchange.answer._replace(status=200, body=encode({"error": "try again later"}))
 
 

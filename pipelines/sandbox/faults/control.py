@@ -13,13 +13,13 @@ PATH = "/faults"
 
 
 def control(faults: Faults, method: str, body: bytes) -> Answer:
-    """Change the faults as asked, and give those that now hold."""
+    """Change the faults as requested, and give those that now hold."""
     try:
         match method:
             case "GET":
                 pass
             case "PUT":
-                faults.replace(*_asks(body))
+                faults.replace(*_specs(body))
             case "DELETE":
                 faults.clear()
             case _:
@@ -29,11 +29,11 @@ def control(faults: Faults, method: str, body: bytes) -> Answer:
     return Answer(200, encode(faults.struck))
 
 
-def _asks(body: bytes) -> list[str]:
+def _specs(body: bytes) -> list[str]:
     try:
-        asks = json.loads(body)
+        specs = json.loads(body)
     except (ValueError, RecursionError):
-        asks = None
-    if not isinstance(asks, list) or not all(isinstance(ask, str) for ask in asks):
+        specs = None
+    if not isinstance(specs, list) or not all(isinstance(spec, str) for spec in specs):
         raise ValueError('the body is to be a JSON list of faults, as ["status-503:times=2"]')
-    return asks
+    return specs

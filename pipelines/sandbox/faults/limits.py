@@ -59,7 +59,7 @@ def limit_in_retryafter(_number: int, _now: float) -> Headers:
 
 @_limit(ANYWHERE)
 def limit_untold(_number: int, _now: float) -> Headers:
-    """429 that tells no wait."""
+    """429 that announces no wait."""
     return {}
 
 

@@ -16,37 +16,39 @@ from pipelines.sandbox.wire import Answer, Json, ListOrder, decode, encode
 
 FAULTS: list[Fault] = []
 
-Ask = Callable[[Exchange], None]
-Tell = Callable[[Json, dict[str, str]], None]
+RequestChange = Callable[[Exchange], None]
+PageChange = Callable[[Json, dict[str, str]], None]
 
 _SMALL_PAGE = {"postman": ("limit", "10"), "testmo": ("per_page", "15")}
 
 
-def _before_answer(where: str) -> Callable[[Ask], Ask]:
+def _before_answer(where: str) -> Callable[[RequestChange], RequestChange]:
     """A fault that has the list requested otherwise than it was."""
 
-    def add(ask: Ask) -> Ask:
-        def change(exchange: Exchange, _strike: Strike) -> None:
-            ask(exchange)
+    def add(change: RequestChange) -> RequestChange:
+        def strike(exchange: Exchange, _strike: Strike) -> None:
+            change(exchange)
 
-        FAULTS.append(Fault(name_of(ask), description_of(ask), where, change, before_answer=True))
-        return ask
+        FAULTS.append(
+            Fault(name_of(change), description_of(change), where, strike, before_answer=True)
+        )
+        return change
 
     return add
 
 
-def _in_page(where: str) -> Callable[[Tell], Tell]:
-    """A fault in what a page says of itself; it gets the page and what was asked."""
+def _in_page(where: str) -> Callable[[PageChange], PageChange]:
+    """A fault in what a page says of itself; it gets the page and the query."""
 
-    def add(tell: Tell) -> Tell:
-        def change(exchange: Exchange, _strike: Strike) -> None:
+    def add(change: PageChange) -> PageChange:
+        def strike(exchange: Exchange, _strike: Strike) -> None:
             if exchange.answer.status == 200:
                 page = decode(exchange.answer.body)
-                tell(page, exchange.query)
+                change(page, exchange.query)
                 exchange.answer = exchange.answer._replace(body=encode(page))
 
-        FAULTS.append(Fault(name_of(tell), description_of(tell), where, change))
-        return tell
+        FAULTS.append(Fault(name_of(change), description_of(change), where, strike))
+        return change
 
     return add
 
@@ -100,21 +102,21 @@ def cursor_leads_nowhere(page: Json, query: dict[str, str]) -> None:
 
 @_in_page(POSTMAN_LISTS)
 def empty_page(page: Json, query: dict[str, str]) -> None:
-    """A page to which a cursor led is empty, and tells neither a total nor a cursor."""
+    """A page to which a cursor led is empty, and announces neither a total nor a cursor."""
     if "cursor" in query:
         page["runs"], page["meta"] = [], {}
 
 
 @_in_page(POSTMAN_LISTS)
 def empty_page_with_total(page: Json, query: dict[str, str]) -> None:
-    """A page to which a cursor led is empty and the last, and tells the total."""
+    """A page to which a cursor led is empty and the last, and announces the total."""
     if "cursor" in query:
         page["runs"], page["meta"] = [], {"total": page["meta"]["total"]}
 
 
 @_in_page(POSTMAN_LISTS)
 def total_untold(page: Json, _query: dict[str, str]) -> None:
-    """`meta` tells no total."""
+    """`meta` has no total."""
     page["meta"].pop("total", None)
 
 
@@ -134,7 +136,7 @@ def cursor_of_a_megabyte(page: Json, _query: dict[str, str]) -> None:
 
 @_in_page(POSTMAN_LISTS)
 def meta_without_cursor(page: Json, _query: dict[str, str]) -> None:
-    """`meta` tells no nextCursor, on whatever page."""
+    """`meta` has no nextCursor, on whatever page."""
     page["meta"].pop("nextCursor", None)
 
 
@@ -157,11 +159,11 @@ def pages_never_end(page: Json, query: dict[str, str]) -> None:
 
 
 def _cursor_status(status: int) -> Fault:
-    def change(exchange: Exchange, _strike: Strike) -> None:
+    def strike(exchange: Exchange, _strike: Strike) -> None:
         if "cursor" in exchange.query:
             exchange.answer = Answer(status, encode({"error": {"name": "cursorError"}}))
 
-    return Fault(f"cursor-{status}", f"Cursors are answered with {status}.", POSTMAN_LISTS, change)
+    return Fault(f"cursor-{status}", f"Cursors are answered with {status}.", POSTMAN_LISTS, strike)
 
 
 FAULTS += [_cursor_status(status) for status in (404, 410, 414, 422, 500)]

@@ -22,7 +22,7 @@ _NUMBERS = ("every", "after", "times", "seed")
 class FaultRule:
     """One fault as it was requested (`ask`), and how often it has met a request, and struck."""
 
-    ask: str
+    spec: str
     fault: Fault
     every: int = 1
     after: int = 0
@@ -46,12 +46,12 @@ class FaultRule:
         return Strike(self.fault, self.seed, self.struck)
 
 
-def parse(ask: str) -> FaultRule:
-    """Read one ask. Raises ValueError, one line that names what is wrong with it."""
-    name, *options = ask.split(":")
+def parse(spec: str) -> FaultRule:
+    """Read one specification. Raises ValueError, one line that names what is wrong with it."""
+    name, *options = spec.split(":")
     if name not in CATALOGUE:
         near = get_close_matches(name, CATALOGUE, n=1)
-        hint = f"; did you mean {near[0]}?" if near else "; --list-faults tells them"
+        hint = f"; did you mean {near[0]}?" if near else "; --list-faults names them"
         raise ValueError(f"there is no fault {name!r}{hint}")
     read: dict[str, int | str] = {}
     for option in options:
@@ -62,11 +62,11 @@ def parse(ask: str) -> FaultRule:
             read[key] = int(value)
         else:
             raise ValueError(
-                f"{ask}: {option!r} is none of every=N, after=N, times=N, seed=N, endpoint=PATTERN"
+                f"{spec}: {option!r} is none of every=N, after=N, times=N, seed=N, endpoint=PATTERN"
             )
     if read.get("every") == 0:
-        raise ValueError(f"{ask}: every=N begins with 1")
-    return FaultRule(ask, CATALOGUE[name], **read)  # type: ignore[arg-type]
+        raise ValueError(f"{spec}: every=N begins with 1")
+    return FaultRule(spec, CATALOGUE[name], **read)  # type: ignore[arg-type]
 
 
 class Faults:
@@ -75,21 +75,21 @@ class Faults:
     `asks` as `parse` reads them. Raises ValueError for one that it cannot.
     """
 
-    def __init__(self, *asks: str) -> None:
+    def __init__(self, *specs: str) -> None:
         """Ask for some from the beginning."""
         self._lock = threading.Lock()
         self._rules: list[FaultRule] = []
-        self.add(*asks)
+        self.add(*specs)
 
-    def add(self, *asks: str) -> None:
+    def add(self, *specs: str) -> None:
         """Ask for more, counted from now on; all of them or, where one cannot be read, none."""
-        rules = [parse(ask) for ask in asks]
+        rules = [parse(spec) for spec in specs]
         with self._lock:
             self._rules += rules
 
-    def replace(self, *asks: str) -> None:
+    def replace(self, *specs: str) -> None:
         """Ask for these and no others."""
-        rules = [parse(ask) for ask in asks]
+        rules = [parse(spec) for spec in specs]
         with self._lock:
             self._rules = rules
 
@@ -99,9 +99,9 @@ class Faults:
 
     @property
     def struck(self) -> dict[str, int]:
-        """How often each has struck, by what was asked."""
+        """How often each has struck, by its specification."""
         with self._lock:
-            return {rule.ask: rule.struck for rule in self._rules}
+            return {rule.spec: rule.struck for rule in self._rules}
 
     def strikes(self, endpoint: str) -> list[Strike]:
         """Those that strike a request now, in the order in which they were requested."""

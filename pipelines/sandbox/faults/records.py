@@ -70,8 +70,8 @@ def _body(where: str) -> Callable[[Callable[[bytes], bytes]], Callable[[bytes], 
 
 def _runs(body: Json) -> list[Json]:
     """The runs of an answer: of a list or of a detail, of either API."""
-    found = body.get("run") or body.get("runs") or body.get("result") or []
-    return found if isinstance(found, list) else [found]
+    records = body.get("run") or body.get("runs") or body.get("result") or []
+    return records if isinstance(records, list) else [records]
 
 
 @_damage

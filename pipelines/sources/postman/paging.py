@@ -158,7 +158,7 @@ def _is_text(cursor: str) -> bool:
 def _counted(state: WalkState, page: RunPage) -> WalkState:
     """The walk's count of runs after one more page; of the announced totals the lowest counts."""
     total = page.total if page.total is not None and 0 <= page.total < 2**63 else None
-    totals = [known for known in (state.announced_total, total) if known is not None]
+    totals = [count for count in (state.announced_total, total) if count is not None]
     return replace(
         state,
         runs_listed=None if state.runs_listed is None else state.runs_listed + len(page.runs),
@@ -215,7 +215,7 @@ def _seen(
         falls = latest <= state.page_latest and latest <= state.page_earliest + tolerance
         rises = latest >= state.page_latest and earliest >= state.page_latest - tolerance
         if falls and rises:
-            pass  # a page of runs that all started together tells nothing
+            pass  # a page of runs that all started together shows no order
         elif falls and order != "oldest_first":
             order = "newest_first"
         elif rises and order != "newest_first":
@@ -245,11 +245,11 @@ def _is_past(
 def _closed(watermark: Watermark, state: WalkState, *, whole: bool) -> Watermark:
     """The watermark after the walk: its newest start, at most its own beginning, never back."""
     reached = None if state.newest_seen is None else min(state.newest_seen, state.started_at)
-    known = [moment for moment in (watermark.high_water, reached) if moment is not None]
+    moments = [moment for moment in (watermark.high_water, reached) if moment is not None]
     order = state.list_order if whole and state.list_order != "unknown" else watermark.known_order
     if state.list_order == "neither":
         order = "neither"
-    return Watermark(max(known, default=None), None, None, order)
+    return Watermark(max(moments, default=None), None, None, order)
 
 
 def _lookback_begins(

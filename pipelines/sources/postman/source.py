@@ -113,7 +113,7 @@ class PostmanRuns:
         run, is_damaged = await api.run_detail(self.client, scope, run_id)
         return run, NO_REFERENCES, is_damaged
 
-    def reference(self, member: str, sent: Any) -> Rows:  # noqa: ARG002 - there is none
+    def reference(self, member: str, record: Any) -> Rows:  # noqa: ARG002 - there is none
         """Never: runs refer to nothing."""
         raise BadFieldError(member, "is nothing that Postman sends")
 

@@ -26,6 +26,7 @@ from pipelines.sources.reports.values import (
     known,
     milliseconds_between,
     number,
+    objects,
     whole,
 )
 
@@ -163,30 +164,30 @@ class CtrfReader:
             ]),
         )  # fmt: skip
 
-    def _test(self, sent: Json) -> None:
+    def _test(self, test: Json) -> None:
         index, self._tests = self._tests, self._tests + 1
-        suite = suite_path(sent.get("suite"))
-        name, raw = as_text(sent.get("name")), as_text(sent.get("status"))
+        suite = suite_path(test.get("suite"))
+        name, raw = as_text(test.get("name")), as_text(test.get("status"))
         status = _STATUSES.get((raw or "").lower(), "other")
         self._counts[status] += 1
-        duration = number(sent.get("duration"))
-        attempts = self._attempts(sent, status, duration)
+        duration = number(test.get("duration"))
+        attempts = self._attempts(test, status, duration)
         was_retried = bool(attempts) and any(row[1] in ("failed", "errored") for row in attempts)
         extra = known(
             **{
                 key: value
                 for key in _EXTRA
-                if (value := sent.get(key)) not in (None, 0, False, [], raw) and _is_plain(value)
+                if (value := test.get(key)) not in (None, 0, False, [], raw) and _is_plain(value)
             },
             status=raw if raw != status else None,
-            testId=as_text(sent.get("testId")) or as_text(sent.get("id")),
+            testId=as_text(test.get("testId")) or as_text(test.get("id")),
             attachments=[
-                known(path=self._masker.url(as_text(one.get("path"))),
-                      contentType=as_text(one.get("contentType")))
-                for one in as_list(sent.get("attachments")) if isinstance(one, dict)
+                known(path=self._masker.url(as_text(attachment.get("path"))),
+                      contentType=as_text(attachment.get("contentType")))
+                for attachment in objects(test.get("attachments"))
             ] or None,
         )  # fmt: skip
-        if status == "passed" and (was_retried or sent.get("flaky") is True):
+        if status == "passed" and (was_retried or test.get("flaky") is True):
             extra["flaky"] = True
         record = {
             "test_index": index,
@@ -195,44 +196,46 @@ class CtrfReader:
             "name": self._masker.text(shortened(name)),
             "status": status,
             "duration_ms": duration,
-            "message": self._text(sent.get("message")) or self._text(sent.get("trace")),
+            "message": self._text(test.get("message")) or self._text(test.get("trace")),
             "type": None,
             "file": self._masker.text(
-                as_text(sent.get("filePath")) or as_text(sent.get("filepath"))
+                as_text(test.get("filePath")) or as_text(test.get("filepath"))
             ),
             "extra": extra or None,
         }
         self._rows.add(TESTS, tuple(record[column] for column in COLUMNS[TESTS][1:]))
         for number_of_attempt, row in enumerate(attempts, 1):
             self._rows.add(ATTEMPTS, (index, number_of_attempt, *row[1:]))
-        start, stop = epoch(sent.get("start")), epoch(sent.get("stop"))
+        start, stop = epoch(test.get("start")), epoch(test.get("stop"))
         self._latest = max(filter(None, (self._latest, start, stop)), default=None)
         self._cases.add(identity.short_digest(record["suite_path"], None, record["name"]))
         self._canonical.add(suite, name, status, duration)
 
-    def _attempts(self, sent: Json, status: str, duration: float | None) -> list[tuple[Any, ...]]:
+    def _attempts(self, test: Json, status: str, duration: float | None) -> list[tuple[Any, ...]]:
         """(number, status, duration, message, type) of each attempt, the deciding one last.
 
         Some reporters list the attempts before the last, some all of them, some count them only.
         """
-        listed = [one for one in as_list(sent.get("retryAttempts")) if isinstance(one, dict)]
-        listed.sort(key=lambda one: whole(one.get("attempt")) or 0)
+        listed = sorted(
+            objects(test.get("retryAttempts")),
+            key=lambda attempt: whole(attempt.get("attempt")) or 0,
+        )
         attempts: list[tuple[Any, ...]] = [
             (
                 place,
-                _STATUSES.get((as_text(one.get("status")) or "").lower(), "other"),
-                number(one.get("duration")),
-                self._text(one.get("message")) or self._text(one.get("trace")),
+                _STATUSES.get((as_text(attempt.get("status")) or "").lower(), "other"),
+                number(attempt.get("duration")),
+                self._text(attempt.get("message")) or self._text(attempt.get("trace")),
                 None,
             )
-            for place, one in enumerate(listed)
+            for place, attempt in enumerate(listed)
         ]
-        retries = min(whole(sent.get("retries")) or 0, _MOST_RETRIES)
+        retries = min(whole(test.get("retries")) or 0, _MOST_RETRIES)
         if not attempts and retries > 0 and status in ("passed", "failed", "errored"):
             # Only what failed is tried again.
             attempts = [(place, "failed", None, None, None) for place in range(retries)]
         if attempts and (attempts[-1][1] != status or len(attempts) == retries):
-            message = self._text(sent.get("message"))
+            message = self._text(test.get("message"))
             attempts.append((len(attempts), status, duration, message, None))
         return attempts
 
@@ -249,4 +252,4 @@ def suite_path(suite: Any) -> list[str]:
 
 def _is_plain(value: Any) -> bool:
     values = value if isinstance(value, list) else [value]
-    return all(isinstance(one, str | int | float) for one in values)
+    return all(isinstance(item, str | int | float) for item in values)

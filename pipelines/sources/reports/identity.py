@@ -20,7 +20,7 @@ def run_id(prefix: str, *parts: Any) -> str:
 
 
 def newman_lookalike(collection: Any, timings: Any, requests: Any, assertions: Any) -> str:
-    """The ID of a newman run by its totals alone, whether its executions are told or not."""
+    """The ID of a newman run by its totals alone, whether its executions are listed or not."""
     times = [timings.get("started"), timings.get("completed")]
     totals = [[total.get("total"), total.get("failed")] for total in (requests, assertions)]
     return run_id("newman", collection, *times, totals)

@@ -143,7 +143,7 @@ class Case:
                 expectedFailure=True if is_expected else None,
                 flaky=True if was_retried and self.status == "passed" else None,
                 failures=more or None,
-                attachments=[masker.url(one) for one in self.attachments] or None,
+                attachments=[masker.url(url) for url in self.attachments] or None,
             ),
         } or None
 

@@ -27,6 +27,7 @@ from pipelines.sources.reports.values import (
     known,
     member,
     milliseconds_between,
+    objects,
     small,
     whole,
 )
@@ -162,10 +163,11 @@ class NewmanReader:
             collection_name=name,
         )
 
-    def _execution(self, sent: Json) -> None:
+    def _execution(self, execution: Json) -> None:
         index, self._executions = self._executions, self._executions + 1
-        item, cursor = as_object(sent.get("item")), as_object(sent.get("cursor"))
-        request, response = as_object(sent.get("request")), as_object(sent.get("response"))
+        item, cursor = as_object(execution.get("item")), as_object(execution.get("cursor"))
+        request = as_object(execution.get("request"))
+        response = as_object(execution.get("response"))
         item_id = as_text(item.get("id"))
         self._masker.learn(secrets_of_auth(request.get("auth")))
         ref = as_text(cursor.get("ref"))
@@ -173,33 +175,35 @@ class NewmanReader:
             self._refs.add(identity.short_digest(ref))
         record = {
             "execution_index": index,
-            "execution_id": as_text(sent.get("id")) or item_id,
+            "execution_id": as_text(execution.get("id")) or item_id,
             "item_name": self._masker.text(shortened(as_text(item.get("name")))),
             "request_method": as_text(request.get("method")),
             "request_url": self._masker.url(shortened(url_text(request.get("url")))),
             "response_status_code": small(response.get("code")),
             "response_time_ms": whole(response.get("responseTime")),
             "response_size_bytes": whole(response.get("responseSize")),
-            "extra": self._extra(sent, item_id, cursor, response),
+            "extra": self._extra(execution, item_id, cursor, response),
         }
         self._rows.add(
             EXECUTIONS, tuple(record[name] for name in SYSTEMS["postman"][EXECUTIONS][1:])
         )
-        asserted = [one for one in as_list(sent.get("assertions")) if isinstance(one, dict)]
-        for position, checked in enumerate(asserted):
+        assertions = objects(execution.get("assertions"))
+        for position, assertion in enumerate(assertions):
             row = assertion_row(
-                index, position, checked.get("assertion"), checked.get("error"), self._masker,
-                is_skipped=checked.get("skipped") is True,
+                index, position, assertion.get("assertion"), assertion.get("error"), self._masker,
+                is_skipped=assertion.get("skipped") is True,
             )  # fmt: skip
             self._failed += row[3] is False
             self._rows.add(ASSERTIONS, row)
-        self._assertions += len(asserted)
+        self._assertions += len(assertions)
 
-    def _extra(self, sent: Json, item_id: str | None, cursor: Json, response: Json) -> Json | None:
+    def _extra(
+        self, execution: Json, item_id: str | None, cursor: Json, response: Json
+    ) -> Json | None:
         script_errors = [
             {"listen": listen, "message": self._masker.text(shortened(error_text(run["error"])))}
             for listen in _SCRIPTS
-            for run in as_list(sent.get(listen))
+            for run in as_list(execution.get(listen))
             if isinstance(run, dict) and isinstance(run.get("error"), dict)
         ]
         status = as_text(response.get("status"))
@@ -208,9 +212,9 @@ class NewmanReader:
             position=whole(cursor.get("position")),
             httpRequestId=as_text(cursor.get("httpRequestId")),
             # A script's own request (pm.sendRequest) gives the execution an ID of its own.
-            itemId=item_id if item_id != as_text(sent.get("id")) else None,
+            itemId=item_id if item_id != as_text(execution.get("id")) else None,
             folder=self._collection.folder(item_id),
-            requestError=request_error(sent.get("requestError"), self._masker),
+            requestError=request_error(execution.get("requestError"), self._masker),
             scriptErrors=script_errors or None,
             response={"status": status} if status else None,
         ) or None  # fmt: skip

@@ -33,6 +33,7 @@ from pipelines.sources.reports.values import (
     member,
     milliseconds_between,
     number,
+    objects,
     small,
     whole,
 )
@@ -150,9 +151,10 @@ class PostmanCliReader:
             announced = self._assertions
         return Announced("assertions_total", announced, self._assertions)
 
-    def _execution(self, sent: Json) -> None:
+    def _execution(self, execution: Json) -> None:
         index, self._executions = self._executions, self._executions + 1
-        request, response = as_object(sent.get("requestExecuted")), as_object(sent.get("response"))
+        request = as_object(execution.get("requestExecuted"))
+        response = as_object(execution.get("response"))
         self._masker.learn(secrets_of_auth(request.get("auth")))
         if response_id := as_text(response.get("id")):
             self._response_ids.add(identity.short_digest(response_id))
@@ -168,12 +170,12 @@ class PostmanCliReader:
             "response_status_code": small(details.get("code")) if code is None else code,
             "response_time_ms": whole(response.get("responseTime")),
             "response_size_bytes": whole(response.get("responseSize")),
-            "extra": self._extra(sent, response, status),
+            "extra": self._extra(execution, response, status),
         }
         self._rows.add(
             EXECUTIONS, tuple(record[name] for name in SYSTEMS["postman"][EXECUTIONS][1:])
         )
-        tests = [one for one in as_list(sent.get("tests")) if isinstance(one, dict)]
+        tests = objects(execution.get("tests"))
         for position, test in enumerate(tests):
             outcome = (as_text(test.get("status")) or "").lower()
             error = test.get("error")
@@ -188,12 +190,12 @@ class PostmanCliReader:
             self._rows.add(ASSERTIONS, row)
         self._assertions += len(tests)
 
-    def _extra(self, sent: Json, response: Json, status: str | None) -> Json | None:
+    def _extra(self, execution: Json, response: Json, status: str | None) -> Json | None:
         # The number of this iteration, whatever its name says, from 0 or from 1 on.
-        iteration = whole(sent.get("iterationCount"))
+        iteration = whole(execution.get("iterationCount"))
         if self._first_iteration is None:
             self._first_iteration = min(iteration or 0, 1)
-        errors = [one for one in as_list(sent.get("errors")) if one]
+        errors = [error for error in as_list(execution.get("errors")) if error]
         is_answered = bool(response)
         return known(
             iteration=None if iteration is None else max(iteration - self._first_iteration, 0),

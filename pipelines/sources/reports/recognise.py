@@ -98,5 +98,5 @@ def _described(keys: list[str]) -> str:
         return "it is a Postman environment"
     if not keys:
         return "it is no object with anything in it"
-    shown = ", ".join(repr(key[:40]) for key in keys[:6])
-    return f"it holds {shown}{' …' if len(keys) > 6 else ''}"
+    first_keys = ", ".join(repr(key[:40]) for key in keys[:6])
+    return f"it holds {first_keys}{' …' if len(keys) > 6 else ''}"

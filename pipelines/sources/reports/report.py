@@ -101,11 +101,11 @@ class Announced:
 
 @dataclass(frozen=True)
 class Identity:
-    """How a run is told from all others, by its content alone.
+    """What distinguishes a run from all others, by its content alone.
 
     `run_id` is its key, unless the CI job is known and `follows_job`; `lookalike` is equal for a
     richer or poorer file of the same run; `cases` are digests of what was tested, by which a file
-    that is written again is told from another part of the run; `is_shared`: other files may be
+    that is written again differs from another part of the run; `is_shared`: other files may be
     parts of the same run, `part` names one that names itself (a shard). `refs` are digests of IDs
     made anew for each execution: two runs share none.
     """

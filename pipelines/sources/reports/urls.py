@@ -3,7 +3,7 @@
 from typing import Any
 
 from pipelines.sources.fields import Json
-from pipelines.sources.reports.values import as_list, as_text
+from pipelines.sources.reports.values import as_list, as_text, objects
 
 
 def url_text(url: Any, *, is_template: bool = False) -> str | None:
@@ -24,9 +24,9 @@ def url_text(url: Any, *, is_template: bool = False) -> str | None:
     if port := as_text(url.get("port")):
         text += f":{port}"
     variables = {
-        as_text(one.get("key")) or as_text(one.get("id")): as_text(one.get("value"))
-        for one in as_list(url.get("variable"))
-        if isinstance(one, dict) and not is_template
+        as_text(variable.get("key")) or as_text(variable.get("id")): as_text(variable.get("value"))
+        for variable in objects(url.get("variable"))
+        if not is_template
     }
     path = [
         variables.get(part[1:]) or part if part.startswith(":") else part
@@ -35,9 +35,9 @@ def url_text(url: Any, *, is_template: bool = False) -> str | None:
     if path:
         text += "/" + "/".join(path)
     query = [
-        _parameter(one)
-        for one in as_list(url.get("query"))
-        if isinstance(one, dict) and one.get("disabled") is not True
+        _parameter(parameter)
+        for parameter in objects(url.get("query"))
+        if parameter.get("disabled") is not True
     ]
     if query:
         text += "?" + "&".join(query)
@@ -49,7 +49,7 @@ def url_text(url: Any, *, is_template: bool = False) -> str | None:
 def _parts(value: Any, separator: str = ".") -> list[str]:
     if isinstance(value, str):
         return value.removeprefix("/").split(separator)
-    parts = (one.get("value") if isinstance(one, dict) else one for one in as_list(value))
+    parts = (part.get("value") if isinstance(part, dict) else part for part in as_list(value))
     return [as_text(part) or "" for part in parts]
 
 

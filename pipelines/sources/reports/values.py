@@ -31,6 +31,11 @@ def as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
+def objects(value: Any) -> list[Json]:
+    """The objects of a list; none where it is no list."""
+    return [item for item in as_list(value) if isinstance(item, dict)]
+
+
 def as_text(value: Any) -> str | None:
     """The text; of a number its digits; None for all else."""
     if isinstance(value, str):

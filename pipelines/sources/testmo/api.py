@@ -39,7 +39,7 @@ class Filters:
 
 @dataclass(frozen=True)
 class RunPage:
-    """Runs as sent, `expands` beside them, whether a page follows; how many runs match, if told."""
+    """Runs as sent, their `expands`, whether a page follows; how many runs match, if announced."""
 
     runs: list[Any]
     expands: object

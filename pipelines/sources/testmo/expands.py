@@ -41,13 +41,13 @@ class ExpandsFlattener:
             if not isinstance(listed, list):
                 bad.append(BadReference(path, listed, f"{path}: expected a list"))
                 continue
-            for position, sent in enumerate(listed):
+            for position, record in enumerate(listed):
                 try:
-                    for table, (row,) in self.row(member, sent).items():
+                    for table, (row,) in self.row(member, record).items():
                         rows.setdefault(table, {})[row[0]] = row
                 except BadFieldError as error:
                     message = str(error.inside(f"{path}[{position}]"))
-                    bad.append(BadReference(path, sent, message))
+                    bad.append(BadReference(path, record, message))
         self._statuses.update(rows.get(STATUSES.name, {}))
         return References({table: [*by_id.values()] for table, by_id in rows.items()}, bad)
 
@@ -56,10 +56,10 @@ class ExpandsFlattener:
         row = self._statuses.get(status)
         return default if row is None else row[meaning] is True
 
-    def row(self, member: str, sent: Any) -> Rows:
+    def row(self, member: str, record: Any) -> Rows:
         """The row of one object of `expands.{member}`, by its table. Raises BadFieldError."""
-        if not isinstance(sent, dict) or member not in self._tables:
+        if not isinstance(record, dict) or member not in self._tables:
             raise BadFieldError("", "expected an object")
         table, make_row = self._tables[member]
-        record, _ = sanitize(sent)
-        return {table: [make_row(record, id_of(record))]}
+        clean, _ = sanitize(record)
+        return {table: [make_row(clean, id_of(clean))]}

@@ -1,7 +1,7 @@
 """A walk up Testmo's run list by time instead of by page (design: "the watermark is the cursor").
 
 Page numbers are not safe: a run deleted during the walk shifts its successors, and the one on the
-boundary is never shown. So each page is asked for as "created after the last one seen", and page
+boundary is never shown. So each page is requested as "created after the last one seen", and page
 numbers serve only where a whole page of runs was created within one second.
 """
 

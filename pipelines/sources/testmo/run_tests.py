@@ -88,9 +88,9 @@ class RunTests:
                     f"testmo: more than {_MOST_BAD:,} test results of run {run.run_id} cannot be "
                     f"parsed, as {bad[0].error}"
                 )
-            found = self._expands.flatten(page.expands)
-            bad_references += found.bad
-            for table, more in found.rows.items():
+            page_references = self._expands.flatten(page.expands)
+            bad_references += page_references.bad
+            for table, more in page_references.rows.items():
                 references.setdefault(table, []).extend(more)
         return RunResults(
             _TESTS,

@@ -118,9 +118,9 @@ class TestmoRuns:
         run, expands, is_damaged = await api.run_by_id(self.client, run_id)
         return run, self._expands.flatten(expands), is_damaged
 
-    def reference(self, member: str, sent: Any) -> Rows:
+    def reference(self, member: str, record: Any) -> Rows:
         """The row of an object of `expands`. Raises BadFieldError."""
-        return self._expands.row(member.removeprefix("expands."), sent)
+        return self._expands.row(member.removeprefix("expands."), record)
 
     def flatten(self, run: Json, canonical: bytes) -> FlatRun:
         """The run as rows; `canonical` is its JSON. Raises BadFieldError."""

@@ -247,12 +247,12 @@ class Flattener:
     def _tags(self, run: Json) -> tuple[list[str], Any]:
         """Each different tag once (clients may send one twice), and what is no tag, for `extra`."""
         try:
-            sent = items(run, "tags")
+            listed = items(run, "tags")
         except BadFieldError:
             return [], self._redactor.json(run["tags"])
         tags: dict[str, None] = {}
         odd = []
-        for tag in sent:
+        for tag in listed:
             try:
                 tags[self._redactor.text(required(short_text({"tag": tag}, "tag"), "tag"))] = None
             except BadFieldError:
