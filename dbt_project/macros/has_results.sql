@@ -1,5 +1,5 @@
 {#- Condition on `runs` (int_test_run_statuses): results of single tests are loaded of this run. Testmo
-    announces totals without them, so there the rows themselves are asked. -#}
+    announces totals without them, so there the rows themselves decide. -#}
 {% macro has_results(runs) -%}
     case {{ runs }}.system
         when 'postman' then {{ runs }}.tests_total > 0

@@ -1,6 +1,6 @@
 {#- Hook on-run-end: writes the descriptions of models and columns into Postgres, as comments, where BI
     tools and psql show them. It does what dbt's persist_docs does, for all models in one statement and
-    only where a comment is missing or another: persist_docs asks and writes model by model, which
+    only where a comment is missing or another: persist_docs reads and writes model by model, which
     costs a night several seconds. Tables and views that were built anew have lost theirs. -#}
 {% macro persist_descriptions() -%}
     {%- if execute and flags.WHICH in ('run', 'build') -%}

@@ -2,7 +2,7 @@
     null. What a dimension says of collections, projects and milestones alike: each is as red as the
     worst of its suites.
 
-    key     expression that tells the thing
+    key     expression that identifies the thing
     system  only runs of this system -#}
 {% macro run_health(key, system) -%}
     with runs as (

@@ -75,7 +75,7 @@
 
 
 {#- Condition on `runs`: their results enter int_test_results. The pre-hook has just looked at every
-    run, so that here only those that it noted are asked whether they are held. -#}
+    run, so that here only those that it noted are looked up. -#}
 {% macro results_enter(changes, runs) -%}
     {%- if is_incremental() -%}
     {{ runs }}.test_run_key in (select noted.test_run_key from {{ changes }} as noted)

@@ -3,7 +3,7 @@
 -- Usually means: fct_request_latency_daily was not built after int_test_run_statuses, or its
 -- pre-hook missed a day (mend it with a full refresh, and look at macros/latency_days.sql).
 -- Returns: a row a collection, environment and day, with both versions. A day of which no answer
--- tells its time has no latencies, and is no fault.
+-- has its time has no latencies, and is no fault.
 with held as (
 
     select distinct

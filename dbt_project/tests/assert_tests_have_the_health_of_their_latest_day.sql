@@ -1,7 +1,7 @@
 -- Detects: tests of dim_tests whose latest day is not the latest day that they have in
 -- fct_test_flakiness.
 -- Usually means: one of the two has missed a change that the other has taken in; a full refresh of
--- both mends it, and the log of the last builds tells which of them failed.
+-- both mends it, and the log of the last builds shows which of them failed.
 -- Returns: a row a test, with both days. It looks at the tests seen on the latest days (var
 -- tested_days), after a full refresh at every test.
 select

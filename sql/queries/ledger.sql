@@ -149,7 +149,7 @@ cross join
     ) as held;
 
 -- name: due_open_runs
--- Open runs of a scope that are to be asked for by ID now: those first that were asked for least.
+-- Open runs of a scope that are to be requested by ID now: those first that were requested least.
 select
     run_id,
     opened_at,
@@ -189,7 +189,7 @@ select
     ) as digests;
 
 -- name: save_run_states
--- What is now held of each run of a batch. An open run that has not changed is asked for again
+-- What is now held of each run of a batch. An open run that has not changed is requested again
 -- after a tenth of its age at most, and sooner at first: an hour, two hours, four …
 insert into ingest.run_states as held (
     source, run_id, scope, listed_digest, content_digest, results_digest, is_open, opened_at,
@@ -224,7 +224,7 @@ from
 on conflict (source, run_id) do update
     set
         scope = excluded.scope,
-        -- A run asked for by ID keeps what the list said of it.
+        -- A run requested by ID keeps what the list said of it.
         listed_digest = coalesce(excluded.listed_digest, held.listed_digest),
         content_digest = coalesce(excluded.content_digest, held.content_digest),
         -- Results that were not read stay as they are; they are not those of another content.
@@ -232,7 +232,7 @@ on conflict (source, run_id) do update
             when excluded.content_digest <> held.content_digest then excluded.results_digest
             else coalesce(excluded.results_digest, held.results_digest)
         end,
-        -- An open run that could not be parsed this time is asked for again.
+        -- An open run that could not be parsed this time is requested again.
         is_open = excluded.is_open
         or (held.is_open and held.content_digest is not null and excluded.content_digest is null),
         opened_at = coalesce(excluded.opened_at, held.opened_at),
@@ -372,7 +372,7 @@ on conflict (source, run_id, total) do update
     or held.reason <> excluded.reason;
 
 -- name: save_not_found
--- Open runs that the API no longer knows are not asked for again.
+-- Open runs that the API no longer knows are not requested again.
 update ingest.run_states
 set gone_at = now()
 where source = %(source)s and run_id = any(%(not_found)s) and gone_at is null;

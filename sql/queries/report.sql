@@ -84,7 +84,7 @@ where coalesce(started_at, finished_at) <= %(as_of)s;
 
 -- name: night_failures
 -- Runs of the 24 hours before `as_of` that failed, the latest first, and their first failed
--- assertions (Postman; Testmo tells none here).
+-- assertions (Postman; Testmo gives none here).
 with period as (select %(as_of)s::timestamptz as as_of),
 
 failures as (

@@ -1,4 +1,4 @@
--- What the demo tells a newcomer, from the marts. One block a query, found by its name.
+-- What the demo shows a newcomer, from the marts. One block a query, found by its name.
 
 -- name: loaded
 -- How much there is.

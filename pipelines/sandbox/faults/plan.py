@@ -1,6 +1,6 @@
 """Which faults are requested, how often and where; may be changed while the sandbox serves.
 
-One ask is `NAME[:every=N][:after=N][:times=N][:endpoint=PATTERN][:seed=N]`: of the requests that
+A specification is `NAME[:every=N][:after=N][:times=N][:endpoint=PATTERN][:seed=N]`: of the requests that
 fit the pattern the first N are let pass (`after`), then each Nth is struck (`every`, from the
 first on), at most N of them (`times`). The pattern is a shell's, over "API/path":
 `postman/*`, `*/runs` (all lists), `*/runs/*` (all details), `testmo/projects/2/*`.
@@ -20,7 +20,7 @@ _NUMBERS = ("every", "after", "times", "seed")
 
 @dataclass
 class FaultRule:
-    """One fault as it was requested (`ask`), and how often it has met a request, and struck."""
+    """One fault as it was requested (`spec`), and how often it has met a request, and struck."""
 
     spec: str
     fault: Fault
@@ -72,7 +72,7 @@ def parse(spec: str) -> FaultRule:
 class Faults:
     """The faults of a sandbox; safe to change from other threads.
 
-    `asks` as `parse` reads them. Raises ValueError for one that it cannot.
+    `specs` as `parse` reads them. Raises ValueError for one that it cannot.
     """
 
     def __init__(self, *specs: str) -> None:
