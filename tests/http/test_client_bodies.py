@@ -44,7 +44,7 @@ def test_numbers_too_big_for_a_column_arrive_as_they_were_sent() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sent", "decoded"),
+    ("raw", "decoded"),
     [
         (b'\xef\xbb\xbf{"runs": 1}', {"runs": 1}),
         (rb'{"runs": "\ud800"}', {"runs": "\ud800"}),

@@ -134,7 +134,7 @@ RETRY_AFTER_HEADERS = {
 }
 
 
-@pytest.mark.parametrize("spelling", RETRY_AFTER_HEADERS)
+@pytest.mark.parametrize("header", RETRY_AFTER_HEADERS)
 def test_a_refusal_is_waited_out_and_a_second_more_however_the_wait_is_spelled(
     header: str,
 ) -> None:
@@ -161,7 +161,7 @@ RESETS = {
 }
 
 
-@pytest.mark.parametrize("spelling", RESETS)
+@pytest.mark.parametrize("header", RESETS)
 def test_a_spent_window_is_waited_out_however_its_reset_is_spelled(header: str) -> None:
     reset, seconds = RESETS[header]
     spent = {"RateLimit-Limit": "9", "RateLimit-Remaining": "0", "RateLimit-Reset": reset}

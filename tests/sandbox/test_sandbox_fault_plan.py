@@ -95,7 +95,7 @@ def test_faults_from_the_beginning_are_asked_for_with_the_sandbox() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ask", "complaint"),
+    ("spec", "complaint"),
     [
         ("status-530", "there is no fault 'status-530'; did you mean status-5"),
         ("", "there is no fault ''"),
