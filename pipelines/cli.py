@@ -373,32 +373,11 @@ def import_files(
     """
     if watch and dry_run:
         raise click.UsageError("--watch and --dry-run exclude each other")
-    settings = _settings()
-    import os
-
-    from pipelines.ingest.import_reports import import_paths, watch_paths
     from pipelines.ingest.report_importer import Options
-    from pipelines.terminal.imports import file_line, summary_line
-    from pipelines.warehouse.engine import open_warehouse
-    from pipelines.warehouse.report_ledger import ImportedFile
+    from pipelines.terminal import importing
 
     options = Options(collection, source, commit, branch, environment)
-    options.code()
-
-    def settled(file: ImportedFile) -> None:
-        if file.reason:
-            output.note(file_line(file))
-        elif watch:
-            output.line(file_line(file))
-
-    url = open_warehouse(settings)
-    if watch:
-        watch_paths(settings, url, paths, options, os.environ, settled=settled)
-    report = import_paths(
-        settings, url, paths, options, os.environ, settled=settled, is_dry_run=dry_run
-    )
-    output.line(summary_line(report.files, report.rows, is_dry_run=dry_run))
-    return 1 if report.failures else 0
+    return importing.import_files(_settings(), paths, options, watch=watch, is_dry_run=dry_run)
 
 
 @cli.command()

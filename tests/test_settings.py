@@ -254,6 +254,12 @@ def test_the_sources_are_those_whose_key_is_set(nowhere: Path) -> None:
     assert both.scopes("testmo") == ("1", "2")
 
 
+def test_a_source_names_the_variable_of_its_reserve(nowhere: Path) -> None:
+    settings = load(nowhere, **TESTMO, **POSTMAN)
+    assert of_postman(settings).reserve_setting == "POSTMAN_MONTHLY_RESERVE"
+    assert (of_testmo(settings).reserve, of_testmo(settings).reserve_setting) == (None, "")
+
+
 def test_with_neither_key_there_is_nothing_to_load(nowhere: Path) -> None:
     with pytest.raises(SettingsError, match=r"^POSTMAN_API_KEY, TESTMO_API_TOKEN: none is set"):
         load(nowhere).require_source()

@@ -32,12 +32,13 @@ _NOTHING = Lease(0, 0.0)
 
 
 class RateLimiter:
-    """Permits to ask one API, for all requests of this process to it.
+    """Permits for the requests of this process to one API.
 
     `per_minute` is the ceiling where the API announces none. `monthly_reserve` is the number of
-    the month's calls that is never touched; None: the API has no monthly budget, and its
-    `X-RateLimit-*` are the window's. `store` keeps the limits of the API key; None: this limiter
-    is alone. `clock` gives seconds since the epoch; `waits` is called with the seconds of a wait.
+    the month's calls that is never touched, as the variable `reserve_setting` says; None: the API
+    has no monthly budget, and its `X-RateLimit-*` are the window's. `store` keeps the limits of the
+    API key; None: this limiter is alone. `clock` gives seconds since the epoch; `waits` is called
+    with the seconds of a wait.
     """
 
     def __init__(
@@ -45,12 +46,14 @@ class RateLimiter:
         per_minute: int,
         *,
         monthly_reserve: int | None = None,
+        reserve_setting: str = "",
         store: LimitStore | None = None,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         waits: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
         self._rules = Rules(per_minute, monthly_reserve)
+        self._reserve_setting = reserve_setting
         self._store: LimitStore = MemoryStore() if store is None else store
         self._clock, self.sleep, self._waits = clock, sleep, waits
         self._process = f"{socket.gethostname()}:{os.getpid()}:{os.urandom(4).hex()}"
@@ -225,7 +228,7 @@ class RateLimiter:
             when = "resumes at the start of the account's next month; what is loaded stays"
             raise QuotaSpentError(
                 f"the month's budget of calls: {left} of {self.quota.month_limit or '?'} left, "
-                f"{reserve} kept in reserve (POSTMAN_MONTHLY_RESERVE); "
+                f"{reserve} kept in reserve ({self._reserve_setting}); "
                 f"{_resumes(not_before) if now < not_before else when}"
             )
 

@@ -78,6 +78,7 @@ def run_source(
         rate_limiter=RateLimiter(
             own.requests_per_minute,
             monthly_reserve=own.reserve,
+            reserve_setting=own.reserve_setting,
             store=None if url is None else WarehouseStore(url, own.api_url, secret),
             waits=waits,
         ),

@@ -111,6 +111,11 @@ class SourceSettings(Section):
         """Requests of a month that are left to others; None: the API has no monthly budget."""
         return None
 
+    @property
+    def reserve_setting(self) -> str:
+        """The variable of the reserve, for whoever meets its end."""
+        return ""
+
     @field_validator("api_url", "scopes")
     @classmethod
     def _given_with_the_key(cls, value: Any, info: ValidationInfo) -> Any:

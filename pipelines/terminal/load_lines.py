@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.ingest.progress import ScopeReport
 from pipelines.sources.spec import SourceName
-from pipelines.terminal.imports import outcomes_line
+from pipelines.terminal.import_lines import outcomes_line
 
 if TYPE_CHECKING:
     from pipelines.ingest.audit import AuditReport

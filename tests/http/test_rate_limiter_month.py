@@ -53,7 +53,9 @@ def test_the_month_is_used_down_to_its_reserve_and_not_one_call_further(reserve:
     left = 250
 
     async def scenario() -> list[BaseException | None]:
-        rate_limiter = RateLimiter(6000, monthly_reserve=reserve, clock=clock)
+        rate_limiter = RateLimiter(
+            6000, monthly_reserve=reserve, reserve_setting="MONTHLY_RESERVE", clock=clock
+        )
 
         async def work() -> None:
             nonlocal left
@@ -74,7 +76,7 @@ def test_the_month_is_used_down_to_its_reserve_and_not_one_call_further(reserve:
     assert {type(failure) for failure in failures} == {QuotaSpentError}
     message = str(failures[0])
     assert f"{reserve} of 10000 left, {reserve} kept in reserve" in message
-    assert "POSTMAN_MONTHLY_RESERVE" in message
+    assert "(MONTHLY_RESERVE)" in message
     assert "next month" in message
 
 

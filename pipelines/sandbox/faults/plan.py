@@ -1,6 +1,6 @@
 """Which faults are requested, how often and where; may be changed while the sandbox serves.
 
-A specification is `NAME[:every=N][:after=N][:times=N][:endpoint=PATTERN][:seed=N]`: of the requests that
+A fault is `NAME[:every=N][:after=N][:times=N][:endpoint=PATTERN][:seed=N]`: of the requests that
 fit the pattern the first N are let pass (`after`), then each Nth is struck (`every`, from the
 first on), at most N of them (`times`). The pattern is a shell's, over "API/path":
 `postman/*`, `*/runs` (all lists), `*/runs/*` (all details), `testmo/projects/2/*`.

@@ -44,5 +44,10 @@ class PostmanSettings(SourceSettings):
         """Requests of a month's budget that are left to others."""
         return self.monthly_reserve
 
+    @property
+    def reserve_setting(self) -> str:
+        """The variable of the reserve."""
+        return self.variable("monthly_reserve")
+
 
 SETTINGS = PostmanSettings

@@ -7,10 +7,14 @@ from pipelines.sources.reports import identity
 from pipelines.sources.reports.code_identity import CodeIdentity
 from pipelines.sources.reports.collection import Collection
 from pipelines.sources.reports.json_stream import ITEM, Path, Wanted
+from pipelines.sources.reports.postman_rows import (
+    LEFT_OUT,
+    PostmanRows,
+    error_text,
+    request_error,
+    secrets_of_auth,
+)
 from pipelines.sources.reports.report import (
-    ASSERTIONS,
-    EXECUTIONS,
-    SYSTEMS,
     Announced,
     Identity,
     Report,
@@ -18,7 +22,6 @@ from pipelines.sources.reports.report import (
     shortened,
 )
 from pipelines.sources.reports.secrets import Masker
-from pipelines.sources.reports.urls import url_text
 from pipelines.sources.reports.values import (
     as_list,
     as_object,
@@ -32,19 +35,6 @@ from pipelines.sources.reports.values import (
     whole,
 )
 
-# Headers, bodies and what goes with them are never built.
-LEFT_OUT = frozenset({
-    "body", "certificate", "cookie", "cookies", "event", "header", "headers", "proxy", "rawPacket",
-    "stack", "stacktrace", "stream",
-})  # fmt: skip
-_ERROR_MEMBERS = (
-    "code", "errno", "syscall", "hostname", "address", "port", "name", "message", "reason",
-    "bytesParsed",
-)  # fmt: skip
-_SECRETS_OF_AUTH = frozenset({
-    "accessToken", "authKey", "clientSecret", "consumerSecret", "password", "privateKey",
-    "refreshToken", "secret", "secretKey", "sessionToken", "token", "tokenSecret", "value",
-})  # fmt: skip
 _SCRIPTS = ("prerequestScript", "testScript")
 _SCRIPT_STATS = ("testScripts", "prerequestScripts")
 
@@ -71,7 +61,7 @@ class NewmanReader:
         self._collection = Collection({})
         self._environment: Json = {}
         self._refs: set[bytes] = set()
-        self._executions = self._assertions = self._failed = 0
+        self._results = PostmanRows(rows, masker)
 
     def take(self, path: Path, value: Any) -> None:
         """One wanted value."""
@@ -154,9 +144,9 @@ class NewmanReader:
             ),
             digest=self._rows.digest(),
             totals=[
-                Announced("requests_total", run["requests_total"], self._executions),
-                Announced("assertions_total", run["assertions_total"], self._assertions),
-                Announced("assertions_failed", run["assertions_failed"], self._failed),
+                Announced("requests_total", run["requests_total"], self._results.executions),
+                Announced("assertions_total", run["assertions_total"], self._results.assertions),
+                Announced("assertions_failed", run["assertions_failed"], self._results.failed),
             ],
             code=CodeIdentity(code_digest=self._collection.digest()),
             postman_id=self._collection.postman_id,
@@ -164,7 +154,6 @@ class NewmanReader:
         )
 
     def _execution(self, execution: Json) -> None:
-        index, self._executions = self._executions, self._executions + 1
         item, cursor = as_object(execution.get("item")), as_object(execution.get("cursor"))
         request = as_object(execution.get("request"))
         response = as_object(execution.get("response"))
@@ -173,38 +162,27 @@ class NewmanReader:
         ref = as_text(cursor.get("ref"))
         if ref is not None:
             self._refs.add(identity.short_digest(ref))
-        record = {
-            "execution_index": index,
-            "execution_id": as_text(execution.get("id")) or item_id,
-            "item_name": self._masker.text(shortened(as_text(item.get("name")))),
-            "request_method": as_text(request.get("method")),
-            "request_url": self._masker.url(shortened(url_text(request.get("url")))),
-            "response_status_code": small(response.get("code")),
-            "response_time_ms": whole(response.get("responseTime")),
-            "response_size_bytes": whole(response.get("responseSize")),
-            "extra": self._extra(execution, item_id, cursor, response),
-        }
-        self._rows.add(
-            EXECUTIONS, tuple(record[name] for name in SYSTEMS["postman"][EXECUTIONS][1:])
+        self._results.add_execution(
+            as_text(execution.get("id")) or item_id,
+            item.get("name"),
+            request,
+            response,
+            small(response.get("code")),
+            self._extra(execution, item_id, cursor, response),
         )
-        assertions = objects(execution.get("assertions"))
-        for position, assertion in enumerate(assertions):
-            row = assertion_row(
-                index, position, assertion.get("assertion"), assertion.get("error"), self._masker,
+        for assertion in objects(execution.get("assertions")):
+            self._results.add_assertion(
+                assertion.get("assertion"),
+                assertion.get("error"),
                 is_skipped=assertion.get("skipped") is True,
-            )  # fmt: skip
-            self._failed += row[3] is False
-            self._rows.add(ASSERTIONS, row)
-        self._assertions += len(assertions)
+            )
 
-    def _extra(
-        self, execution: Json, item_id: str | None, cursor: Json, response: Json
-    ) -> Json | None:
+    def _extra(self, execution: Json, item_id: str | None, cursor: Json, response: Json) -> Json:
         script_errors = [
             {"listen": listen, "message": self._masker.text(shortened(error_text(run["error"])))}
             for listen in _SCRIPTS
-            for run in as_list(execution.get(listen))
-            if isinstance(run, dict) and isinstance(run.get("error"), dict)
+            for run in objects(execution.get(listen))
+            if isinstance(run.get("error"), dict)
         ]
         status = as_text(response.get("status"))
         return known(
@@ -217,58 +195,4 @@ class NewmanReader:
             requestError=request_error(execution.get("requestError"), self._masker),
             scriptErrors=script_errors or None,
             response={"status": status} if status else None,
-        ) or None  # fmt: skip
-
-
-def assertion_row(
-    index: int, position: int, name: Any, error: Any, masker: Masker, *, is_skipped: bool
-) -> tuple[Any, ...]:
-    """An assertion's row without its run; `passed` is None for one that was skipped."""
-    error = as_object(error) if isinstance(error, dict) and error else None
-    extra = known(
-        skipped=True if is_skipped else None,
-        errorName=as_text(error.get("name")) if error else None,
-    )
-    record = {
-        "execution_index": index,
-        "assertion_index": position,
-        "name": masker.text(shortened(as_text(name))),
-        "passed": False if error else (None if is_skipped else True),
-        "error": masker.text(shortened(as_text(error.get("message")) or error_text(error)))
-        if error
-        else None,
-        "extra": extra or None,
-    }
-    return tuple(record[column] for column in SYSTEMS["postman"][ASSERTIONS][1:])
-
-
-def secrets_of_auth(auth: Any) -> list[Any]:
-    """Values that a request's `auth` holds: tokens, passwords, keys."""
-    return [
-        parameter.get("value")
-        for method in as_object(auth).values()
-        for parameter in as_list(method)
-        if isinstance(parameter, dict) and parameter.get("key") in _SECRETS_OF_AUTH
-    ]
-
-
-def error_text(error: Json) -> str:
-    """`Name: message`, or what of it there is."""
-    parts = [
-        as_text(error.get("name")) or as_text(error.get("type")),
-        as_text(error.get("message")),
-    ]
-    return ": ".join(part for part in parts if part) or "an error without a message"
-
-
-def request_error(error: Any, masker: Masker) -> Json | None:
-    """Why there was no answer: code, host and the like, never what was sent or received."""
-    if isinstance(error, str):
-        return {"message": masker.text(shortened(error))}
-    if not isinstance(error, dict) or not error:
-        return None
-    return {
-        name: masker.text(shortened(value)) if isinstance(value, str) else value
-        for name in _ERROR_MEMBERS
-        if isinstance(value := error.get(name), str | int | float)
-    } or {"message": "an error without a message"}
+        )

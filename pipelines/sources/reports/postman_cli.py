@@ -5,17 +5,14 @@ from typing import Any, ClassVar
 from pipelines.sources.fields import Json
 from pipelines.sources.reports import identity
 from pipelines.sources.reports.json_stream import ITEM, Path, Wanted
-from pipelines.sources.reports.newman import (
+from pipelines.sources.reports.postman_rows import (
     LEFT_OUT,
-    assertion_row,
+    PostmanRows,
     error_text,
     request_error,
     secrets_of_auth,
 )
 from pipelines.sources.reports.report import (
-    ASSERTIONS,
-    EXECUTIONS,
-    SYSTEMS,
     Announced,
     Identity,
     Report,
@@ -23,7 +20,6 @@ from pipelines.sources.reports.report import (
     shortened,
 )
 from pipelines.sources.reports.secrets import Masker
-from pipelines.sources.reports.urls import url_text
 from pipelines.sources.reports.values import (
     as_list,
     as_object,
@@ -57,7 +53,7 @@ class PostmanCliReader:
         self._rows, self._masker = rows, masker
         self._parts: dict[Path, Any] = {}
         self._response_ids: set[bytes] = set()
-        self._executions = self._assertions = self._failed = self._skipped = 0
+        self._results = PostmanRows(rows, masker)
         self._first_iteration: int | None = None
 
     def take(self, path: Path, value: Any) -> None:
@@ -138,21 +134,20 @@ class PostmanCliReader:
             ),
             digest=self._rows.digest(),
             totals=[
-                Announced("requests_total", run["requests_total"], self._executions),
+                Announced("requests_total", run["requests_total"], self._results.executions),
                 self._announced_assertions(run["assertions_total"]),
-                Announced("assertions_failed", run["assertions_failed"], self._failed),
+                Announced("assertions_failed", run["assertions_failed"], self._results.failed),
             ],
             collection_name=name,
         )
 
     def _announced_assertions(self, announced: int | None) -> Announced:
         # Whether skipped tests count as executed is not documented.
-        if announced is not None and announced + self._skipped == self._assertions:
-            announced = self._assertions
-        return Announced("assertions_total", announced, self._assertions)
+        if announced is not None and announced + self._results.skipped == self._results.assertions:
+            announced = self._results.assertions
+        return Announced("assertions_total", announced, self._results.assertions)
 
     def _execution(self, execution: Json) -> None:
-        index, self._executions = self._executions, self._executions + 1
         request = as_object(execution.get("requestExecuted"))
         response = as_object(execution.get("response"))
         self._masker.learn(secrets_of_auth(request.get("auth")))
@@ -160,37 +155,27 @@ class PostmanCliReader:
             self._response_ids.add(identity.short_digest(response_id))
         details = as_object(response.get("_details"))
         code = small(response.get("code"))
-        status = as_text(response.get("status")) or as_text(details.get("name"))
-        record = {
-            "execution_index": index,
-            "execution_id": as_text(request.get("id")),
-            "item_name": self._masker.text(shortened(as_text(request.get("name")))),
-            "request_method": as_text(request.get("method")),
-            "request_url": self._masker.url(shortened(url_text(request.get("url")))),
-            "response_status_code": small(details.get("code")) if code is None else code,
-            "response_time_ms": whole(response.get("responseTime")),
-            "response_size_bytes": whole(response.get("responseSize")),
-            "extra": self._extra(execution, response, status),
-        }
-        self._rows.add(
-            EXECUTIONS, tuple(record[name] for name in SYSTEMS["postman"][EXECUTIONS][1:])
+        self._results.add_execution(
+            as_text(request.get("id")),
+            request.get("name"),
+            request,
+            response,
+            small(details.get("code")) if code is None else code,
+            self._extra(
+                execution, response, as_text(response.get("status")) or as_text(details.get("name"))
+            ),
         )
-        tests = objects(execution.get("tests"))
-        for position, test in enumerate(tests):
+        for test in objects(execution.get("tests")):
             outcome = (as_text(test.get("status")) or "").lower()
             error = test.get("error")
             if outcome == "failed" and not (isinstance(error, dict) and error):
                 error = {"name": "AssertionError"}
-            row = assertion_row(
-                index, position, test.get("name"), error if outcome != "skipped" else None,
-                self._masker, is_skipped=outcome == "skipped",
-            )  # fmt: skip
-            self._failed += row[3] is False
-            self._skipped += row[3] is None
-            self._rows.add(ASSERTIONS, row)
-        self._assertions += len(tests)
+            is_skipped = outcome == "skipped"
+            self._results.add_assertion(
+                test.get("name"), None if is_skipped else error, is_skipped=is_skipped
+            )
 
-    def _extra(self, execution: Json, response: Json, status: str | None) -> Json | None:
+    def _extra(self, execution: Json, response: Json, status: str | None) -> Json:
         # The number of this iteration, whatever its name says, from 0 or from 1 on.
         iteration = whole(execution.get("iterationCount"))
         if self._first_iteration is None:
@@ -207,7 +192,7 @@ class PostmanCliReader:
             ] or None,
             downloadedBytes=whole(response.get("downloadedBytes")),
             response={"status": status} if status else None,
-        ) or None  # fmt: skip
+        )  # fmt: skip
 
 
 def _error(error: Any) -> str | None:

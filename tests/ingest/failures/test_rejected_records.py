@@ -1,12 +1,9 @@
 """A record that cannot be parsed is set aside as it was sent; its neighbours are loaded."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-import pytest
-
-from pipelines.http.retry import RetryPolicy
 from pipelines.ingest.reparse import reparse_rejected
 from pipelines.sandbox.data import SandboxData
 from pipelines.sandbox.server import Sandbox
@@ -22,25 +19,8 @@ from tests.support.small_history import (
     Load,
     assert_loaded,
     rejected,
-    small_sandbox,
 )
 from tests.support.tampering import Tampered, replaced, with_members
-
-
-@pytest.fixture
-def retry() -> RetryPolicy:
-    return RetryPolicy(first_wait_seconds=0)
-
-
-@pytest.fixture
-def warehouse_url(emptied_url: str) -> str:
-    return emptied_url
-
-
-@pytest.fixture
-def sandbox() -> Iterator[Tampered]:
-    with small_sandbox() as sandbox:
-        yield sandbox
 
 
 def test_a_malformed_run_is_set_aside_as_sent_and_its_neighbours_are_loaded(

@@ -1,12 +1,10 @@
 """A run that cannot be fetched or written now comes with a later load."""
 
 import json
-from collections.abc import Iterator
 
 import psycopg
 import pytest
 
-from pipelines.http.retry import RetryPolicy
 from tests.support.contract import POSTMAN
 from tests.support.db import query, tables
 from tests.support.factories import COLLECTION, testmo_run
@@ -16,25 +14,8 @@ from tests.support.small_history import (
     ALL_TESTMO,
     Load,
     assert_loaded,
-    small_sandbox,
 )
 from tests.support.tampering import Tampered, listed
-
-
-@pytest.fixture
-def retry() -> RetryPolicy:
-    return RetryPolicy(first_wait_seconds=0)
-
-
-@pytest.fixture
-def warehouse_url(emptied_url: str) -> str:
-    return emptied_url
-
-
-@pytest.fixture
-def sandbox() -> Iterator[Tampered]:
-    with small_sandbox() as sandbox:
-        yield sandbox
 
 
 def test_a_run_that_cannot_be_fetched_is_deferred_and_loaded_the_next_time(

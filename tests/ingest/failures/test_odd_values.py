@@ -3,11 +3,9 @@
 import json
 import logging
 import random
-from collections.abc import Iterator
 
 import pytest
 
-from pipelines.http.retry import RetryPolicy
 from tests.support.db import query
 from tests.support.factories import postman_run, testmo_run
 from tests.support.small_history import (
@@ -19,25 +17,8 @@ from tests.support.small_history import (
     Load,
     assert_loaded,
     rejected,
-    small_sandbox,
 )
 from tests.support.tampering import Tampered, listed
-
-
-@pytest.fixture
-def retry() -> RetryPolicy:
-    return RetryPolicy(first_wait_seconds=0)
-
-
-@pytest.fixture
-def warehouse_url(emptied_url: str) -> str:
-    return emptied_url
-
-
-@pytest.fixture
-def sandbox() -> Iterator[Tampered]:
-    with small_sandbox() as sandbox:
-        yield sandbox
 
 
 def test_what_postgres_cannot_hold_is_replaced_and_everything_else_kept(

@@ -2,12 +2,11 @@
 
 import json
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from pipelines.http.retry import RetryPolicy
 from pipelines.ingest.load import load_source
 from pipelines.sandbox.data import SandboxData
 from pipelines.sandbox.server import Sandbox
@@ -20,25 +19,8 @@ from tests.support.small_history import (
     RUNS,
     Load,
     assert_loaded,
-    small_sandbox,
 )
 from tests.support.tampering import Tampered, replaced, with_members
-
-
-@pytest.fixture
-def retry() -> RetryPolicy:
-    return RetryPolicy(first_wait_seconds=0)
-
-
-@pytest.fixture
-def warehouse_url(emptied_url: str) -> str:
-    return emptied_url
-
-
-@pytest.fixture
-def sandbox() -> Iterator[Tampered]:
-    with small_sandbox() as sandbox:
-        yield sandbox
 
 
 def test_an_unknown_collection_is_named_and_the_others_are_loaded(
