@@ -18,8 +18,7 @@ from pipelines.orchestration.failures import ScopeProblem, StepFailure
 from pipelines.orchestration.owners import Owners, read_owners
 from pipelines.orchestration.webhook import Alert, post
 from pipelines.settings import Settings
-from pipelines.sources.redaction import Redactor
-from pipelines.terminal.output import visible
+from pipelines.sources.redaction import Redactor, visible
 
 _DO_ON_FAILURE = (
     "What is loaded stays loaded, and the next night goes on from there. Mend the cause, then run "

@@ -5,6 +5,7 @@ import dagster as dg
 from pipelines.errors import TestrunsError
 from pipelines.http.retry import RetryPolicy
 from pipelines.ingest.audit import audit_source, due_scopes
+from pipelines.ingest.load_lines import audit_lines
 from pipelines.ingest.progress import Progress
 from pipelines.orchestration.in_thread import in_thread
 from pipelines.orchestration.metadata import table
@@ -13,10 +14,9 @@ from pipelines.orchestration.resources import Warehouse
 from pipelines.orchestration.run_log import DagsterLogProgress, FanOut
 from pipelines.orchestration.step_retry import RUN_TAGS, step_failure
 from pipelines.settings import Settings
+from pipelines.sources.redaction import visible
 from pipelines.sources.registry import REGISTRY
 from pipelines.sources.spec import SourceName
-from pipelines.terminal.load_lines import audit_lines
-from pipelines.terminal.output import visible
 
 # Behind the night, before people come to work.
 _CRON = "30 5 * * *"

@@ -28,9 +28,9 @@ from pipelines.orchestration.resources import Api, Warehouse, api_key
 from pipelines.orchestration.run_log import DagsterLogProgress, FanOut
 from pipelines.orchestration.step_retry import RUN_TAGS, scopes_failure, step_failure
 from pipelines.settings import Settings
+from pipelines.sources.redaction import visible
 from pipelines.sources.registry import REGISTRY
 from pipelines.sources.spec import SourceName
-from pipelines.terminal.output import visible
 
 GROUP = "backfill"
 

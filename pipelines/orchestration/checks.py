@@ -20,9 +20,9 @@ from pipelines.orchestration.failures import ScopeProblem, failure_of_scopes
 from pipelines.orchestration.metadata import Metadata, table, without_empty_tables
 from pipelines.orchestration.resources import Warehouse
 from pipelines.settings import Settings
+from pipelines.sources.redaction import visible
 from pipelines.sources.registry import REGISTRY
 from pipelines.sources.spec import SourceName
-from pipelines.terminal.output import visible
 from pipelines.warehouse.engine import engine
 from pipelines.warehouse.queries import queries
 

@@ -2,10 +2,10 @@
 
 import dagster as dg
 
+from pipelines.ingest.load_lines import scope_line, size_line
 from pipelines.ingest.progress import NullProgress, Progress, ScopeReport
+from pipelines.sources.redaction import visible
 from pipelines.sources.spec import SourceName
-from pipelines.terminal.load_lines import scope_line, size_line
-from pipelines.terminal.output import visible
 
 
 class FanOut:

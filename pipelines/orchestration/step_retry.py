@@ -19,7 +19,7 @@ from pipelines.errors import TestrunsError, TransientError, WarehouseError
 from pipelines.http.retry import RetryPolicy
 from pipelines.ingest.progress import ScopeReport
 from pipelines.orchestration.dagster_internals import RETRY_ON_STEP_FAILURE_TAG
-from pipelines.terminal.output import visible
+from pipelines.sources.redaction import visible
 
 RUN_TAGS = {RETRY_ON_STEP_FAILURE_TAG: "false"}
 

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from pipelines.terminal import output
+from pipelines.sources import redaction
 
 _LONGEST_NAME = 200
 _LONGEST_ADDRESS = 2000
@@ -18,7 +18,7 @@ _LONGEST_ADDRESS = 2000
 def visible(text: object, longest: int = _LONGEST_NAME) -> str:
     """The text with nothing hidden in it, at most so many characters; longer ones end in `…`."""
     lines = str(text).replace("\r\n", "\n").split("\n")
-    plain = "\n".join(output.visible(line) for line in lines)
+    plain = "\n".join(redaction.visible(line) for line in lines)
     return plain if len(plain) <= longest else f"{plain[: longest - 1]}…"
 
 
@@ -40,7 +40,7 @@ def is_web_address(url: str) -> bool:
         parts = urlsplit(url)
     except ValueError:
         return False
-    is_plain = len(url) <= _LONGEST_ADDRESS and " " not in url and output.visible(url) == url
+    is_plain = len(url) <= _LONGEST_ADDRESS and " " not in url and redaction.visible(url) == url
     return is_plain and parts.scheme in ("http", "https") and bool(parts.hostname)
 
 

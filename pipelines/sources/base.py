@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pipelines.sources.fields import Json
 from pipelines.sources.redaction import Redactor
-from pipelines.sources.spec import SourceName
 
 if TYPE_CHECKING:  # an import of files needs no HTTP
     from pipelines.http.client import Client
@@ -183,7 +182,7 @@ class RunSource(Protocol):
         ...
 
     @property
-    def name(self) -> SourceName:
+    def name(self) -> str:
         """The source's name."""
         ...
 

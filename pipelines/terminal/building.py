@@ -3,16 +3,20 @@
 import webbrowser
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipelines.ingest.backfill import moment
 from pipelines.settings import Settings
 from pipelines.terminal import output
-from pipelines.terminal.load_lines import nightly_lines
+from pipelines.terminal.import_lines import outcomes_line
 from pipelines.terminal.loading import show_sources_left_out
 from pipelines.terminal.places import short_path
 from pipelines.terminal.progress import load_progress
 from pipelines.warehouse.engine import open_warehouse
 from pipelines.warehouse.reference import read_reference
+
+if TYPE_CHECKING:
+    from pipelines.orchestration.nightly import NightlyReport
 
 _MOST_OUTAGES = 5
 
@@ -61,10 +65,23 @@ def nightly(settings: Settings, *, verbose: bool) -> int:
     show_sources_left_out(settings)
     with load_progress(verbose=verbose) as progress:
         report = run_nightly(settings, progress)
-    for text in nightly_lines(report):
+    for text in _nightly_lines(report):
         output.line(text)
     output.note(*map(str, report.failures), *report.failed_checks)
     return 0 if report.succeeded else 1
+
+
+def _nightly_lines(report: "NightlyReport") -> list[str]:
+    """What was imported and built, and the run in Dagster; failures have lines of their own."""
+    outcome = "succeeded" if report.succeeded else "FAILED"
+    return [
+        *([f"reports: {outcomes_line(report.files)}"] if report.files else []),
+        f"dbt: {report.models} models built, {report.checks} tests run"
+        if report.models or not report.succeeded
+        else "dbt: nothing has changed since the models were built today; they stand",
+        *(f"  warns: {check}" for check in report.warned_checks),
+        f"Dagster run {report.run_id}: {outcome} in {report.seconds:.1f} s",
+    ]
 
 
 def report(

@@ -11,13 +11,13 @@ from pipelines.ingest.backfill import (
     moment,
 )
 from pipelines.ingest.load import load_source
+from pipelines.ingest.load_lines import audit_lines, estimate_line, scope_line
 from pipelines.ingest.progress import ScopeReport
 from pipelines.ingest.reparse import Reparsed, reparse_rejected
 from pipelines.settings import Settings
 from pipelines.sources.registry import REGISTRY
 from pipelines.sources.spec import SourceName
 from pipelines.terminal import output
-from pipelines.terminal.load_lines import audit_lines, estimate_line, scope_line
 from pipelines.terminal.progress import load_progress
 from pipelines.warehouse.engine import open_warehouse
 

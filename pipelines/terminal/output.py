@@ -5,7 +5,6 @@ that would forge a line, marks that turn the text around them, and URLs with pas
 """
 
 import os
-import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -13,26 +12,7 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any, TextIO, cast
 
-# Joiners (U+200C, U+200D) are left out: Persian and many an emoji need them.
-_UNSEEN = re.compile(
-    "[\x00-\x08\x0a-\x1f\x7f-\x9f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
-    "\ud800-\udfff\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
-)
-_CREDENTIALS = re.compile(r"\b([A-Za-z][\w+.-]{0,20})://([^\s/?#]*)@")
-
-
-def visible(text: str) -> str:
-    """The text as one line: what cannot be seen as its code point, passwords in URLs masked."""
-    masked = _CREDENTIALS.sub(_mask, text) if "://" in text else text
-    return _UNSEEN.sub(lambda match: f"⟨U+{ord(match[0]):04X}⟩", masked)
-
-
-def _mask(match: re.Match[str]) -> str:
-    scheme, (user, colon, _) = match[1], match[2].partition(":")
-    # A user of a database is no secret; elsewhere it may be a token.
-    if not scheme.startswith("postgres"):
-        return f"{scheme}://REDACTED@"
-    return f"{scheme}://{user}:REDACTED@" if colon else match[0]
+from pipelines.sources.redaction import visible
 
 
 def line(text: str = "") -> None:

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from pipelines.ingest.load_lines import detail_lines, format_minutes, scope_line, size_line
 from pipelines.ingest.progress import NullProgress, Progress, ScopeReport
+from pipelines.sources.redaction import visible
 from pipelines.sources.spec import SourceName
 from pipelines.terminal import output
-from pipelines.terminal.load_lines import detail_lines, format_minutes, scope_line, size_line
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -85,7 +86,7 @@ class _Bars(_Lines):
         self._minutes = 0.0
 
     def scope_begins(self, source: SourceName, scope: str) -> None:
-        name = output.visible(f"{source} {scope}")
+        name = visible(f"{source} {scope}")
         self._runs = 0
         self._task = self._bars.add_task(name, total=None, of="", note="")
 
@@ -110,7 +111,7 @@ class _Bars(_Lines):
 
     def waits_for_lock(self, source: SourceName, scope: str, holder: str) -> None:  # noqa: ARG002
         if self._task is not None:
-            self._bars.update(self._task, note=output.visible(f"waiting for {holder}"))
+            self._bars.update(self._task, note=visible(f"waiting for {holder}"))
 
     def scope_ends(self, report: ScopeReport) -> None:
         if self._task is not None:

@@ -4,10 +4,10 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+from pipelines.ingest.load_lines import format_quota
 from pipelines.settings import Settings
 from pipelines.sources.registry import REGISTRY
 from pipelines.terminal import output
-from pipelines.terminal.load_lines import format_quota
 from pipelines.terminal.places import psql_command
 from pipelines.terminal.status import Row, read_status
 from pipelines.warehouse.engine import open_warehouse

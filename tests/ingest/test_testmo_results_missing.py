@@ -6,9 +6,9 @@ import pytest
 
 from pipelines.http.retry import RetryPolicy
 from pipelines.ingest.audit import audit_source
+from pipelines.ingest.load_lines import scope_line
 from pipelines.sandbox.data import SandboxData
 from pipelines.sandbox.server import Sandbox
-from pipelines.terminal.load_lines import scope_line
 from tests.support.contract import TESTMO
 from tests.support.db import query, tables
 from tests.support.factories import BOOKS, PROJECT

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.ingest.load_lines import detail_lines, format_minutes, scope_line
 from pipelines.ingest.progress import NullProgress, ScopeReport
 from pipelines.sandbox.data import SandboxData
 from pipelines.sandbox.server import Sandbox
-from pipelines.terminal.load_lines import detail_lines, format_minutes, scope_line
 from pipelines.terminal.progress import load_progress
 from tests.support.db import query
 from tests.support.factories import BOOKS, COLLECTION, PROJECT, postman_run, testmo_run

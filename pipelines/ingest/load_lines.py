@@ -1,16 +1,14 @@
-"""What a load, a dry backfill and a night say in lines, in the terminal and in Dagster's log."""
+"""What a load, a dry backfill and an audit say in lines, in the terminal and in Dagster's log."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pipelines.ingest.progress import ScopeReport
 from pipelines.sources.spec import SourceName
-from pipelines.terminal.import_lines import outcomes_line
 
 if TYPE_CHECKING:
     from pipelines.ingest.audit import AuditReport
     from pipelines.ingest.backfill import Estimate
-    from pipelines.orchestration.nightly import NightlyReport
 
 
 def scope_line(report: ScopeReport) -> str:
@@ -106,16 +104,3 @@ def format_minutes(minutes: float) -> str:
     """`about 12 min`, `about 3 h 20 min`."""
     hours, rest = divmod(max(1, round(minutes)), 60)
     return f"about {hours:,} h {rest} min" if hours else f"about {rest} min"
-
-
-def nightly_lines(report: "NightlyReport") -> list[str]:
-    """What was imported and built, and the run in Dagster; failures have lines of their own."""
-    outcome = "succeeded" if report.succeeded else "FAILED"
-    return [
-        *([f"reports: {outcomes_line(report.files)}"] if report.files else []),
-        f"dbt: {report.models} models built, {report.checks} tests run"
-        if report.models or not report.succeeded
-        else "dbt: nothing has changed since the models were built today; they stand",
-        *(f"  warns: {check}" for check in report.warned_checks),
-        f"Dagster run {report.run_id}: {outcome} in {report.seconds:.1f} s",
-    ]
