@@ -15,7 +15,7 @@ from hashlib import blake2b
 import dagster as dg
 
 from pipelines.orchestration.failures import ScopeProblem, StepFailure
-from pipelines.orchestration.owners import Owners, read_owners
+from pipelines.orchestration.owners import read_owners
 from pipelines.orchestration.webhook import Alert, post
 from pipelines.settings import Settings
 from pipelines.sources.redaction import Redactor, visible
@@ -95,9 +95,9 @@ class Alerts:
     def _post(self, alert: Alert, run_id: str | None = None) -> str | None:
         if self._webhook is None:
             return None
-        owners = read_owners(self._settings) if alert.places else Owners()
+        owners = read_owners(self._settings) if alert.places else {}
         places = {
-            self._clean(f"{place}{owners.suffix(place)}"): [*map(self._clean, lines)]
+            self._clean(f"{place}{owners.get(place, '')}"): [*map(self._clean, lines)]
             for place, lines in alert.places.items()
         }
         closing, page = [*map(self._clean, alert.closing)], self._page

@@ -4,17 +4,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipelines.sources.redaction import Redactor
-from pipelines.sources.reports import xml_stream
 from pipelines.sources.reports.ctrf import CtrfReader
 from pipelines.sources.reports.file_bytes import FileBytes, decoded
 from pipelines.sources.reports.json_stream import Path, Wanted, pick
-from pipelines.sources.reports.junit import JunitReader
-from pipelines.sources.reports.newman import NewmanReader
-from pipelines.sources.reports.postman_cli import PostmanCliReader
+from pipelines.sources.reports.junit import xml_stream
+from pipelines.sources.reports.junit.reader import JunitReader
+from pipelines.sources.reports.postman.newman import NewmanReader
+from pipelines.sources.reports.postman.postman_cli import PostmanCliReader
+from pipelines.sources.reports.postman.summaries import SummaryReader
 from pipelines.sources.reports.report import Report, ReportError, RowWriter
 from pipelines.sources.reports.secrets import Masker
 from pipelines.sources.reports.spool import Spool
-from pipelines.sources.reports.summaries import SummaryReader
 
 _HTML = ("<!doctype html", "<html")
 _HTML_LENGTH = len(_HTML[0])

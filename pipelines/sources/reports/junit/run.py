@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pipelines.sources.fields import Json
-from pipelines.sources.reports.junit_case import seconds
-from pipelines.sources.reports.junit_suite import Suite
+from pipelines.sources.reports.junit.case import seconds
+from pipelines.sources.reports.junit.suite import Suite
 from pipelines.sources.reports.report import Announced
 
 _TOTALS = {

@@ -3,6 +3,7 @@
 from typing import Any
 
 from pipelines.sources.fields import Json
+from pipelines.sources.reports.postman.urls import url_text
 from pipelines.sources.reports.report import (
     ASSERTIONS,
     EXECUTIONS,
@@ -11,7 +12,6 @@ from pipelines.sources.reports.report import (
     shortened,
 )
 from pipelines.sources.reports.secrets import Masker
-from pipelines.sources.reports.urls import url_text
 from pipelines.sources.reports.values import as_list, as_object, as_text, known, whole
 
 # Headers, bodies and what goes with them are never built.

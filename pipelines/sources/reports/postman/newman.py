@@ -5,9 +5,9 @@ from typing import Any, ClassVar
 from pipelines.sources.fields import Json
 from pipelines.sources.reports import identity
 from pipelines.sources.reports.code_identity import CodeIdentity
-from pipelines.sources.reports.collection import Collection
 from pipelines.sources.reports.json_stream import ITEM, Path, Wanted
-from pipelines.sources.reports.postman_rows import (
+from pipelines.sources.reports.postman.collection import Collection
+from pipelines.sources.reports.postman.rows import (
     LEFT_OUT,
     PostmanRows,
     error_text,

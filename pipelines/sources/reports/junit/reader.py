@@ -6,7 +6,7 @@ from operator import itemgetter
 
 from pipelines.sources.reports import identity
 from pipelines.sources.reports.code_identity import from_names
-from pipelines.sources.reports.junit_case import (
+from pipelines.sources.reports.junit.case import (
     RESULTS,
     Case,
     Result,
@@ -14,11 +14,11 @@ from pipelines.sources.reports.junit_case import (
     is_kept_property,
     seconds,
 )
-from pipelines.sources.reports.junit_output import OutputScanner
-from pipelines.sources.reports.junit_repeats import Repeats
-from pipelines.sources.reports.junit_root import FOREIGN_ROOTS, check_root
-from pipelines.sources.reports.junit_run import Seen
-from pipelines.sources.reports.junit_suite import Suite
+from pipelines.sources.reports.junit.output import OutputScanner
+from pipelines.sources.reports.junit.repeats import Repeats
+from pipelines.sources.reports.junit.root import FOREIGN_ROOTS, check_root
+from pipelines.sources.reports.junit.run import Seen
+from pipelines.sources.reports.junit.suite import Suite
 from pipelines.sources.reports.report import (
     ATTEMPTS,
     COLUMNS,

@@ -6,7 +6,7 @@ from typing import Any
 
 from pipelines.sources.content import canonical_json
 from pipelines.sources.fields import Json
-from pipelines.sources.reports.urls import url_text
+from pipelines.sources.reports.postman.urls import url_text
 from pipelines.sources.reports.values import as_list, as_object, as_text, member
 
 

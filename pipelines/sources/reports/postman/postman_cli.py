@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from pipelines.sources.fields import Json
 from pipelines.sources.reports import identity
 from pipelines.sources.reports.json_stream import ITEM, Path, Wanted
-from pipelines.sources.reports.postman_rows import (
+from pipelines.sources.reports.postman.rows import (
     LEFT_OUT,
     PostmanRows,
     error_text,

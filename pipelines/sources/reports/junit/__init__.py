@@ -1,0 +1,1 @@
+"""JUnit XML: one reader of its elements, and what it makes of suites, cases and repeats."""

@@ -1,0 +1,1 @@
+"""Reports of Postman runs: newman, Postman CLI, and summaries without executions."""
