@@ -22,4 +22,4 @@ def read_owners(settings: Settings) -> Mapping[str, str]:
             rows = connection.exec_driver_sql(queries("assets")["owners"].decode()).all()
     except (TestrunsError, SQLAlchemyError):
         return {}
-    return {place: "".join(f" · {part}" for part in parts if part) for place, *parts in rows}
+    return {str(place): "".join(f" · {part}" for part in parts if part) for place, *parts in rows}
