@@ -206,7 +206,7 @@ def test_loading_needs_neither_dagster_nor_dbt_nor_pandas(
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-def test_status_tells_the_url_without_its_password(variables: Variables, tmp_path: Path) -> None:
+def test_status_shows_the_url_without_its_password(variables: Variables, tmp_path: Path) -> None:
     assert run(tmp_path, variables, "load", "--source", "testmo").returncode == 0
     shown = run(tmp_path, variables, "status", "--json")
     status = json.loads(shown.stdout)
@@ -228,7 +228,7 @@ def test_status_tells_the_url_without_its_password(variables: Variables, tmp_pat
     assert max(map(len, for_people.splitlines()[4:])) <= 80
 
 
-def test_a_dry_backfill_asks_for_no_run_and_writes_none(
+def test_a_dry_backfill_requests_no_run_and_writes_none(
     variables: Variables, sandbox: Sandbox, warehouse_url: str, tmp_path: Path
 ) -> None:
     sent = len(sandbox.requests)

@@ -198,7 +198,7 @@ def test_a_value_that_is_no_secret_is_repeated(nowhere: Path) -> None:
     ]
 
 
-def test_all_that_is_wrong_is_told_at_once(nowhere: Path) -> None:
+def test_all_that_is_wrong_is_reported_at_once(nowhere: Path) -> None:
     lines = complaints(
         nowhere,
         POSTMAN_API_KEY="PMAK-1",
@@ -225,7 +225,7 @@ def test_all_that_is_wrong_is_told_at_once(nowhere: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("instead", ["", " , "])
-def test_what_a_key_requires_is_asked_for(
+def test_what_a_key_requires_is_requested(
     given: dict[str, str], missing: str, instead: str, nowhere: Path
 ) -> None:
     if (missing, instead) == ("TESTMO_API_URL", " , "):
@@ -265,7 +265,7 @@ def test_with_neither_key_there_is_nothing_to_load(nowhere: Path) -> None:
         load(nowhere).require_source()
 
 
-def test_a_source_that_is_asked_for_needs_its_key(nowhere: Path) -> None:
+def test_a_source_that_is_requested_needs_its_key(nowhere: Path) -> None:
     with pytest.raises(SettingsError, match=r"^TESTMO_API_TOKEN: required to load testmo$"):
         load(nowhere, **POSTMAN).require_source("testmo")
     with pytest.raises(SettingsError, match=r"^POSTMAN_API_KEY: required to load postman$"):

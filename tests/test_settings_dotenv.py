@@ -116,7 +116,7 @@ def test_a_dotenv_that_may_not_be_read_is_named(tmp_path: Path) -> None:
     assert complaint.startswith(".env: cannot be read: Permission denied")
 
 
-def test_a_working_directory_that_is_gone_is_told(
+def test_a_working_directory_that_is_gone_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = tmp_path / "gone"

@@ -73,7 +73,7 @@ def test_a_proxy_that_is_no_url_is_named_and_not_quoted(monkeypatch: pytest.Monk
         ("http://127.0.0.2:{port}", "127.0.0.2"),
     ],
 )
-def test_a_proxy_is_not_asked_for_what_is_near(
+def test_a_proxy_is_not_used_for_what_is_near(
     monkeypatch: pytest.MonkeyPatch, root: str, no_proxy: str
 ) -> None:
     root = root.format(port=free_port())
@@ -95,7 +95,7 @@ def no_answer_through(monkeypatch: pytest.MonkeyPatch, root: str, proxy: str) ->
 
 @pytest.mark.parametrize("root", ["http://api.invalid", "https://api.invalid"])
 @pytest.mark.parametrize("proxy", ["http://127.0.0.1:1", "http://proxy.invalid:3128"])
-def test_a_proxy_that_is_not_there_is_told_apart_from_the_api(
+def test_a_proxy_that_is_not_there_is_distinguished_from_the_api(
     monkeypatch: pytest.MonkeyPatch, root: str, proxy: str
 ) -> None:
     assert "(the proxy of the environment cannot be reached)" in no_answer_through(

@@ -137,7 +137,7 @@ PERMANENT: dict[int, tuple[type[ApiError], str]] = {
 
 
 @pytest.mark.parametrize("status", PERMANENT)
-def test_what_no_repetition_can_help_is_asked_once(status: int) -> None:
+def test_what_no_repetition_can_help_is_requested_once(status: int) -> None:
     kind, words = PERMANENT[status]
     exchange = exchange_with(answer(status, body=b"" if status == 204 else b'{"runs": []}'))
     assert type(exchange.error) is kind
@@ -148,7 +148,7 @@ def test_what_no_repetition_can_help_is_asked_once(status: int) -> None:
     assert exchange.backoffs == []
 
 
-def test_a_refusal_is_waited_out_as_told_and_counted_as_waiting() -> None:
+def test_a_refusal_is_waited_out_as_announced_and_counted_as_waiting() -> None:
     exchange = exchange_with(answer(429, Retry_After="20"), answer(429, RetryAfter="30"), answer())
     assert exchange.body == {"runs": []}
     assert exchange.client.rate_limiter.refusals == 2

@@ -37,7 +37,7 @@ def test_where_nothing_listens_the_url_and_its_setting_are_named() -> None:
     assert len(exchange.backoffs) == 4
 
 
-def test_a_server_without_tls_is_told_apart_from_none() -> None:
+def test_a_server_without_tls_is_distinguished_from_none() -> None:
     async def speaks_plainly(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await sends_and_closes(b"HTTP/1.1 400 Bad Request\r\n\r\n")(writer)
 
@@ -106,7 +106,7 @@ def test_a_certificate_that_is_not_trusted_never_sees_the_key(
     assert requests == []
 
 
-def test_a_name_that_is_not_known_is_told_apart() -> None:
+def test_a_name_that_is_not_known_is_distinguished() -> None:
     error = exchange_with(answer(), root="http://api.invalid", retry=NO_RETRY).error
     assert type(error) is UnreachableError
     assert "(its name is not known)" in str(error)

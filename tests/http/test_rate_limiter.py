@@ -60,7 +60,7 @@ def test_a_limit_below_the_setting_is_found_where_nothing_announces_it() -> None
     assert used(api, hours=2) >= 0.97
 
 
-def test_a_limit_below_the_setting_is_found_though_no_wait_is_told() -> None:
+def test_a_limit_below_the_setting_is_found_though_no_wait_is_announced() -> None:
     api = Api(FixedWindow(25), as_nothing, announces_wait=False)
     simulate(api, ceiling=30, hours=2)
     assert 1 <= api.refused <= 3
@@ -139,7 +139,7 @@ def test_the_announced_limit_is_known_to_the_next_process() -> None:
     assert in_simulated_time(scenario()) == 0
 
 
-def test_what_a_refusal_told_counts_for_the_next_process() -> None:
+def test_what_a_refusal_announced_counts_for_the_next_process() -> None:
     store = MemoryStore()
 
     async def scenario() -> float:

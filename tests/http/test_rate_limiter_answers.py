@@ -135,7 +135,7 @@ RETRY_AFTER_HEADERS = {
 
 
 @pytest.mark.parametrize("header", RETRY_AFTER_HEADERS)
-def test_a_refusal_is_waited_out_and_a_second_more_however_the_wait_is_spelled(
+def test_a_refusal_is_waited_out_and_a_second_more_however_the_wait_is_written(
     header: str,
 ) -> None:
     headers, seconds = RETRY_AFTER_HEADERS[header]
@@ -162,13 +162,13 @@ RESETS = {
 
 
 @pytest.mark.parametrize("header", RESETS)
-def test_a_spent_window_is_waited_out_however_its_reset_is_spelled(header: str) -> None:
+def test_a_spent_window_is_waited_out_however_its_reset_is_written(header: str) -> None:
     reset, seconds = RESETS[header]
     spent = {"RateLimit-Limit": "9", "RateLimit-Remaining": "0", "RateLimit-Reset": reset}
     assert wait_after(spent) == pytest.approx(seconds)
 
 
-def test_after_a_refusal_a_reset_is_taken_to_be_told_a_second_early() -> None:
+def test_after_a_refusal_a_reset_is_taken_to_be_announced_a_second_early() -> None:
     async def scenario() -> float:
         rate_limiter = RateLimiter(60, clock=clock)
         spent = {"RateLimit-Limit": "9", "RateLimit-Remaining": "0", "RateLimit-Reset": "30"}
@@ -203,7 +203,7 @@ def test_the_longest_wait_is_waited_and_a_longer_one_is_not() -> None:
         wait_after({"RateLimit-Remaining": "0", "RateLimit-Reset": "86400"})
 
 
-def test_who_waits_for_the_quota_is_told_and_the_wait_is_counted() -> None:
+def test_who_waits_for_the_quota_is_notified_and_the_wait_is_counted() -> None:
     waits: list[float] = []
 
     async def scenario() -> float:

@@ -82,7 +82,7 @@ def test_a_whole_history_is_proven_by_its_lists_alone(audits: Audits, source: st
     assert audits.rows() == [(source, RUNS, RUNS, 0, 0, 0, 0, True, True)]
 
 
-def test_a_run_that_is_missing_is_named_and_fetched_only_where_that_is_asked_for(
+def test_a_run_that_is_missing_is_named_and_fetched_only_where_that_is_requested(
     audits: Audits,
 ) -> None:
     audits.forget("run-7")

@@ -77,7 +77,7 @@ def test_a_window_that_has_not_changed_writes_nothing(
     assert reports[0].requests["GET collections/{id}/runs/{runId}"] == 24
 
 
-def test_a_change_that_no_summary_tells_is_found_within_the_window_only(
+def test_a_change_that_no_summary_shows_is_found_within_the_window_only(
     load: Load, reread: Load, sandbox: Sandbox, warehouse_url: str
 ) -> None:
     load(sandbox.settings)
@@ -188,7 +188,7 @@ def test_an_interrupted_backfill_goes_on_where_it_was(
     assert outcomes == [("interrupted", True), ("succeeded", True)]
 
 
-def test_an_estimate_counts_the_runs_of_the_window_and_asks_for_none(
+def test_an_estimate_counts_the_runs_of_the_window_and_requests_none(
     make_settings: MakeSettings, sandbox: Sandbox
 ) -> None:
     settings = make_settings(sandbox.settings)

@@ -97,7 +97,7 @@ def test_requests_are_one_a_new_run_and_the_pages_of_the_list(load: Load, sandbo
     assert requests_by_kind(sandbox) == {"list": _LOOKBACK_PAGES, "detail": 10}
 
 
-def test_a_list_that_tells_all_is_read_without_a_detail(load: Load, sandbox: Sandbox) -> None:
+def test_a_list_that_shows_all_is_read_without_a_detail(load: Load, sandbox: Sandbox) -> None:
     variables = settings_of(sandbox, "TESTMO")
     load(variables)
     # The sandbox has no test results, which two requests find out.

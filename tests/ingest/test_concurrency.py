@@ -176,7 +176,7 @@ def test_a_stream_that_fails_gives_the_results_before_it_first() -> None:
     assert run(scenario()) == ([0, 1, 2], "the stream")
 
 
-def test_a_step_that_fails_is_told_and_not_the_stream_that_fails_behind_it() -> None:
+def test_a_step_that_fails_is_reported_and_not_the_stream_that_fails_behind_it() -> None:
     async def scenario() -> tuple[list[int], str]:
         async def steps() -> AsyncIterator[Step]:
             yield Work().step(0, 9, ValueError("the step"))

@@ -156,7 +156,7 @@ def test_a_run_that_lands_late_is_loaded_within_the_lookback(
     assert query(warehouse_url, landed) == [("run-71",)]
 
 
-def test_only_the_newest_page_is_asked_for_without_a_lookback(load: Load, sandbox: Sandbox) -> None:
+def test_only_the_newest_page_is_requested_without_a_lookback(load: Load, sandbox: Sandbox) -> None:
     variables = {**sandbox.settings, "TESTRUNS_LOOKBACK_HOURS": "0"}
     load(variables)
     sandbox.put_testmo_run(testmo_run(100, hours_ago=1))

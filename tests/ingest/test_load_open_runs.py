@@ -25,7 +25,7 @@ def sandbox() -> Iterator[Sandbox]:
         yield sandbox
 
 
-def test_an_open_run_of_any_age_is_asked_for_until_it_has_ended(
+def test_an_open_run_of_any_age_is_requested_until_it_has_ended(
     load: Load, warehouse_url: str, sandbox: Sandbox
 ) -> None:
     killed = postman_run(500, hours_ago=2000, status="running", executions=[])
@@ -53,7 +53,7 @@ def test_an_open_run_of_any_age_is_asked_for_until_it_has_ended(
     assert set(requests_by_kind(sandbox)) == {"list"}
 
 
-def test_an_open_run_that_is_gone_is_asked_for_once_more_and_kept(
+def test_an_open_run_that_is_gone_is_requested_once_more_and_kept(
     load: Load, warehouse_url: str, sandbox: Sandbox
 ) -> None:
     sandbox.put_postman_run(postman_run(500, hours_ago=2000, status="running"))
@@ -71,7 +71,7 @@ def test_an_open_run_that_is_gone_is_asked_for_once_more_and_kept(
     assert everything(warehouse_url) == before
 
 
-def test_open_runs_are_asked_for_less_often_as_they_age(
+def test_open_runs_are_requested_less_often_as_they_age(
     load: Load, warehouse_url: str, sandbox: Sandbox
 ) -> None:
     started = (datetime.now(UTC) - timedelta(hours=60)).isoformat()

@@ -34,7 +34,7 @@ def sandbox() -> Iterator[Sandbox]:
         yield sandbox
 
 
-def test_only_the_run_sources_asked_for_are_loaded(load: Load, warehouse_url: str) -> None:
+def test_only_the_run_sources_requested_are_loaded(load: Load, warehouse_url: str) -> None:
     sources = ("monitor", "newman", "api")
     runs = [postman_run(number, source=sources[number % 3]) for number in range(9)]
     with Sandbox(SandboxData(runs, [], BOOKS)) as sandbox:

@@ -50,7 +50,7 @@ def test_runs_whose_totals_agree_are_not_listed(
     assert reconciliations(warehouse_url) == []
 
 
-def test_rows_that_the_api_repeats_are_told_apart_from_rows_that_are_missing(
+def test_rows_that_the_api_repeats_are_distinguished_from_rows_that_are_missing(
     load: Load, sandbox: Sandbox, warehouse_url: str
 ) -> None:
     again = postman_run(1)

@@ -44,7 +44,7 @@ def assert_whole(warehouse_url: str) -> Callable[[Sandbox], None]:
 
 @pytest.mark.parametrize("status", [404, 405])
 @pytest.mark.parametrize("is_bare", [False, True])
-def test_an_instance_without_the_endpoint_is_noticed_once_and_asked_once_a_load(
+def test_an_instance_without_the_endpoint_is_noticed_once_and_requested_once_a_load(
     load: Load, warehouse_url: str, status: int, *, is_bare: bool
 ) -> None:
     data = SandboxData([], [run(number) for number in range(1, 6)], BOOKS)

@@ -88,7 +88,7 @@ def test_a_scope_that_nobody_loads_any_more_is_an_error(settings: Settings, chec
     assert problem.endswith(" 37 h ago")
 
 
-def test_a_new_field_is_told_once_and_none_of_a_first_load(
+def test_a_new_field_is_reported_once_and_none_of_a_first_load(
     settings: Settings, check: Check
 ) -> None:
     a_load = (

@@ -134,7 +134,7 @@ def test_the_run_stands_with_its_job_in_the_history_that_the_page_shows(nights: 
     assert run.tags[".dagster/repository"] == "__repository__@pipelines.definitions"
 
 
-def test_the_page_of_a_raw_table_tells_what_the_load_did(nights: Nights, data: SandboxData) -> None:
+def test_the_page_of_a_raw_table_shows_what_the_load_did(nights: Nights, data: SandboxData) -> None:
     page = nights.page("raw_postman.collection_runs")
     assert page["rows_written"] == page["dagster/row_count"] == len(data.postman_runs)
 
@@ -164,7 +164,7 @@ def test_the_page_of_a_child_table_counts_its_own_rows(nights: Nights) -> None:
     assert page["dagster/row_count"] == nights.count("raw_postman.assertions") > 0
 
 
-def test_the_page_of_a_model_tells_its_rows_and_columns(nights: Nights) -> None:
+def test_the_page_of_a_model_shows_its_rows_and_columns(nights: Nights) -> None:
     page = nights.page("marts.fct_daily_run_health")
     assert page["dagster/row_count"] == nights.count("marts.fct_daily_run_health") > 0
     types = {column.name: column.type for column in page["dagster/column_schema"].columns}
@@ -185,7 +185,7 @@ def test_no_file_that_dagster_or_dbt_leaves_holds_a_secret(nights: Nights) -> No
         assert [secret for secret in secrets if secret.encode() in content] == [], path
 
 
-def test_a_second_night_asks_for_lists_and_open_runs_and_moves_no_loaded_at(nights: Nights) -> None:
+def test_a_second_night_requests_lists_and_open_runs_and_moves_no_loaded_at(nights: Nights) -> None:
     before = nights.execute(LOADED_AT)
     report_file = nights.home / "reports" / "report.html"
     written_at = report_file.stat().st_mtime_ns
@@ -295,7 +295,9 @@ def test_without_any_key_it_does_not_begin(nights: Nights) -> None:
         run_nightly(nights.settings(POSTMAN_API_KEY="", TESTMO_API_TOKEN=""))
 
 
-def test_a_model_picked_on_the_page_is_built_alone_and_its_failure_is_told(nights: Nights) -> None:
+def test_a_model_picked_on_the_page_is_built_alone_and_its_failure_is_reported(
+    nights: Nights,
+) -> None:
     job = build_definitions(nights.settings(), is_quiet=True).resolve_job_def("nightly")
     before = nights.models_stand_since()
     built = job.execute_in_process(asset_selection=[USERS])

@@ -57,7 +57,7 @@ def rows(name: str) -> dict[str, list[str]]:
     return {first.strip("`"): rest for first, *rest in cells}
 
 
-def test_every_check_of_the_raw_tables_is_told_with_its_severity_and_what_to_do() -> None:
+def test_every_check_of_the_raw_tables_is_documented_with_its_severity_and_what_to_do() -> None:
     documented = rows("check")
     assert documented.keys() == CHECKS.keys()
     for name, (severity, means, remedy) in documented.items():
@@ -69,7 +69,7 @@ def test_every_check_of_the_raw_tables_is_told_with_its_severity_and_what_to_do(
     assert f"{FRESH_HOURS} hours" in documented["is_fresh"][1]
 
 
-def test_every_alert_is_told_as_it_begins_and_by_its_sensor(settings: Settings) -> None:
+def test_every_alert_is_documented_as_it_begins_and_by_its_sensor(settings: Settings) -> None:
     documented = rows("alert begins")
     failed = [
         alerts.failure_alert(title, {}).title
@@ -103,7 +103,7 @@ def test_the_page_has_commands() -> None:
     assert len(COMMANDS) > 8
 
 
-def test_every_variable_of_the_deployment_is_told_with_its_choices_and_its_default() -> None:
+def test_every_variable_of_the_deployment_is_reported_with_its_choices_and_its_default() -> None:
     documented = rows("variable")
     assert documented.keys() == DagsterSettings.variables().keys()
     for field, choices in (("executor", EXECUTORS), ("launcher", LAUNCHERS)):
@@ -122,7 +122,7 @@ def test_every_file_that_the_page_names_is_there(path: str) -> None:
         assert (ROOT / path).exists()
 
 
-def test_every_unit_is_told() -> None:
+def test_every_unit_is_reported() -> None:
     for unit in (ROOT / "deploy" / "systemd").iterdir():
         assert f"`{unit.name}`" in PAGE
 

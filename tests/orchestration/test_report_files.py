@@ -123,7 +123,7 @@ def test_a_folder_that_is_gone_fails_the_check_and_not_the_step(
     assert checks[IMPORTED].severity is dg.AssetCheckSeverity.ERROR
 
 
-def test_the_sensor_asks_for_an_import_when_a_file_has_come_to_rest(
+def test_the_sensor_requests_an_import_when_a_file_has_come_to_rest(
     definitions: dg.Definitions, folder: Path, instance: dg.DagsterInstance
 ) -> None:
     sensor = definitions.resolve_sensor_def("reports_sensor")

@@ -201,7 +201,7 @@ def test_a_slower_request_says_by_how_much_and_of_how_many(read: Reader) -> None
     assert strip.titles[-1].endswith("run pay0: 400\u00a0ms")
 
 
-def test_the_request_that_got_slower_is_told_with_both_medians(read: Reader) -> None:
+def test_the_request_that_got_slower_is_shown_with_both_medians(read: Reader) -> None:
     text = read.text("latency")
     slower = text[text.index("Slower than before") : text.index("Slowest")]
     assert "item 0" in slower

@@ -70,7 +70,7 @@ def test_the_days_of_a_period_are_business_days() -> None:
         *((7500, "2 h 5 min"), (86_400, "1 d"), (90_061, "1 d 1 h")),
     ],
 )
-def test_durations_are_told_in_their_two_largest_units(seconds: float, text: str) -> None:
+def test_durations_are_reported_in_their_two_largest_units(seconds: float, text: str) -> None:
     assert format_duration(seconds).replace("\u00a0", " ") == text
 
 

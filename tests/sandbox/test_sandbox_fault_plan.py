@@ -54,7 +54,7 @@ def statuses(wire: Wire, api: str, requests: int) -> list[int]:
         (":endpoint=testmo/*", []),
     ],
 )
-def test_a_fault_strikes_where_and_as_often_as_it_was_asked_for(
+def test_a_fault_strikes_where_and_as_often_as_it_was_requested(
     wire: Wire, options: str, struck: list[int]
 ) -> None:
     spec = f"status-503{options}"
@@ -86,7 +86,7 @@ def test_the_same_seed_damages_the_same_runs_and_another_seed_others(wire: Wire)
     assert all(one != other for one, other in pairwise([damaged(4), damaged(5)]))
 
 
-def test_faults_from_the_beginning_are_asked_for_with_the_sandbox() -> None:
+def test_faults_from_the_beginning_are_requested_with_the_sandbox() -> None:
     data = SandboxData([postman_run(1)], [], {})
     with Sandbox(data, faults=Faults("forbidden:times=1")) as sandbox:
         wire = Wire(sandbox)
@@ -121,7 +121,7 @@ def test_one_bad_fault_among_good_ones_changes_nothing(wire: Wire) -> None:
 # Over HTTP
 
 
-def test_faults_are_asked_for_counted_and_cleared_over_http(wire: Wire) -> None:
+def test_faults_are_requested_counted_and_cleared_over_http(wire: Wire) -> None:
     url = f"http://127.0.0.1:{wire.sandbox.port}/faults"
     response = httpx.put(url, json=["status-504:times=1", "gzip"])
     assert (response.status_code, response.json()) == (200, {"status-504:times=1": 0, "gzip": 0})
@@ -141,7 +141,7 @@ def test_faults_are_asked_for_counted_and_cleared_over_http(wire: Wire) -> None:
         ("POST", b"[]", 405, "GET, PUT and DELETE"),
     ],
 )
-def test_what_is_wrong_with_faults_over_http_is_told(
+def test_what_is_wrong_with_faults_over_http_is_reported(
     wire: Wire, method: str, body: bytes, status: int, complaint: str
 ) -> None:
     answer = httpx.request(method, f"http://127.0.0.1:{wire.sandbox.port}/faults", content=body)

@@ -82,11 +82,11 @@ def test_postman_announces_the_minute_and_the_month_on_every_answer(
     assert "Retry-After" not in answer.headers
 
 
-def test_a_quota_that_nobody_asked_yet_knows_when_it_is_fresh(clock: Clock) -> None:
+def test_a_quota_that_nobody_used_yet_knows_when_it_is_fresh(clock: Clock) -> None:
     assert Quota(3, minute_end, clock).reset_seconds == 42
 
 
-def test_a_request_with_a_wrong_key_is_told_the_limits_and_spends_nothing(
+def test_a_request_with_a_wrong_key_gets_the_limits_and_spends_nothing(
     request_postman: Request,
 ) -> None:
     answer = request_postman("wrong")

@@ -90,7 +90,7 @@ def test_paging_to_the_end_shows_every_run_once_newest_first(
     assert {page["meta"]["total"] for page in walked} == {25}
 
 
-def test_a_page_holds_ten_runs_unless_told_otherwise(postman: httpx.Client) -> None:
+def test_a_page_holds_ten_runs_by_default(postman: httpx.Client) -> None:
     assert len(postman.get(RUNS).json()["runs"]) == 10
 
 

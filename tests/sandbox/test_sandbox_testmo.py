@@ -117,7 +117,7 @@ def test_paging_to_the_end_shows_every_run_once_as_it_is(testmo: Testmo, per_pag
     assert {(page["total"], page["per_page"]) for page in pages} == {(40, per_page)}
 
 
-def test_a_list_is_newest_first_and_by_the_hundred_unless_told_otherwise(testmo: Testmo) -> None:
+def test_a_list_is_newest_first_and_by_the_hundred_by_default(testmo: Testmo) -> None:
     page = testmo.get(RUNS).json()
     assert [run["id"] for run in page["result"]] == list(range(40, 0, -1))
     assert page["per_page"] == 100
@@ -239,7 +239,7 @@ def test_an_object_that_the_books_do_not_know_is_left_out(sandbox: Sandbox, test
     assert answer.json()["expands"] == []
 
 
-def test_only_the_expands_that_were_asked_for_are_given(testmo: Testmo) -> None:
+def test_only_the_expands_that_were_requested_are_given(testmo: Testmo) -> None:
     assert testmo.get(RUNS).json()["expands"] == []
     assert list(testmo.get(RUNS, expands="users").json()["expands"]) == ["users"]
 

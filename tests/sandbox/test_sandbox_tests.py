@@ -48,7 +48,7 @@ def test_results_come_in_pages_the_newest_first(client: httpx.Client) -> None:
     }  # fmt: skip
 
 
-def test_results_are_sorted_and_filtered_as_asked(client: httpx.Client) -> None:
+def test_results_are_sorted_and_filtered_as_requested(client: httpx.Client) -> None:
     assert ids(client, per_page=1000, order="asc") == list(range(1, 251))
     by_name = ids(client, per_page=1000, sort="automation_run_tests:name", order="asc")
     assert by_name[:3] == [250, 249, 240]

@@ -89,12 +89,12 @@ def test_the_spelling_does_not_depend_on_the_order_of_keys(record: Json, chance:
 
 @settings(max_examples=50)
 @given(RECORDS, RECORDS)
-def test_different_records_are_spelled_differently(one: Json, other: Json) -> None:
+def test_different_records_are_written_differently(one: Json, other: Json) -> None:
     is_same = json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
     assert (canonical_json(one) == canonical_json(other)) is is_same
 
 
-def test_whole_numbers_of_any_size_are_spelled_out() -> None:
+def test_whole_numbers_of_any_size_are_written_out() -> None:
     assert canonical_json({"n": 2**70}) == b'{"n":1180591620717411303424}'
 
 

@@ -68,9 +68,7 @@ def test_absent_and_null_are_none(reader: str) -> None:
         ("instant", [], "a time"),
     ],
 )
-def test_every_other_type_is_refused_and_told_apart(
-    reader: str, fits: list[str], expected: str
-) -> None:
+def test_every_other_type_is_refused_and_named(reader: str, fits: list[str], expected: str) -> None:
     for kind, value in KINDS.items():
         if kind in fits:
             assert READERS[reader]({"field": value}, "field") is value

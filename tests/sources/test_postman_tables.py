@@ -160,7 +160,7 @@ def test_a_run_is_open_until_it_has_ended(status: str | None, *, is_open: bool) 
     assert flatten({"id": "r", "status": status}).is_open is is_open
 
 
-def test_a_killed_run_stays_open_and_its_start_is_told_in_utc(payload: Payload) -> None:
+def test_a_killed_run_stays_open_and_its_start_is_reported_in_utc(payload: Payload) -> None:
     flat = flatten(payload("postman_run_killed"))
 
     assert flat.is_open
@@ -190,7 +190,7 @@ def test_an_execution_without_a_response_keeps_its_assertions(payload: Payload) 
     assert [row["error"] for row in named(flat, ASSERTIONS)] == ["no response"]
 
 
-def test_an_execution_that_is_repeated_is_told_apart_by_its_position(payload: Payload) -> None:
+def test_an_execution_that_is_repeated_is_identified_by_its_position(payload: Payload) -> None:
     flat = flatten(payload("postman_execution_repeated"))
 
     executions, assertions = named(flat, EXECUTIONS), named(flat, ASSERTIONS)

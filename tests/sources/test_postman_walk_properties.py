@@ -97,7 +97,7 @@ def test_whatever_happens_every_run_that_was_there_is_met(scenario: dict[str, An
     lookback_hours=st.integers(0, 200),
 )
 @settings(max_examples=150)
-def test_newest_first_a_walk_with_nothing_new_asks_for_little_more_than_the_lookback(
+def test_newest_first_a_walk_with_nothing_new_requests_little_more_than_the_lookback(
     hours: list[int], page_size: int, lookback_hours: int
 ) -> None:
     runs = RunList.of((a_run(number, hour) for number, hour in enumerate(sorted(hours))), page_size)

@@ -94,7 +94,7 @@ def test_a_run_shown_twice_on_a_page_is_handed_on_twice() -> None:
     assert asyncio.run(through()) == [[a_run(1, 0), a_run(1, 0)]]
 
 
-def test_a_list_in_another_order_than_asked_for_is_named() -> None:
+def test_a_list_in_another_order_than_requested_is_named() -> None:
     class NewestFirst(RunList):
         async def fetch(self, created_after: datetime | None, page: int) -> RunPage:
             answer = await super().fetch(created_after, page)

@@ -52,7 +52,7 @@ def test_an_empty_list_is_one_request_and_leaves_no_mark() -> None:
     assert runs.requests() == 1
 
 
-def test_each_page_is_asked_for_from_a_second_before_the_last_run_seen() -> None:
+def test_each_page_is_requested_from_a_second_before_the_last_run_seen() -> None:
     runs = RunList.of(history(25))
     walked(runs)
 

@@ -442,6 +442,6 @@ def test_an_unusable_reference_is_set_aside_and_its_neighbours_stay() -> None:
     ]
 
 
-def test_a_reference_told_twice_counts_as_told_last() -> None:
+def test_a_reference_sent_twice_counts_as_sent_last() -> None:
     users = [{"id": 1, "name": "old"}, {"id": 1, "name": "new"}]
     assert references({"users": users}).rows["raw_testmo.users"] == [(1, "new", None)]

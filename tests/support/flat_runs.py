@@ -39,7 +39,7 @@ class FlatRun:
         return f"{self.system}:{self.run_id}"
 
 
-def invented(dice: random.Random, number: int, started_at: datetime) -> FlatRun:
+def random_run(dice: random.Random, number: int, started_at: datetime) -> FlatRun:
     """An even number is a report, an odd one a run of Testmo; now and then a class is out."""
     is_report = number % 2 == 0
     out = dice.choices([None, "pay", ""], [17, 2, 1])[0]

@@ -58,14 +58,14 @@ def worst(outcomes: Iterable[str]) -> str:
     return next((one for one in ("failed", "passed") if one in listed), listed[0])
 
 
-def in_order(outcomes: Iterable[Outcome]) -> list[Outcome]:
+def by_start(outcomes: Iterable[Outcome]) -> list[Outcome]:
     return sorted(outcomes, key=lambda outcome: (outcome.started_at, outcome.order))
 
 
 def streaks(outcomes: Sequence[Outcome]) -> list[Streak]:
     found: list[Streak] = []
     last_passed: Outcome | None = None
-    for outcome in in_order(outcomes):
+    for outcome in by_start(outcomes):
         is_failing = bool(found) and found[-1].recovered is None
         if outcome.outcome == "failed":
             if is_failing:
@@ -178,7 +178,7 @@ def same_code(outcomes: Sequence[Outcome], out: Sequence[Streak]) -> tuple[objec
     left_out = {outcome.run_key for streak in out for outcome in streak.failed}
     groups: dict[tuple[str | None, ...], tuple[int, int]] = {}
     in_outages = 0
-    for outcome in [one for one in in_order(outcomes) if one.is_decided][-150:]:
+    for outcome in [one for one in by_start(outcomes) if one.is_decided][-150:]:
         if outcome.code is None:
             continue
         has_passed = outcome.outcome == "passed"
@@ -230,7 +230,7 @@ def days(outcomes: Sequence[Outcome], out: Sequence[Streak]) -> dict[date, tuple
     left_out = {outcome.run_key for streak in out for outcome in streak.failed}
     figures: dict[date, tuple[object, ...]] = {}
     for day in {outcome.started_at.date() for outcome in outcomes}:
-        known = [outcome for outcome in in_order(outcomes) if outcome.started_at.date() <= day]
+        known = [outcome for outcome in by_start(outcomes) if outcome.started_at.date() <= day]
         today = [outcome for outcome in known if outcome.started_at.date() == day]
         decided = [outcome for outcome in known if outcome.is_decided]
         passes = [one.outcome == "passed" for one in decided if one.run_key not in left_out]

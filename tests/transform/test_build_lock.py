@@ -33,7 +33,7 @@ def test_a_build_waits_until_the_one_before_it_has_ended(warehouse_url: str) -> 
     assert entered.is_set()
 
 
-def test_whoever_waits_is_told_for_whom_and_gives_up_in_the_end(
+def test_whoever_waits_learns_for_whom_and_gives_up_in_the_end(
     warehouse_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_SILENT_SECONDS", 0.05)

@@ -75,7 +75,7 @@ class Run:
         return began.astimezone(BERLIN).date() if began else None
 
 
-def invented(dice: random.Random, number: int) -> Run:
+def random_run(dice: random.Random, number: int) -> Run:
     """A run of some night; a few are odd in one way or another."""
     started = FIRST_NIGHT + dt.timedelta(
         days=dice.randrange(NIGHTS), minutes=dice.choice([0, 0, 29, 31, 95])
@@ -311,7 +311,7 @@ def test_marts_are_what_python_computes_after_any_sequence_of_builds(
     warehouse: Connection, build: Callable[..., None], seed: int
 ) -> None:
     dice = random.Random(seed)  # noqa: S311 - dice, no secret
-    runs = {run.run_id: run for run in (invented(dice, number) for number in range(150))}
+    runs = {run.run_id: run for run in (random_run(dice, number) for number in range(150))}
     # in no order of time: every build has runs that land late
     names = list(runs)
     dice.shuffle(names)
@@ -323,7 +323,7 @@ def test_marts_are_what_python_computes_after_any_sequence_of_builds(
         for name in [*arriving, *changing]:
             is_deleted = name in held and dice.random() < 0.4
             if name in changing and not is_deleted:
-                runs[name] = invented(dice, int(name.split()[1]))
+                runs[name] = random_run(dice, int(name.split()[1]))
             runs[name].is_deleted = is_deleted
             held[name] = runs[name]
             store(warehouse, held[name], loaded_at)

@@ -215,7 +215,7 @@ def put_run(warehouse: Connection, run: Run, loaded_at: datetime) -> None:
             insert(warehouse, "raw_postman.assertions", key | values_of_mart | {"extra": skipped})
 
 
-def invented(dice: random.Random, number: int) -> Run:
+def random_run(dice: random.Random, number: int) -> Run:
     """A run of some of ten items of two hosts; now and then a host is out, or IDs are made up."""
     night = FIRST_NIGHT + timedelta(days=dice.randrange(60), hours=12 * dice.randrange(2))
     run_id = f"{number:03}"
@@ -251,7 +251,7 @@ def test_any_history_of_changes_ends_as_plain_python_judges_what_is_there(
 
     def put(number: int) -> None:
         """A run like no other: of any night, in any environment, loaded later than all before."""
-        run = runs[f"{number:03}"] = invented(dice, number)
+        run = runs[f"{number:03}"] = random_run(dice, number)
         put_run(warehouse, run, FIRST_NIGHT + timedelta(days=100, seconds=next(clock)))
 
     def delete(number: int) -> None:
@@ -261,7 +261,7 @@ def test_any_history_of_changes_ends_as_plain_python_judges_what_is_there(
 
     def put_flat(number: int) -> None:
         night = FIRST_NIGHT + timedelta(days=dice.randrange(60))
-        run = flat[number] = flat_runs.invented(dice, number, night)
+        run = flat[number] = flat_runs.random_run(dice, number, night)
         loaded_at = FIRST_NIGHT + timedelta(days=100, seconds=next(clock))
         flat_runs.put(warehouse, run, loaded_at, dice)
 
@@ -300,7 +300,7 @@ def test_any_history_of_changes_ends_as_plain_python_judges_what_is_there(
 
     assert rows(warehouse, "select * from staging.int_test_changes") == []
     runs["160"].environment = None
-    known, out = judged(runs, flat.values())
+    known, out = expected_verdicts(runs, flat.values())
     assert_days_and_verdicts(warehouse, known, out)
     assert_streaks(warehouse, known, out)
     assert_same_code(warehouse, known, out)
@@ -439,7 +439,7 @@ def results_of(run: Run, *, recurs: bool) -> dict[tuple[str, str], list[tuple[st
     return results
 
 
-def judged(
+def expected_verdicts(
     runs: dict[str, Run], flat: Iterable[FlatRun]
 ) -> tuple[dict[Test, list[Outcome]], dict[Test, list[Streak]]]:
     """Outcomes of the runs that have started by test and environment, and its outage streaks."""

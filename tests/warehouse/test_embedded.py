@@ -402,7 +402,7 @@ def test_other_files_in_the_place_of_the_data_are_left_alone(server: EmbeddedPos
     assert [file.name for file in data.iterdir()] == ["thesis.odt"]
 
 
-def test_data_deleted_under_a_running_server_is_told_and_not_made_anew(
+def test_data_deleted_under_a_running_server_is_reported_and_not_made_anew(
     stopped: EmbeddedPostgres, server: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(stopped.home, server.home)
@@ -422,7 +422,7 @@ def test_data_deleted_under_a_running_server_is_told_and_not_made_anew(
         os.kill(orphan, signal.SIGKILL)
 
 
-def test_a_broken_configuration_is_told_in_the_servers_words(stopped: EmbeddedPostgres) -> None:
+def test_a_broken_configuration_is_reported_in_the_servers_words(stopped: EmbeddedPostgres) -> None:
     configuration = stopped.home / "postgres/data/postgresql.conf"
     good = configuration.read_text()
     configuration.write_text(f"{good}\nshared_buffers = plenty\n")
@@ -464,7 +464,7 @@ def start_confined(home: Path, preparation: str) -> str:
 
 
 @pytest.mark.skipif(shutil.which("unshare") is None, reason="needs Linux's unshare")
-def test_root_without_user_namespaces_is_told_what_to_do(server: EmbeddedPostgres) -> None:
+def test_root_without_user_namespaces_learns_what_to_do(server: EmbeddedPostgres) -> None:
     complaint = start_confined(server.home, "echo 0 > /proc/sys/user/max_user_namespaces")
     assert "does not run as root" in complaint
     assert "TESTRUNS_WAREHOUSE_URL" in complaint
@@ -472,7 +472,7 @@ def test_root_without_user_namespaces_is_told_what_to_do(server: EmbeddedPostgre
 
 
 @pytest.mark.skipif(shutil.which("unshare") is None, reason="needs Linux's unshare")
-def test_a_full_disk_is_told(server: EmbeddedPostgres) -> None:
+def test_a_full_disk_is_reported(server: EmbeddedPostgres) -> None:
     complaint = start_confined(server.home, f"mount -t tmpfs -o size=20m none '{server.home}'")
     assert re.search("free disk space|No space left on device", complaint)
     assert "\n" not in complaint

@@ -199,11 +199,11 @@ def test_rows_mark_states_and_the_load_are_committed_together(
     ledger.commit(batch(flat(postman_run(1)), watermark=Watermark(NOW)))
 
     assert tables(warehouse_url, POSTMAN) == tables_of_postman([postman_run(1)], POSTMAN)
-    moments = query(
+    rows = query(
         warehouse_url,
         f"select r.loaded_at = w.updated_at from {RUNS} r, ingest.watermarks w",
     )
-    assert moments == [(True,)]
+    assert rows == [(True,)]
     written = "select rows_written, watermark_after from ingest.loads"
     assert query(warehouse_url, written) == [
         ({RUNS: 1, "raw_postman.executions": 2, "raw_postman.assertions": 3}, NOW)
@@ -283,7 +283,7 @@ def test_a_deferred_run_is_due_until_it_has_been_fetched(
     assert ledger.due_open_runs(datetime.now(UTC)) == []
 
 
-def test_of_deferred_runs_those_come_first_that_were_asked_for_least(sessions: Sessions) -> None:
+def test_of_deferred_runs_those_come_first_that_were_requested_least(sessions: Sessions) -> None:
     ledger = sessions.begun()
     runs = [
         Deferred(f"run-{number}", "HTTP 404", opened_at=NOW - number * LOOKBACK)

@@ -44,27 +44,27 @@ def update(store: WarehouseStore, change: Callable[[RateLimits], Result]) -> Res
     return asyncio.run(store.update(change))
 
 
-moments = st.integers(1, 4 * 10**9).map(float) | st.just(0.0)
+epoch_seconds = st.integers(1, 4 * 10**9).map(float) | st.just(0.0)
 counts = st.integers(0, 2**40)
 limits = st.builds(
     RateLimits,
-    not_before=moments,
-    refused_at=moments,
+    not_before=epoch_seconds,
+    refused_at=epoch_seconds,
     window_seconds=st.integers(1, 10**6).map(float),
     window_limit=st.none() | counts,
     window_remaining=st.none() | counts,
-    window_resets_at=moments,
+    window_resets_at=epoch_seconds,
     must_probe=st.booleans(),
-    probe_until=moments,
+    probe_until=epoch_seconds,
     late_seconds=st.sampled_from([0.0, 1.0]),
     spare=counts,
     lowered_limit=st.none() | counts,
-    learned_at=moments,
+    learned_at=epoch_seconds,
     month_remaining=st.none() | counts,
-    sent=st.dictionaries(moments, counts, max_size=5),
+    sent=st.dictionaries(epoch_seconds, counts, max_size=5),
     shares=st.dictionaries(
         st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20),
-        st.builds(Share, counts, counts, moments),
+        st.builds(Share, counts, counts, epoch_seconds),
         max_size=5,
     ),
 )

@@ -62,7 +62,7 @@ def test_the_first_line_that_matches_counts(connection: psycopg.Connection, tmp_
     assert owner(connection, "testmo", "7", None, None) == []
 
 
-def test_an_alert_asks_for_scopes_by_their_ids(
+def test_an_alert_looks_up_scopes_by_their_ids(
     connection: psycopg.Connection, tmp_path: Path
 ) -> None:
     save_reference(connection, reference(tmp_path, OWNERSHIP=MAP.encode(), NAMES=NAMES))

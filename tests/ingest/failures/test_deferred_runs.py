@@ -39,7 +39,7 @@ def test_a_run_that_cannot_be_fetched_is_deferred_and_loaded_the_next_time(
     assert_loaded(warehouse_url, ALL_POSTMAN, ALL_TESTMO)
 
 
-def test_a_deferred_run_is_asked_for_by_id_when_the_list_no_longer_shows_it(
+def test_a_deferred_run_is_requested_by_id_when_the_list_no_longer_shows_it(
     load: Load, warehouse_url: str, sandbox: Tampered
 ) -> None:
     sandbox.changes["/runs/run-2"] = 503

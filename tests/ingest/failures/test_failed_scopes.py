@@ -150,7 +150,7 @@ def test_an_answer_may_be_a_list_and_nothing_else(
     assert_loaded(warehouse_url, ALL_POSTMAN, ALL_TESTMO)
 
 
-def test_an_empty_list_may_be_spelled_as_php_spells_it(load: Load, sandbox: Tampered) -> None:
+def test_an_empty_list_may_be_written_as_php_writes_it(load: Load, sandbox: Tampered) -> None:
     empties: list[Any] = [None, {}, []]
     for empty in empties:
         members = {"runs": empty, "result": empty, "next_page": None, "meta": empty}

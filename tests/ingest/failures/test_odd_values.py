@@ -41,7 +41,7 @@ def test_what_postgres_cannot_hold_is_replaced_and_everything_else_kept(
     }
 
 
-def test_a_rejected_record_keeps_what_postgres_cannot_hold_as_it_was_spelled(
+def test_a_rejected_record_keeps_what_postgres_cannot_hold_as_it_was_written(
     load: Load, warehouse_url: str, sandbox: Tampered
 ) -> None:
     run = postman_run(3, executions="a\0b \ud800")

@@ -48,7 +48,7 @@ def test_a_malformed_run_is_set_aside_as_sent_and_its_neighbours_are_loaded(
     assert testmo[4].startswith("threads: ")
 
 
-def test_a_rejected_run_is_not_asked_for_again_until_it_changes(
+def test_a_rejected_run_is_not_requested_again_until_it_changes(
     load: Load, warehouse_url: str, sandbox: Tampered
 ) -> None:
     sandbox.put_postman_run(postman_run(3, executions="fast"))
@@ -76,7 +76,7 @@ def test_a_loaded_run_that_becomes_malformed_stays_as_it_was(
     assert [row[4].split(":")[0] for row in rejected(warehouse_url)] == ["executions"]
 
 
-def test_an_open_run_that_is_malformed_once_is_still_asked_for(
+def test_an_open_run_that_is_malformed_once_is_still_requested(
     load: Load, warehouse_url: str
 ) -> None:
     history = [postman_run(number) for number in range(200)]

@@ -84,7 +84,7 @@ def test_attempts_are_rows_the_deciding_one_last(
     assert is_flaky is (status == "passed" and bool(attempts))
 
 
-def test_seconds_are_told_from_milliseconds(tmp_path: Path) -> None:
+def test_seconds_are_distinguished_from_milliseconds(tmp_path: Path) -> None:
     report = ctrf({"name": "a", "status": "passed", "duration": 1})
     report["results"]["summary"] |= {"start": STARTED / 1000, "stop": STARTED / 1000 + 2}
 

@@ -166,7 +166,7 @@ def test_counts_are_those_of_the_elements(tmp_path: Path) -> None:
     assert done.differences() == {"tests_total": (5, 2), "tests_failed": (0, 1)}
 
 
-def test_unreadable_counts_are_not_told(tmp_path: Path) -> None:
+def test_unreadable_counts_are_not_reported(tmp_path: Path) -> None:
     done = read(tmp_path, junit(case("a"), attributes='name="s" tests="unknown"'))
 
     assert done.run["tests_total"] is None

@@ -40,7 +40,7 @@ def test_a_run_has_the_columns_of_an_api_run(tmp_path: Path) -> None:
     assert done.differences() == {}
 
 
-def test_skipped_failed_and_passed_are_told_apart(tmp_path: Path) -> None:
+def test_skipped_failed_and_passed_are_distinguished(tmp_path: Path) -> None:
     assertions = [
         passed("ok"),
         {"assertion": "later", "skipped": True},
