@@ -115,10 +115,35 @@ def table_metadata(
     }
 
 
-def data_versions(connection: psycopg.Connection, source: SourceName) -> dict[str, int]:
-    """The last load that wrote to each table of the source; a table without one is empty."""
-    rows = connection.execute(queries("assets")["last_written"], {"source": source})
-    return dict(rows.fetchall())
+def materializations(
+    connection: psycopg.Connection,
+    source: SourceName,
+    rows_written: Mapping[str, int],
+    of_all: Metadata,
+    of_table: Mapping[str, Metadata] | None = None,
+) -> list[dg.MaterializeResult[None]]:
+    """What a step says of the tables that it filled, in the order of `rows_written`.
+
+    `of_all` stands on each page, `of_table` on that of one. A load without news, or one that
+    failed, leaves the data version as it was, and so the models up to date.
+    """
+    of_tables = table_metadata(connection, rows_written)
+    # The last load that wrote to each table; one that is empty has none.
+    last_written = connection.execute(queries("assets")["last_written"], {"source": source})
+    versions: dict[str, int] = dict(last_written.fetchall())
+    return [
+        dg.MaterializeResult(
+            asset_key=table.split("."),
+            metadata={
+                "rows_written": rows,
+                **of_tables[table],
+                **of_all,
+                **(of_table or {}).get(table, {}),
+            },
+            data_version=dg.DataVersion(str(versions.get(table, 0))),
+        )
+        for table, rows in rows_written.items()
+    ]
 
 
 def _preview(connection: psycopg.Connection, name: str, columns: Iterable[str]) -> dg.MetadataValue:

@@ -13,15 +13,14 @@ import dagster as dg
 
 from pipelines.errors import TestrunsError
 from pipelines.http.retry import RetryPolicy
-from pipelines.ingest.progress import Progress, ScopeReport
+from pipelines.ingest.progress import Progress
 from pipelines.orchestration.checks import FRESH_HOURS
 from pipelines.orchestration.in_thread import in_thread
 from pipelines.orchestration.metadata import (
     Metadata,
-    data_versions,
     load_metadata,
+    materializations,
     runs_metadata,
-    table_metadata,
 )
 from pipelines.orchestration.resources import Api, Warehouse, api_key
 from pipelines.orchestration.run_log import DagsterLogProgress, FanOut
@@ -139,7 +138,16 @@ def _load_asset(
             url = warehouse.open()
             everyone = FanOut(DagsterLogProgress(context.log), progress)
             reports = in_thread(lambda: api.load(url, everyone)).result()
-            yield from _materializations(source, tables, url, reports)
+            with connect(url, role="testruns dagster") as connection:
+                of_runs = runs_metadata(connection, source, reports)
+                results = materializations(
+                    connection,
+                    source,
+                    {t: sum(report.rows.get(t, 0) for report in reports) for t in tables},
+                    load_metadata(reports),
+                    {REGISTRY[source].runs_table: of_runs},
+                )
+            yield from results
         except TestrunsError as error:
             raise step_failure(error, retry, context.retry_number) from None
         failure = scopes_failure(reports, retry, context.retry_number)
@@ -147,26 +155,3 @@ def _load_asset(
             raise failure
 
     return load
-
-
-def _materializations(
-    source: SourceName, tables: list[str], url: str, reports: list[ScopeReport]
-) -> Iterator[dg.MaterializeResult[None]]:
-    of_load = load_metadata(reports)
-    with connect(url, role="testruns dagster") as connection:
-        of_tables = table_metadata(connection, tables)
-        of_runs = runs_metadata(connection, source, reports)
-        versions = data_versions(connection, source)
-    for table in tables:
-        rows = sum(report.rows.get(table, 0) for report in reports)
-        yield dg.MaterializeResult(
-            asset_key=table.split("."),
-            metadata={
-                "rows_written": rows,
-                **of_tables[table],
-                **of_load,
-                **(of_runs if table == REGISTRY[source].runs_table else {}),
-            },
-            # A night without news leaves the models up to date, and so does one that failed.
-            data_version=dg.DataVersion(str(versions.get(table, 0))),
-        )

@@ -25,9 +25,8 @@ from pipelines.orchestration.checks import Verdict, check_result
 from pipelines.orchestration.in_thread import in_thread
 from pipelines.orchestration.metadata import (
     Metadata,
-    data_versions,
+    materializations,
     table,
-    table_metadata,
     without_empty_tables,
 )
 from pipelines.orchestration.raw_assets import dbt_tables, table_spec
@@ -112,18 +111,9 @@ def _import_asset(
         except TestrunsError as error:
             raise step_failure(error, retry, context.retry_number) from None
         with connect(url, role="testruns dagster") as connection:
-            of_tables = table_metadata(connection, names)
-            versions = data_versions(connection, "reports")
-        for name in names:
-            yield dg.MaterializeResult(
-                asset_key=name.split("."),
-                metadata={
-                    "rows_written": report.rows.get(name, 0),
-                    **of_tables[name],
-                    **_metadata(report),
-                },
-                data_version=dg.DataVersion(str(versions.get(name, 0))),
-            )
+            rows = {name: report.rows.get(name, 0) for name in names}
+            results = materializations(connection, "reports", rows, _metadata(report))
+        yield from results
 
     return load_reports
 
