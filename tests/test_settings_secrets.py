@@ -10,14 +10,14 @@ from pipelines.errors import SettingsError
 from pipelines.settings import load_settings
 from tests.support.variables import VARIABLES
 
-HUSH = "hush7f3a"
-ANY = st.text(max_size=5) | st.text("[]:@/%?#& \\\0\n\t\udcff℀", max_size=5)
+SECRET = "hush7f3a"
+ANY_TEXT = st.text(max_size=5) | st.text("[]:@/%?#& \\\0\n\t\udcff℀", max_size=5)
 
 
 @st.composite
 def secretive_variables(draw: st.DrawFn) -> dict[str, str]:
     """Variables of all kinds that hold the same secret where a secret may stand, well or badly."""
-    around = [draw(ANY) + HUSH + draw(ANY) for _ in range(6)]
+    around = [draw(ANY_TEXT) + SECRET + draw(ANY_TEXT) for _ in range(6)]
     own = {
         "TESTRUNS_WAREHOUSE_URL": draw(
             st.sampled_from(
@@ -52,7 +52,7 @@ def test_no_secret_is_in_a_complaint_or_in_what_settings_say_of_themselves(
     else:
         texts = [repr(settings), str(settings), f"{settings}", settings.model_dump_json()]
         texts += [repr(vars(settings)), repr(settings.model_dump())]
-    assert HUSH not in "".join(texts)
+    assert SECRET not in "".join(texts)
 
 
 @given(st.dictionaries(st.sampled_from(sorted(VARIABLES)), st.text() | st.sampled_from("01,/:[")))

@@ -23,7 +23,7 @@ from pipelines.sandbox.data import SandboxData
 from pipelines.sandbox.server import Sandbox
 from pipelines.settings import Settings
 from tests.support.contract import POSTMAN, REFERENCES, TESTMO
-from tests.support.crash import Deadly, Gate, Nursery, Victim
+from tests.support.crash import ChildProcess, ForkServer, Gate, KillingSandbox
 from tests.support.db import query, tables
 from tests.support.factories import BOOKS, postman_run, testmo_run
 from tests.support.oracle import references, tables_of_postman, tables_of_testmo
@@ -66,7 +66,7 @@ SET_ASIDE = {
 ONE_BATCH = 100
 
 
-class Spoiling(Deadly):
+class Spoiling(KillingSandbox):
     """Answers with details and records that nobody can parse."""
 
     async def _serve(self, request: web.BaseRequest) -> web.Response:
@@ -84,16 +84,16 @@ class Spoiling(Deadly):
 
 
 @pytest.fixture(scope="module")
-def sandbox() -> Iterator[Deadly]:
+def sandbox() -> Iterator[KillingSandbox]:
     data = SandboxData(POSTMAN_RUNS, TESTMO_RUNS, BOOKS, results)
     with Spoiling(data, testmo_list_is_bare=True, requests_per_minute=1_000_000) as sandbox:
         yield sandbox
 
 
 @pytest.fixture(scope="module")
-def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
-    with Nursery(tmp_path_factory.mktemp("nursery")) as nursery:
-        yield nursery
+def fork_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
+    with ForkServer(tmp_path_factory.mktemp("nursery")) as fork_server:
+        yield fork_server
 
 
 def variables(sandbox: Sandbox, url: str, home: Path) -> dict[str, str]:
@@ -136,22 +136,20 @@ class Kill:
 class Lives:
     """A warehouse and the loads that die over it."""
 
-    def __init__(self, sandbox: Deadly, nursery: Nursery, url: str) -> None:
-        self.sandbox, self._nursery, self.url = sandbox, nursery, url
+    def __init__(self, sandbox: KillingSandbox, fork_server: ForkServer, url: str) -> None:
+        self.sandbox, self._nursery, self.url = sandbox, fork_server, url
 
     def live(self, how: str, number: int, gate: Gate) -> Kill | None:
         """A load that is to be killed; None: it came to its end before."""
         self.sandbox.requests.clear()
         before = held(self.url)
-        victim = self._nursery.start(
-            variables(self.sandbox, gate.url, self._nursery.folder), "load"
-        )
-        timer = self._threaten(victim, how, number, gate)
-        status, output = victim.end()
+        child = self._nursery.start(variables(self.sandbox, gate.url, self._nursery.folder), "load")
+        timer = self._threaten(child, how, number, gate)
+        status, output = child.end()
         if timer is not None:
             timer.cancel()
-        self.sandbox.spare()
-        gate.spare()
+        self.sandbox.stop_killing()
+        gate.stop_killing()
         if status == 0:
             return None
         assert status == -signal.SIGKILL, output
@@ -165,15 +163,15 @@ class Lives:
         return Kill(how, len(requested), len(requested - (held(self.url) - before)))
 
     def _threaten(
-        self, victim: Victim, how: str, number: int, gate: Gate
+        self, child: ChildProcess, how: str, number: int, gate: Gate
     ) -> threading.Timer | None:
         match how:
             case "at a request":
-                self.sandbox.kill_after(number, victim)
+                self.sandbox.kill_after(number, child)
             case "before a commit" | "after a commit":
-                gate.kill_at(number, victim, after=how == "after a commit")
+                gate.kill_at(number, child, after=how == "after a commit")
             case _:
-                timer = threading.Timer(number / 1000, victim.kill)
+                timer = threading.Timer(number / 1000, child.kill)
                 timer.start()
                 return timer
         return None
@@ -190,8 +188,8 @@ WAYS = {
 @pytest.fixture(scope="module", params=[20, pytest.param(180, marks=pytest.mark.slow)])
 def kills(
     request: pytest.FixtureRequest,
-    sandbox: Deadly,
-    nursery: Nursery,
+    sandbox: KillingSandbox,
+    fork_server: ForkServer,
     new_warehouse: Callable[[], str],
 ) -> list[Kill]:
     """So many kills; each warehouse, once a load over it has come to its end, was whole."""
@@ -200,7 +198,7 @@ def kills(
     while len(done) < request.param:
         url = new_warehouse()
         with Gate(url) as gate:
-            lives = Lives(sandbox, nursery, url)
+            lives = Lives(sandbox, fork_server, url)
             while True:
                 how = list(WAYS)[len(done) % len(WAYS)]
                 is_last = len(done) >= request.param
@@ -224,11 +222,11 @@ def test_a_kill_costs_no_more_than_one_batch_of_details_again(kills: list[Kill])
 
 @pytest.mark.slow
 def test_killed_before_or_after_each_of_its_commits_a_load_is_gone_on_with(
-    sandbox: Deadly, nursery: Nursery, new_warehouse: Callable[[], str]
+    sandbox: KillingSandbox, fork_server: ForkServer, new_warehouse: Callable[[], str]
 ) -> None:
     url = new_warehouse()
     with Gate(url) as gate:
-        assert Lives(sandbox, nursery, url).live("after a time", 10**6, gate) is None
+        assert Lives(sandbox, fork_server, url).live("after a time", 10**6, gate) is None
     assert_whole(url)
     assert gate.commits >= 9
 
@@ -237,7 +235,7 @@ def test_killed_before_or_after_each_of_its_commits_a_load_is_gone_on_with(
         for how in ("before a commit", "after a commit"):
             url = new_warehouse()
             with Gate(url) as one:
-                lives = Lives(sandbox, nursery, url)
+                lives = Lives(sandbox, fork_server, url)
                 kill = lives.live(how, commit, one)
                 assert kill is not None
                 lost.append(kill.lost)
@@ -250,7 +248,7 @@ def test_killed_before_or_after_each_of_its_commits_a_load_is_gone_on_with(
 
 
 def test_a_process_started_from_the_shell_is_no_different(
-    warehouse_url: str, sandbox: Deadly, nursery: Nursery, tmp_path: Path
+    warehouse_url: str, sandbox: KillingSandbox, fork_server: ForkServer, tmp_path: Path
 ) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "pipelines.cli", "load"],
@@ -260,12 +258,12 @@ def test_a_process_started_from_the_shell_is_no_different(
         stderr=subprocess.STDOUT,
         text=True,
     ) as process:
-        sandbox.kill_after(150, Victim(process.pid, lambda: (0, "")))
+        sandbox.kill_after(150, ChildProcess(process.pid, lambda: (0, "")))
         output, _ = process.communicate(timeout=60)
     assert process.returncode == -signal.SIGKILL, output
     assert 0 < len(held(warehouse_url)) < len(POSTMAN_RUNS)
 
-    assert nursery.start(variables(sandbox, warehouse_url, tmp_path), "load").end()[0] == 0
+    assert fork_server.start(variables(sandbox, warehouse_url, tmp_path), "load").end()[0] == 0
     assert_whole(warehouse_url)
     outcomes = "select outcome from ingest.loads order by load_id"
     assert query(warehouse_url, outcomes) == [("interrupted",), ("succeeded",), ("succeeded",)]
@@ -274,7 +272,7 @@ def test_a_process_started_from_the_shell_is_no_different(
 def test_two_loads_at_once_fetch_and_write_everything_once(
     warehouse_url: str,
     make_settings: Callable[[dict[str, str]], Settings],
-    sandbox: Deadly,
+    sandbox: KillingSandbox,
     tmp_path: Path,
 ) -> None:
     settings = make_settings(variables(sandbox, warehouse_url, tmp_path))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.contract import POSTMAN, REPORTS
-from tests.support.crash import Gate, Nursery
+from tests.support.crash import ForkServer, Gate
 from tests.support.db import query, tables
 from tests.support.reports import as_bytes, case, execution, failed, junit, newman, passed
 
@@ -27,9 +27,9 @@ JOB = '<properties><property name="pipeline_id" value="1"/></properties>'
 
 
 @pytest.fixture(scope="module")
-def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
-    with Nursery(tmp_path_factory.mktemp("nursery")) as nursery:
-        yield nursery
+def fork_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
+    with ForkServer(tmp_path_factory.mktemp("nursery")) as fork_server:
+        yield fork_server
 
 
 def folder_of_reports(folder: Path) -> Path:
@@ -47,13 +47,13 @@ def folder_of_reports(folder: Path) -> Path:
 
 
 def test_killed_at_any_commit_the_next_import_ends_with_the_same_rows(
-    nursery: Nursery, new_warehouse: Callable[[], str], tmp_path: Path
+    fork_server: ForkServer, new_warehouse: Callable[[], str], tmp_path: Path
 ) -> None:
     reports = folder_of_reports(tmp_path)
 
     def imported(gate: Gate) -> int:
         variables = {"TESTRUNS_WAREHOUSE_URL": gate.url, "TESTRUNS_HOME": str(tmp_path / "home")}
-        status, output = nursery.start(variables, "import", str(reports)).end()
+        status, output = fork_server.start(variables, "import", str(reports)).end()
         assert "Traceback" not in output
         return status
 
@@ -72,10 +72,10 @@ def test_killed_at_any_commit_the_next_import_ends_with_the_same_rows(
                 variables = {
                     "TESTRUNS_WAREHOUSE_URL": gate.url, "TESTRUNS_HOME": str(tmp_path / "home"),
                 }  # fmt: skip
-                victim = nursery.start(variables, "import", str(reports))
-                gate.kill_at(commit, victim, after=is_after)
-                assert victim.end()[0] < 0
-                gate.spare()
+                child = fork_server.start(variables, "import", str(reports))
+                gate.kill_at(commit, child, after=is_after)
+                assert child.end()[0] < 0
+                gate.stop_killing()
                 # What was committed is whole: a file that is loaded has its run.
                 assert query(
                     killed_url,

@@ -10,7 +10,7 @@ from pipelines.errors import (
 )
 from pipelines.sources.base import Watermark
 from pipelines.sources.postman.api import RunPage
-from tests.support.postman_walks import RunList, history, put_down, walked
+from tests.support.postman_walks import RunList, history, walk, walk_to_end
 
 
 @pytest.mark.parametrize("back_to", [0, 1, 3])
@@ -22,7 +22,7 @@ def test_a_cursor_that_leads_back_is_named_and_not_followed_for_ever(back_to: in
             return replace(page, next_cursor=following)
 
     runs = Circle.of(history(45))
-    ended = put_down(runs)
+    ended = walk(runs)
 
     assert isinstance(ended.error, PermanentError)
     assert "cursor leads back to a page already read" in str(ended.error)
@@ -40,13 +40,13 @@ def test_a_list_that_ends_long_before_its_total_is_not_taken_for_whole(read: int
             return replace(page, next_cursor=None) if len(self.requested) == read else page
 
     runs = Cut.of(history(45))
-    ended = put_down(runs)
+    ended = walk(runs)
     assert isinstance(ended.error, TransientError)
     assert f"ended after {read * 10} runs and tells of 45" in str(ended.error)
     assert len(ended.ids) == read * 10
     # Nothing was proven: the next load reads the list from its top.
     assert ended.watermark == Watermark()
-    assert set(walked(RunList(runs.places), ended.watermark).ids) == runs.ids
+    assert set(walk_to_end(RunList(runs.places), ended.watermark).ids) == runs.ids
 
 
 class Emptied(RunList):
@@ -67,7 +67,7 @@ def test_an_empty_page_to_which_a_cursor_led_is_fetched_again() -> None:
     runs = Emptied(RunList.of(history(45)).places)
     runs.times = 2
 
-    assert set(walked(runs).ids) == runs.ids
+    assert set(walk_to_end(runs).ids) == runs.ids
     assert runs.requested.count("19") == 3
 
 
@@ -80,15 +80,15 @@ def test_an_empty_page_to_which_a_cursor_led_is_never_an_end(*, is_announced: bo
 
     runs = Lying(RunList.of(history(45)).places)
     runs.times = 1000
-    first = put_down(runs)
-    second = put_down(runs, first.watermark)
+    first = walk(runs)
+    second = walk(runs, first.watermark)
 
     assert isinstance(first.error, TransientError)
     assert "empty page" in str(first.error)
     assert isinstance(second.error, TransientError)
     assert second.watermark.high_water is None
     runs.times = 0
-    third = walked(runs, second.watermark)
+    third = walk_to_end(runs, second.watermark)
     assert set(first.ids) | set(second.ids) | set(third.ids) == runs.ids
 
 
@@ -100,7 +100,7 @@ def test_an_empty_page_behind_the_last_announced_run_is_an_end() -> None:
             return replace(page, next_cursor=page.next_cursor or (last if page.runs else None))
 
     runs = Rounded.of(history(40))
-    ended = walked(runs)
+    ended = walk_to_end(runs)
 
     assert set(ended.ids) == runs.ids
     assert ended.watermark.walk is None
@@ -124,13 +124,13 @@ def test_a_cursor_that_cannot_be_sent_is_a_broken_answer(cursor: str, reason: st
             return replace(page, next_cursor=cursor) if len(self.requested) == 2 else page
 
     runs = Absurd.of(history(45))
-    ended = put_down(runs)
+    ended = walk(runs)
 
     assert isinstance(ended.error, PermanentError)
     assert reason in str(ended.error)
     assert len(str(ended.error)) < 200
     assert len(ended.ids) == 20
-    assert set(walked(runs, ended.watermark).ids) == runs.ids
+    assert set(walk_to_end(runs, ended.watermark).ids) == runs.ids
 
 
 @pytest.mark.parametrize("total", [-1, 2**63, 10**30])
@@ -139,7 +139,7 @@ def test_a_total_that_is_absurd_does_not_count(total: int) -> None:
         async def fetch(self, cursor: str | None) -> RunPage:
             return replace(await super().fetch(cursor), total=total)
 
-    assert set(walked(Boasting.of(history(45))).ids) == RunList.of(history(45)).ids
+    assert set(walk_to_end(Boasting.of(history(45))).ids) == RunList.of(history(45)).ids
 
 
 def test_a_list_that_is_short_by_less_than_a_page_is_whole() -> None:
@@ -150,4 +150,4 @@ def test_a_list_that_is_short_by_less_than_a_page_is_whole() -> None:
             return replace(page, total=(page.total or 0) + 9)
 
     runs = Churning.of(history(45))
-    assert set(walked(runs).ids) == runs.ids
+    assert set(walk_to_end(runs).ids) == runs.ids

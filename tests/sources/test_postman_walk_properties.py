@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.sources.base import Watermark
-from tests.support.postman_walks import Json, RunList, a_run, ago, put_down, walked
+from tests.support.postman_walks import Json, RunList, ago, make_run, walk, walk_to_end
 
 ORDERS = ("newest_first", "oldest_first", "neither")
 
@@ -71,7 +71,7 @@ def test_whatever_happens_every_run_that_was_there_is_met(scenario: dict[str, An
             latest += 1
             put = runs.put_on_top if scenario["order"] == "newest_first" else runs.put_at_the_end
             put(made(latest, latest))
-        one = put_down(runs, watermark, pages=pages, lookback=lookback)
+        one = walk(runs, watermark, pages=pages, lookback=lookback)
         runs.requests()
         assert one.error is None
         if watermark.high_water is not None:
@@ -88,7 +88,7 @@ def test_whatever_happens_every_run_that_was_there_is_met(scenario: dict[str, An
         for run in runs.places.values()
         if datetime.fromisoformat(run["startedAt"]) >= since
     }
-    assert set(walked(runs, watermark, lookback=lookback).ids) >= within
+    assert set(walk_to_end(runs, watermark, lookback=lookback).ids) >= within
 
 
 @given(
@@ -100,11 +100,13 @@ def test_whatever_happens_every_run_that_was_there_is_met(scenario: dict[str, An
 def test_newest_first_a_walk_with_nothing_new_requests_little_more_than_the_lookback(
     hours: list[int], page_size: int, lookback_hours: int
 ) -> None:
-    runs = RunList.of((a_run(number, hour) for number, hour in enumerate(sorted(hours))), page_size)
+    runs = RunList.of(
+        (make_run(number, hour) for number, hour in enumerate(sorted(hours))), page_size
+    )
     lookback = timedelta(hours=lookback_hours)
-    first = walked(runs, lookback=lookback)
+    first = walk_to_end(runs, lookback=lookback)
     whole = runs.requests()
-    second = walked(runs, first.watermark, lookback=lookback)
+    second = walk_to_end(runs, first.watermark, lookback=lookback)
 
     within = sum(hour <= min(hours) + lookback_hours for hour in hours)
     assert second.watermark == first.watermark

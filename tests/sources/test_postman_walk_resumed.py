@@ -23,20 +23,20 @@ from tests.support.postman_walks import (
     LOOKBACK,
     NOW,
     RunList,
-    a_run,
     ago,
     history,
-    put_down,
-    walked,
+    make_run,
+    walk,
+    walk_to_end,
 )
 
 
 @pytest.mark.parametrize("pages", range(1, 7))
 def test_a_walk_put_down_after_any_page_is_picked_up_there(pages: int) -> None:
     runs = RunList.of(history(55))
-    first = put_down(runs, pages=pages)
+    first = walk(runs, pages=pages)
     runs.requests()
-    second = walked(runs, first.watermark)
+    second = walk_to_end(runs, first.watermark)
 
     assert set(first.ids) | set(second.ids) == runs.ids
     assert second.watermark == Watermark(ago(0), None, None, "newest_first")
@@ -47,7 +47,7 @@ def test_a_walk_put_down_after_any_page_is_picked_up_there(pages: int) -> None:
 @pytest.mark.parametrize("pages", range(1, 6))
 def test_the_high_water_does_not_move_before_the_gap_is_closed(pages: int) -> None:
     runs = RunList.of(history(60))
-    first = put_down(runs, pages=pages)
+    first = walk(runs, pages=pages)
 
     assert first.watermark.high_water is None
     assert first.watermark.walk is not None
@@ -58,7 +58,7 @@ def test_a_walk_put_down_at_every_page_still_ends() -> None:
     runs = RunList.of(history(95))
     watermark, met = Watermark(), set[str]()
     for _load in range(30):
-        one = put_down(runs, watermark, pages=1)
+        one = walk(runs, watermark, pages=1)
         runs.requests()
         watermark, met = one.watermark, met | set(one.ids)
 
@@ -68,11 +68,11 @@ def test_a_walk_put_down_at_every_page_still_ends() -> None:
 
 def test_what_arrived_while_a_walk_was_put_down_is_met_after_it_has_closed() -> None:
     runs = RunList.of(history(55))
-    first = put_down(runs, pages=2)
+    first = walk(runs, pages=2)
     runs.requests()
     for number in range(100, 140):
-        runs.put_on_top(a_run(number, 100 - number))
-    second = walked(runs, first.watermark, now=NOW + timedelta(days=5))
+        runs.put_on_top(make_run(number, 100 - number))
+    second = walk_to_end(runs, first.watermark, now=NOW + timedelta(days=5))
 
     assert set(first.ids) | set(second.ids) == runs.ids
     assert second.watermark.high_water == ago(-39)
@@ -80,7 +80,7 @@ def test_what_arrived_while_a_walk_was_put_down_is_met_after_it_has_closed() -> 
 
 def test_a_cursor_that_has_expired_means_from_the_top() -> None:
     runs = RunList.of(history(55))
-    first = put_down(runs, pages=3)
+    first = walk(runs, pages=3)
 
     class Expired(RunList):
         async def fetch(self, cursor: str | None) -> RunPage:
@@ -90,7 +90,7 @@ def test_a_cursor_that_has_expired_means_from_the_top() -> None:
             return await super().fetch(cursor)
 
     forgetful = Expired(runs.places)
-    second = walked(forgetful, first.watermark)
+    second = walk_to_end(forgetful, first.watermark)
 
     assert forgetful.requested[:2] == [first.watermark.cursor, None]
     assert set(second.ids) == runs.ids
@@ -112,7 +112,7 @@ def test_a_stored_cursor_that_is_refused_for_ever_leads_to_the_top_once_a_load(
     refusal: ApiError,
 ) -> None:
     runs = RunList.of(history(55))
-    first = put_down(runs, pages=3)
+    first = walk(runs, pages=3)
 
     class Refusing(RunList):
         async def fetch(self, cursor: str | None) -> RunPage:
@@ -122,14 +122,14 @@ def test_a_stored_cursor_that_is_refused_for_ever_leads_to_the_top_once_a_load(
             return await super().fetch(cursor)
 
     refusing = Refusing(runs.places)
-    second = put_down(refusing, first.watermark)
+    second = walk(refusing, first.watermark)
 
     assert second.error is refusal
     assert refusing.requested[:2] == [first.watermark.cursor, None]
     assert refusing.requested.count(first.watermark.cursor) == 2
     assert second.ids[:30] == first.ids
     # As soon as the API takes its cursors again, the walk closes.
-    third = walked(RunList(refusing.places), second.watermark)
+    third = walk_to_end(RunList(refusing.places), second.watermark)
     assert set(second.ids) | set(third.ids) == refusing.ids
     assert third.watermark.walk is None
 
@@ -137,7 +137,7 @@ def test_a_stored_cursor_that_is_refused_for_ever_leads_to_the_top_once_a_load(
 @pytest.mark.parametrize("failure", [UnauthorizedError("401"), QuotaSpentError("spent")], ids=str)
 def test_what_is_not_the_cursors_fault_keeps_it(failure: ApiError) -> None:
     runs = RunList.of(history(55))
-    first = put_down(runs, pages=3)
+    first = walk(runs, pages=3)
 
     class Failing(RunList):
         async def fetch(self, cursor: str | None) -> RunPage:
@@ -145,7 +145,7 @@ def test_what_is_not_the_cursors_fault_keeps_it(failure: ApiError) -> None:
             raise failure
 
     failing = Failing(runs.places)
-    second = put_down(failing, first.watermark)
+    second = walk(failing, first.watermark)
 
     assert second.error is failure
     assert failing.requested == [first.watermark.cursor]
@@ -161,7 +161,7 @@ def test_an_api_that_takes_no_cursor_at_all_is_given_up() -> None:
             return await super().fetch(cursor)
 
     runs = Forgetful.of(history(55))
-    ended = put_down(runs)
+    ended = walk(runs)
 
     assert isinstance(ended.error, BadRequestError)
     assert len(runs.requested) == 4
@@ -182,7 +182,7 @@ def test_a_400_on_the_first_page_is_no_expired_cursor() -> None:
 @pytest.mark.parametrize("killed_after", [1, 2])
 def test_the_total_is_kept_with_a_walk_that_is_put_down(killed_after: int) -> None:
     runs = RunList.of(history(45))
-    first = put_down(runs, pages=killed_after)
+    first = walk(runs, pages=killed_after)
 
     class Cut(RunList):
         async def fetch(self, cursor: str | None) -> RunPage:
@@ -190,19 +190,19 @@ def test_the_total_is_kept_with_a_walk_that_is_put_down(killed_after: int) -> No
             # It shows no total any more, and ends.
             return replace(page, next_cursor=None, total=None)
 
-    second = put_down(Cut(runs.places), first.watermark)
+    second = walk(Cut(runs.places), first.watermark)
 
     assert isinstance(second.error, TransientError)
     assert f"ended after {10 * (killed_after + 1)} runs and tells of 45" in str(second.error)
     assert second.watermark == Watermark()
-    assert set(walked(RunList(runs.places), second.watermark).ids) == runs.ids
+    assert set(walk_to_end(RunList(runs.places), second.watermark).ids) == runs.ids
 
 
 def test_a_circle_that_is_met_on_resuming_is_named_as_well() -> None:
     async def fetch(cursor: str | None) -> RunPage:
         await asyncio.sleep(0)
         following = {None: "a", "a": "b", "b": "a"}[cursor]
-        return RunPage([a_run(1, 5)], following, None)
+        return RunPage([make_run(1, 5)], following, None)
 
     async def resumed() -> list[Any]:
         watermark = Watermark(cursor="b", walk=WalkState(started_at=NOW))
@@ -220,19 +220,19 @@ def test_an_error_of_the_api_ends_the_walk_where_it_can_be_picked_up() -> None:
             return await super().fetch(cursor)
 
     runs = Failing.of(history(55))
-    ended = put_down(runs)
+    ended = walk(runs)
     assert isinstance(ended.error, TransientError)
 
-    second = walked(RunList(runs.places), ended.watermark)
+    second = walk_to_end(RunList(runs.places), ended.watermark)
     assert set(ended.ids) | set(second.ids) == runs.ids
 
 
 def test_a_resumed_walk_is_capped_at_its_own_beginning() -> None:
-    runs = RunList.of([a_run(100, -5), *history(25)])
-    first = put_down(runs, pages=1)
+    runs = RunList.of([make_run(100, -5), *history(25)])
+    first = walk(runs, pages=1)
     watermark = first.watermark
     runs.requests()
-    resumed = put_down(runs, watermark, pages=2, now=NOW + timedelta(days=2))
+    resumed = walk(runs, watermark, pages=2, now=NOW + timedelta(days=2))
 
     assert resumed.watermark.walk is None
     assert resumed.watermark.high_water == NOW
@@ -243,10 +243,10 @@ def test_oldest_first_a_walk_that_was_put_down_still_covers_the_lookback_next_ti
     pages: int,
 ) -> None:
     runs = RunList.of(reversed(history(100, hours_apart=2)))
-    first = put_down(runs, pages=pages)
+    first = walk(runs, pages=pages)
     runs.requests()
-    second = walked(runs, first.watermark)
-    third = walked(runs, second.watermark)
+    second = walk_to_end(runs, first.watermark)
+    third = walk_to_end(runs, second.watermark)
 
     assert set(first.ids) | set(second.ids) == runs.ids
     assert set(third.ids) >= {f"run-{number}" for number in range(37)}

@@ -13,11 +13,11 @@ from tests.support.testmo_walks import (
     BEGIN,
     NOW,
     RunList,
-    a_run,
     history,
-    put_down,
+    make_run,
+    walk,
     walk_pages,
-    walked,
+    walk_to_end,
 )
 
 
@@ -29,10 +29,10 @@ def test_an_error_of_the_api_ends_the_walk_where_it_can_be_picked_up() -> None:
             return await super().fetch(created_after, page)
 
     runs = Failing.of(history(55))
-    ended = put_down(runs)
+    ended = walk(runs)
     assert isinstance(ended.error, TransientError)
 
-    second = walked(RunList(runs.runs), ended.watermark)
+    second = walk_to_end(RunList(runs.runs), ended.watermark)
     assert set(ended.ids) | set(second.ids) == set(range(55))
 
 
@@ -45,11 +45,11 @@ def test_an_empty_page_that_was_announced_is_fetched_again_and_is_no_end(times: 
             return RunPage([], [], has_next=False) if is_emptied else whole
 
     runs = Emptied.of(history(45))
-    ended = put_down(runs)
+    ended = walk(runs)
 
     assert isinstance(ended.error, TransientError) is (times > 2)
     assert runs.requests() == (5 if times > 2 else 7)
-    second = walked(RunList(runs.runs), ended.watermark)
+    second = walk_to_end(RunList(runs.runs), ended.watermark)
     assert {*ended.ids, *second.ids} == {*runs.runs}
 
 
@@ -62,7 +62,7 @@ def test_a_creation_that_cannot_be_read_is_handed_on_and_holds_nothing_up(create
             answer = await super().fetch(created_after, page)
             return RunPage([*bad, *answer.runs], answer.expands, answer.has_next)
 
-    first = walked(WithBad.of(history(25)))
+    first = walk_to_end(WithBad.of(history(25)))
     assert set(first.ids) == {*range(25), 1000, 1001, 1002}
     assert first.watermark.high_water == BEGIN + timedelta(seconds=24 * 600)
 
@@ -85,13 +85,13 @@ def test_a_page_of_nothing_but_records_that_cannot_be_read_is_passed() -> None:
 
 def test_a_run_shown_twice_on_a_page_is_handed_on_twice() -> None:
     async def fetch(_created_after: datetime | None, _page: int) -> RunPage:
-        return RunPage([a_run(1, 0), a_run(1, 0)], [], has_next=False)
+        return RunPage([make_run(1, 0), make_run(1, 0)], [], has_next=False)
 
     async def through() -> list[list[Any]]:
         walking = walk_pages(fetch, Watermark(), since=None, now=NOW)
         return [page.runs async for page in walking]
 
-    assert asyncio.run(through()) == [[a_run(1, 0), a_run(1, 0)]]
+    assert asyncio.run(through()) == [[make_run(1, 0), make_run(1, 0)]]
 
 
 def test_a_list_in_another_order_than_requested_is_named() -> None:
@@ -100,7 +100,7 @@ def test_a_list_in_another_order_than_requested_is_named() -> None:
             answer = await super().fetch(created_after, page)
             return RunPage(answer.runs[::-1], [], answer.has_next)
 
-    ended = put_down(NewestFirst.of(history(25)))
+    ended = walk(NewestFirst.of(history(25)))
 
     assert isinstance(ended.error, PermanentError)
     assert "not in the order asked for" in str(ended.error)
@@ -115,7 +115,7 @@ def test_an_api_that_does_not_filter_by_creation_is_named_and_not_walked_for_eve
             return answer
 
     runs = Unfiltered.of(history(35, seconds_apart=18_000))
-    ended = put_down(runs)
+    ended = walk(runs)
 
     assert isinstance(ended.error, PermanentError)
     assert "created_after" in str(ended.error)
@@ -130,7 +130,7 @@ def test_an_api_that_filters_in_another_time_zone_is_still_read_whole(hours_off:
             return await super().fetch(earlier, page)
 
     runs = Elsewhere.of(history(95, seconds_apart=1200))
-    first = walked(runs)
+    first = walk_to_end(runs)
 
     assert sorted(first.ids) == list(range(95))
 
@@ -140,8 +140,8 @@ def test_an_api_that_filters_in_another_time_zone_is_still_read_whole(hours_off:
 def test_an_absurd_creation_is_met_and_moves_no_mark(created_at: str, length: int) -> None:
     absurd = [{"id": 1000 + number, "created_at": created_at} for number in range(length)]
     runs = RunList.of([*absurd, *history(25)])
-    first = walked(runs)
+    first = walk_to_end(runs)
     assert set(first.ids) == set(runs.runs)
     assert first.watermark.high_water == BEGIN + timedelta(seconds=24 * 600)
 
-    assert walked(RunList.of(absurd)).watermark.high_water is None
+    assert walk_to_end(RunList.of(absurd)).watermark.high_water is None

@@ -27,19 +27,19 @@ from tests.support.testmo_walks import (
     NOW,
     SECOND,
     RunList,
-    Walked,
-    a_run,
+    WalkResult,
     both_readings,
     history,
-    put_down,
-    walked,
+    make_run,
+    walk,
+    walk_to_end,
 )
 
 
 @both_readings
 def test_the_first_walk_meets_every_run_once_oldest_first(*, is_inclusive: bool) -> None:
     runs = RunList.of(history(35), is_inclusive=is_inclusive)
-    first = walked(runs)
+    first = walk_to_end(runs)
 
     assert first.ids == list(range(35))
     assert first.watermark == Watermark(BEGIN + timedelta(seconds=34 * 600))
@@ -48,13 +48,13 @@ def test_the_first_walk_meets_every_run_once_oldest_first(*, is_inclusive: bool)
 
 def test_an_empty_list_is_one_request_and_leaves_no_mark() -> None:
     runs = RunList.of([])
-    assert walked(runs) == Walked([], Watermark())
+    assert walk_to_end(runs) == WalkResult([], Watermark())
     assert runs.requests() == 1
 
 
 def test_each_page_is_requested_from_a_second_before_the_last_run_seen() -> None:
     runs = RunList.of(history(25))
-    walked(runs)
+    walk_to_end(runs)
 
     assert runs.requested == [
         (None, 1),
@@ -66,9 +66,9 @@ def test_each_page_is_requested_from_a_second_before_the_last_run_seen() -> None
 @both_readings
 def test_the_next_walk_looks_again_at_the_lookback_only(*, is_inclusive: bool) -> None:
     runs = RunList.of(history(100, seconds_apart=3600), is_inclusive=is_inclusive)
-    first = walked(runs)
+    first = walk_to_end(runs)
     runs.requests()
-    second = walked(runs, first.watermark, lookback=timedelta(hours=12))
+    second = walk_to_end(runs, first.watermark, lookback=timedelta(hours=12))
 
     assert {87, 88, *range(88, 100)} >= set(second.ids) >= set(range(88, 100))
     assert second.watermark == first.watermark
@@ -82,9 +82,9 @@ def test_runs_of_one_second_across_a_page_are_all_met(
 ) -> None:
     seconds = [*range(8), 8, 8, 8, 8 + fraction, 8 + fraction, 9, 9, *range(10, 25)]
     runs = RunList.of(
-        [a_run(*one) for one in enumerate(sorted(seconds))], is_inclusive=is_inclusive
+        [make_run(*one) for one in enumerate(sorted(seconds))], is_inclusive=is_inclusive
     )
-    assert sorted(walked(runs).ids) == list(range(len(seconds)))
+    assert sorted(walk_to_end(runs).ids) == list(range(len(seconds)))
 
 
 @both_readings
@@ -93,13 +93,13 @@ def test_more_than_a_page_of_runs_in_one_second_are_all_met(
     ties: int, *, is_inclusive: bool
 ) -> None:
     seconds = [*range(5), *([20] * ties), *range(30, 45)]
-    runs = RunList.of([a_run(*one) for one in enumerate(seconds)], is_inclusive=is_inclusive)
-    first = walked(runs)
+    runs = RunList.of([make_run(*one) for one in enumerate(seconds)], is_inclusive=is_inclusive)
+    first = walk_to_end(runs)
 
     assert sorted(first.ids) == list(range(len(seconds)))
     assert first.watermark.high_water == BEGIN + timedelta(seconds=44)
     runs.requests()
-    assert walked(runs, first.watermark).watermark == first.watermark
+    assert walk_to_end(runs, first.watermark).watermark == first.watermark
 
 
 @pytest.mark.parametrize("gone", range(0, 45, 4))
@@ -109,7 +109,7 @@ def test_a_run_that_vanishes_during_the_walk_takes_no_other_with_it(
 ) -> None:
     runs = RunList.of(history(45))
     runs.events[request_number] = partial(runs.remove, gone)
-    first = walked(runs)
+    first = walk_to_end(runs)
 
     assert set(first.ids) >= set(runs.runs)
     assert len(first.ids) == len(set(first.ids))
@@ -117,19 +117,19 @@ def test_a_run_that_vanishes_during_the_walk_takes_no_other_with_it(
 
 def test_runs_created_during_the_walk_are_met_as_well() -> None:
     runs = RunList.of(history(35))
-    runs.events[2] = lambda: runs.put(a_run(900, 40 * 600))
-    runs.events[4] = lambda: runs.put(a_run(901, 41 * 600))
+    runs.events[2] = lambda: runs.put(make_run(900, 40 * 600))
+    runs.events[4] = lambda: runs.put(make_run(901, 41 * 600))
 
-    assert {*range(35), 900} <= set(walked(runs).ids)
+    assert {*range(35), 900} <= set(walk_to_end(runs).ids)
 
 
 @both_readings
 def test_a_run_that_lands_late_is_met_within_the_lookback(*, is_inclusive: bool) -> None:
     runs = RunList.of(history(100, seconds_apart=3600), is_inclusive=is_inclusive)
-    first = walked(runs)
-    runs.put(a_run(1000, 98 * 3600 + 1 - 72 * 3600 + 3600))
+    first = walk_to_end(runs)
+    runs.put(make_run(1000, 98 * 3600 + 1 - 72 * 3600 + 3600))
 
-    assert 1000 in walked(runs, first.watermark).ids
+    assert 1000 in walk_to_end(runs, first.watermark).ids
 
 
 @both_readings
@@ -137,9 +137,9 @@ def test_without_a_lookback_a_run_of_the_very_second_of_the_mark_is_not_lost(
     *, is_inclusive: bool
 ) -> None:
     runs = RunList.of(history(10), is_inclusive=is_inclusive)
-    first = walked(runs, lookback=timedelta(0))
-    runs.put(a_run(1000, 9 * 600))
-    second = walked(runs, first.watermark, lookback=timedelta(0))
+    first = walk_to_end(runs, lookback=timedelta(0))
+    runs.put(make_run(1000, 9 * 600))
+    second = walk_to_end(runs, first.watermark, lookback=timedelta(0))
 
     assert 1000 in second.ids
     assert runs.requests() == 2
@@ -148,9 +148,9 @@ def test_without_a_lookback_a_run_of_the_very_second_of_the_mark_is_not_lost(
 @pytest.mark.parametrize("pages", range(1, 6))
 def test_a_walk_put_down_after_any_page_goes_on_from_its_mark(pages: int) -> None:
     runs = RunList.of(history(55, seconds_apart=36_000))
-    first = put_down(runs, pages=pages)
+    first = walk(runs, pages=pages)
     runs.requests()
-    second = walked(runs, first.watermark)
+    second = walk_to_end(runs, first.watermark)
 
     assert set(first.ids) | set(second.ids) == set(range(55))
     assert second.watermark.high_water == BEGIN + timedelta(hours=540)
@@ -162,7 +162,7 @@ def test_a_walk_put_down_at_every_page_still_ends() -> None:
     runs = RunList.of(history(95, seconds_apart=18_000))
     watermark, met = Watermark(), set[int]()
     for _load in range(20):
-        one = put_down(runs, watermark, pages=1, lookback=timedelta(hours=10))
+        one = walk(runs, watermark, pages=1, lookback=timedelta(hours=10))
         runs.requests()
         watermark, met = one.watermark, met | set(one.ids)
 
@@ -173,21 +173,21 @@ def test_the_high_water_is_capped_at_the_moment_the_walk_began() -> None:
     runs = RunList.of(history(25))
     now = BEGIN + timedelta(seconds=5000)
 
-    assert walked(runs, now=now).watermark.high_water == now
+    assert walk_to_end(runs, now=now).watermark.high_water == now
 
 
 def test_the_high_water_never_goes_back() -> None:
     runs = RunList.of(history(25))
-    first = walked(runs)
+    first = walk_to_end(runs)
     for gone in range(20, 25):
         del runs.runs[gone]
 
-    assert walked(runs, first.watermark).watermark == first.watermark
+    assert walk_to_end(runs, first.watermark).watermark == first.watermark
 
 
 def test_what_a_page_refers_to_comes_with_it() -> None:
     async def fetch(_created_after: datetime | None, _page: int) -> RunPage:
-        return RunPage([a_run(1, 0)], {"users": [{"id": 4, "name": "Ada"}]}, has_next=False)
+        return RunPage([make_run(1, 0)], {"users": [{"id": 4, "name": "Ada"}]}, has_next=False)
 
     async def through() -> list[Any]:
         expands = ExpandsFlattener(Redactor([])).flatten
@@ -224,15 +224,15 @@ def test_whatever_happens_every_run_that_was_there_is_met(
     loads: list[tuple[list[int], int | None]],
 ) -> None:
     runs = RunList.of(
-        [a_run(*one) for one in enumerate(sorted(seconds))], page_size, is_inclusive=is_inclusive
+        [make_run(*one) for one in enumerate(sorted(seconds))], page_size, is_inclusive=is_inclusive
     )
     lookback = timedelta(seconds=lookback_seconds)
     watermark, met, latest = Watermark(), set[int](), max(seconds)
     for arrivals, requests in [*loads, ([], None)]:
         for pause in arrivals:
             latest += pause
-            runs.put(a_run(len(runs.runs), latest))
-        one = put_down(runs, watermark, pages=requests, lookback=lookback)
+            runs.put(make_run(len(runs.runs), latest))
+        one = walk(runs, watermark, pages=requests, lookback=lookback)
         runs.requests()
         assert one.error is None
         if watermark.high_water is not None:
@@ -259,11 +259,11 @@ def test_deletions_at_any_moment_lose_no_other_run(
 ) -> None:
     seconds = [sum(pauses[:number]) for number in range(len(pauses))]
     runs = RunList.of(
-        [a_run(*one) for one in enumerate(seconds)], page_size, is_inclusive=is_inclusive
+        [make_run(*one) for one in enumerate(seconds)], page_size, is_inclusive=is_inclusive
     )
     for request, number in gone:
         runs.events[request] = partial(runs.remove, number)
-    first = walked(runs)
+    first = walk_to_end(runs)
 
     assert set(first.ids) >= set(runs.runs)
     # Two runs a page at least are new, since no two share a second.

@@ -19,7 +19,7 @@ from aiohttp import web
 from pipelines.sandbox.server import Sandbox
 
 # Everything that a load imports is imported once; what is forked from it runs the command itself.
-_NURSERY = """
+_FORK_SERVER = """
 import json, os, sys
 import pipelines.cli, pipelines.terminal.loading
 for line in sys.stdin:
@@ -48,13 +48,13 @@ for line in sys.stdin:
 """
 
 
-class Nursery:
+class ForkServer:
     """Starts `testruns` processes in some 20 ms each, one at a time."""
 
     def __init__(self, folder: Path) -> None:
         self._log, self.folder = folder / "log", folder
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _NURSERY],
+            [sys.executable, "-c", _FORK_SERVER],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -71,7 +71,7 @@ class Nursery:
     ) -> None:
         self._process.communicate()
 
-    def start(self, environment: Mapping[str, str], *arguments: str) -> "Victim":
+    def start(self, environment: Mapping[str, str], *arguments: str) -> "ChildProcess":
         """A process that has begun to run `testruns …`, with no variables but these."""
         assert self._process.stdin
         assert self._process.stdout
@@ -83,7 +83,7 @@ class Nursery:
         }
         self._process.stdin.write(json.dumps(job) + "\n")
         self._process.stdin.flush()
-        return Victim(int(self._process.stdout.readline()), self._end)
+        return ChildProcess(int(self._process.stdout.readline()), self._end)
 
     def _end(self) -> tuple[int, str]:
         assert self._process.stdout
@@ -91,7 +91,7 @@ class Nursery:
         return status, self._log.read_text("utf-8")
 
 
-class Victim:
+class ChildProcess:
     """A process that may be killed at any moment, from any thread."""
 
     def __init__(self, pid: int, end: Callable[[], tuple[int, str]]) -> None:
@@ -106,26 +106,26 @@ class Victim:
         return self._end()
 
 
-class Deadly(Sandbox):
+class KillingSandbox(Sandbox):
     """A sandbox that kills its client as a request arrives, so many after `kill_after`."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._victim: Victim | None = None
+        self._child: ChildProcess | None = None
         self._left = 0
 
-    def kill_after(self, requests: int, victim: Victim) -> None:
-        self._left, self._victim = requests, victim
+    def kill_after(self, requests: int, child: ChildProcess) -> None:
+        self._left, self._child = requests, child
 
-    def spare(self) -> None:
-        self._victim = None
+    def stop_killing(self) -> None:
+        self._child = None
 
     async def _serve(self, request: web.BaseRequest) -> web.Response:
-        if self._victim is not None:
+        if self._child is not None:
             self._left -= 1
             if self._left < 0:
-                self._victim.kill()
-                self._victim = None
+                self._child.kill()
+                self._child = None
         return await super()._serve(request)
 
 
@@ -146,7 +146,7 @@ class Gate:
         port = self._listener.getsockname()[1]
         self.url = url.replace(f"{parts.hostname}:{parts.port}", f"127.0.0.1:{port}", 1)
         self.commits = 0
-        self._victim: Victim | None = None
+        self._child: ChildProcess | None = None
         self._at, self._after = 0, False
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -161,12 +161,12 @@ class Gate:
     ) -> None:
         self._listener.close()
 
-    def kill_at(self, commit: int, victim: Victim, *, after: bool) -> None:
+    def kill_at(self, commit: int, child: ChildProcess, *, after: bool) -> None:
         """Kill at the commit of that number, counted from now and 1."""
-        self._at, self._after, self._victim = self.commits + commit, after, victim
+        self._at, self._after, self._child = self.commits + commit, after, child
 
-    def spare(self) -> None:
-        self._victim = None
+    def stop_killing(self) -> None:
+        self._child = None
 
     def _accept(self) -> None:
         with suppress(OSError):  # closed
@@ -183,9 +183,9 @@ class Gate:
                 while sent := client.recv(65536):
                     if _COMMIT in sent:
                         self.commits += 1
-                        if self._victim is not None and self.commits == self._at:
+                        if self._child is not None and self.commits == self._at:
                             if not self._after:
-                                self._victim.kill()
+                                self._child.kill()
                                 break
                             dying.set()
                     server.sendall(sent)
@@ -196,8 +196,8 @@ class Gate:
     def _answers(self, server: socket.socket, client: socket.socket, dying: Any) -> None:
         with suppress(OSError):
             while answered := server.recv(65536):
-                if dying.is_set() and self._victim is not None:
-                    self._victim.kill()
+                if dying.is_set() and self._child is not None:
+                    self._child.kill()
                     break
                 client.sendall(answered)
         with suppress(OSError):

@@ -22,7 +22,7 @@ def ago(hours: float) -> datetime:
     return NOW - timedelta(hours=hours)
 
 
-def a_run(number: int, hours_ago: float | None) -> Json:
+def make_run(number: int, hours_ago: float | None) -> Json:
     """A summary; None: it is queued, and has no start."""
     if hours_ago is None:
         return {"id": f"run-{number}", "status": "queued"}
@@ -32,7 +32,7 @@ def a_run(number: int, hours_ago: float | None) -> Json:
 
 def history(length: int, *, hours_apart: float = 10.0) -> list[Json]:
     """Runs newest first, the last of them begun right now."""
-    return [a_run(number, number * hours_apart) for number in range(length)]
+    return [make_run(number, number * hours_apart) for number in range(length)]
 
 
 @dataclass
@@ -81,7 +81,7 @@ class RunList:
 
 
 @dataclass(frozen=True)
-class Walked:
+class WalkResult:
     """The runs met, in order; the mark of the last page; what ended it before its end."""
 
     ids: list[str]
@@ -89,17 +89,17 @@ class Walked:
     error: ApiError | None = None
 
 
-def put_down(
+def walk(
     runs: RunList,
     watermark: Watermark | None = None,
     *,
     pages: int | None = None,
     lookback: timedelta = LOOKBACK,
     now: datetime = NOW,
-) -> Walked:
+) -> WalkResult:
     """Walk for so many pages (None: to the end) or until it fails; killed after its last mark."""
 
-    async def step_by_step() -> Walked:
+    async def step_by_step() -> WalkResult:
         ids: list[str] = []
         last = watermark or Watermark()
         steps = paging.pages(runs.fetch, last, lookback=lookback, now=now)
@@ -111,20 +111,20 @@ def put_down(
                 ids += [run["id"] for run in page.runs]
                 last = page.watermark
         except ApiError as error:
-            return Walked(ids, last, error)
-        return Walked(ids, last)
+            return WalkResult(ids, last, error)
+        return WalkResult(ids, last)
 
     return asyncio.run(step_by_step())
 
 
-def walked(
+def walk_to_end(
     runs: RunList,
     watermark: Watermark | None = None,
     *,
     lookback: timedelta = LOOKBACK,
     now: datetime = NOW,
-) -> Walked:
+) -> WalkResult:
     """Walk to the end, which is reached."""
-    whole = put_down(runs, watermark, lookback=lookback, now=now)
+    whole = walk(runs, watermark, lookback=lookback, now=now)
     assert whole.error is None
     return whole

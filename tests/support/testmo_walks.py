@@ -21,7 +21,7 @@ NOW = BEGIN + timedelta(days=30)
 SECOND = timedelta(seconds=1)
 
 
-def a_run(number: int, seconds: float) -> Json:
+def make_run(number: int, seconds: float) -> Json:
     """A run created so many seconds after the beginning."""
     created_at = (BEGIN + timedelta(seconds=seconds)).isoformat().replace("+00:00", "Z")
     return {"id": number, "created_at": created_at}
@@ -74,7 +74,7 @@ class RunList:
 
 
 @dataclass(frozen=True)
-class Walked:
+class WalkResult:
     """IDs of the runs met, in order; the mark of the last page; what ended the walk too early."""
 
     ids: list[int]
@@ -82,17 +82,17 @@ class Walked:
     error: ApiError | None = None
 
 
-def put_down(
+def walk(
     runs: RunList,
     watermark: Watermark | None = None,
     *,
     pages: int | None = None,
     lookback: timedelta = timedelta(hours=72),
     now: datetime = NOW,
-) -> Walked:
+) -> WalkResult:
     """Walk for so many requests (None: to the end) or until it fails; killed after a mark."""
 
-    async def step_by_step() -> Walked:
+    async def step_by_step() -> WalkResult:
         ids: list[int] = []
         last = watermark or Watermark()
         since = None if last.high_water is None else last.high_water - lookback
@@ -105,27 +105,27 @@ def put_down(
                 ids += [run["id"] for run in page.runs]
                 last = page.watermark
         except ApiError as error:
-            return Walked(ids, last, error)
-        return Walked(ids, last)
+            return WalkResult(ids, last, error)
+        return WalkResult(ids, last)
 
     return asyncio.run(step_by_step())
 
 
-def walked(
+def walk_to_end(
     runs: RunList,
     watermark: Watermark | None = None,
     *,
     lookback: timedelta = timedelta(hours=72),
     now: datetime = NOW,
-) -> Walked:
+) -> WalkResult:
     """Walk to the end, which is reached."""
-    whole = put_down(runs, watermark, lookback=lookback, now=now)
+    whole = walk(runs, watermark, lookback=lookback, now=now)
     assert whole.error is None
     return whole
 
 
 def history(length: int, *, seconds_apart: float = 600.0) -> list[Json]:
-    return [a_run(number, number * seconds_apart) for number in range(length)]
+    return [make_run(number, number * seconds_apart) for number in range(length)]
 
 
 both_readings = pytest.mark.parametrize("is_inclusive", [False, True])
