@@ -14,12 +14,12 @@ from tests.support.postman_walks import (
     LOOKBACK,
     NOW,
     RunList,
-    WalkResult,
     ago,
     history,
     make_run,
     walk_to_end,
 )
+from tests.support.walks import WalkResult
 
 
 def test_the_first_walk_meets_every_run_once_and_marks_the_newest_start() -> None:

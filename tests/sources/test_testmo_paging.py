@@ -27,13 +27,13 @@ from tests.support.testmo_walks import (
     NOW,
     SECOND,
     RunList,
-    WalkResult,
     both_readings,
     history,
     make_run,
     walk,
     walk_to_end,
 )
+from tests.support.walks import WalkResult
 
 
 @both_readings

@@ -1,17 +1,14 @@
 """Walks down scripted Postman lists: any order, put down anywhere and picked up."""
 
-import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pipelines.errors import (
-    ApiError,
-)
 from pipelines.sources.base import Watermark
 from pipelines.sources.postman import paging
 from pipelines.sources.postman.api import RunPage
+from tests.support.walks import WalkResult, collect
 
 Json = dict[str, Any]
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
@@ -80,15 +77,6 @@ class RunList:
         return len(requested)
 
 
-@dataclass(frozen=True)
-class WalkResult:
-    """The runs met, in order; the mark of the last page; what ended it before its end."""
-
-    ids: list[str]
-    watermark: Watermark
-    error: ApiError | None = None
-
-
 def walk(
     runs: RunList,
     watermark: Watermark | None = None,
@@ -98,23 +86,9 @@ def walk(
     now: datetime = NOW,
 ) -> WalkResult:
     """Walk for so many pages (None: to the end) or until it fails; killed after its last mark."""
-
-    async def step_by_step() -> WalkResult:
-        ids: list[str] = []
-        last = watermark or Watermark()
-        steps = paging.pages(runs.fetch, last, lookback=lookback, now=now)
-        try:
-            while pages is None or len(runs.requested) < pages:
-                page = await anext(steps, None)
-                if page is None:
-                    break
-                ids += [run["id"] for run in page.runs]
-                last = page.watermark
-        except ApiError as error:
-            return WalkResult(ids, last, error)
-        return WalkResult(ids, last)
-
-    return asyncio.run(step_by_step())
+    last = watermark or Watermark()
+    steps = paging.pages(runs.fetch, last, lookback=lookback, now=now)
+    return collect(steps, last, lambda: pages is None or len(runs.requested) < pages)
 
 
 def walk_to_end(

@@ -1,6 +1,5 @@
 """Walks up scripted Testmo lists that lose and gain runs while they are read."""
 
-import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -9,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from pipelines.errors import ApiError
 from pipelines.sources.base import NO_REFERENCES, Watermark
 from pipelines.sources.testmo import paging
 from pipelines.sources.testmo.api import RunPage
+from tests.support.walks import WalkResult, collect
 
 Json = dict[str, Any]
 walk_pages = partial(paging.pages, references=lambda _: NO_REFERENCES)
@@ -73,15 +72,6 @@ class RunList:
         return len(requested)
 
 
-@dataclass(frozen=True)
-class WalkResult:
-    """IDs of the runs met, in order; the mark of the last page; what ended the walk too early."""
-
-    ids: list[int]
-    watermark: Watermark
-    error: ApiError | None = None
-
-
 def walk(
     runs: RunList,
     watermark: Watermark | None = None,
@@ -91,24 +81,10 @@ def walk(
     now: datetime = NOW,
 ) -> WalkResult:
     """Walk for so many requests (None: to the end) or until it fails; killed after a mark."""
-
-    async def step_by_step() -> WalkResult:
-        ids: list[int] = []
-        last = watermark or Watermark()
-        since = None if last.high_water is None else last.high_water - lookback
-        steps = walk_pages(runs.fetch, last, since=since, now=now)
-        try:
-            while pages is None or len(runs.requested) < pages:
-                page = await anext(steps, None)
-                if page is None:
-                    break
-                ids += [run["id"] for run in page.runs]
-                last = page.watermark
-        except ApiError as error:
-            return WalkResult(ids, last, error)
-        return WalkResult(ids, last)
-
-    return asyncio.run(step_by_step())
+    last = watermark or Watermark()
+    since = None if last.high_water is None else last.high_water - lookback
+    steps = walk_pages(runs.fetch, last, since=since, now=now)
+    return collect(steps, last, lambda: pages is None or len(runs.requested) < pages)
 
 
 def walk_to_end(
