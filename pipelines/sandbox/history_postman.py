@@ -31,7 +31,7 @@ from pipelines.sandbox.wire import Json
 
 # It never fails twice in a row, so that 15 of 100 runs are 15 of the 85 that follow a pass.
 _FLAKY_CHANCE = 15 / 85
-_NO_RESPONSE_CHANCE, _BAD_GATEWAY_CHANCE = 0.001, 0.002
+_NO_RESPONSE_CHANCE, _BAD_GATEWAY_CHANCE = 0.0002, 0.0004
 _BY_HAND = Trigger("collection_runner", "production")
 
 _Starts = list[tuple[datetime, Trigger]]
