@@ -113,7 +113,7 @@ class _Past:
         return self._usual_outcome(at, dice, call)
 
     def _usual_outcome(self, at: datetime, dice: Random, call: Call) -> Outcome:
-        elapsed_ms = call.median_ms * dice.lognormvariate(0, 0.22)
+        elapsed_ms = call.median_ms * dice.lognormvariate(0, 0.15)
         if self._is(call, PAYMENTS, "List transactions"):
             elapsed_ms *= 1 + 1.5 * self._period.progress(at, days=21)
         return answered(call, call.status_code, round(elapsed_ms), self._own_errors(call, at))

@@ -32,7 +32,7 @@ group by health.system, health.collection_or_project_id, scopes.scope
 order by health.system, scopes.scope, health.collection_or_project_id;
 
 -- name: flaky
--- Tests that are flaky now, by how often they failed for a run or two and passed again.
+-- Tests that are flaky now, by how often they failed for one run and passed again.
 with latest as (
     select distinct on (test_environment_key) *
     from marts.fct_test_flakiness
