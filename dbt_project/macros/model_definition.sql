@@ -9,13 +9,13 @@
 {% macro defining_vars() %}
     {{ return([
         'include_deleted_runs',
-        'outage_items',
-        'outage_component_items',
-        'outage_ratio',
-        'outage_median_ratio',
+        'outage_z',
+        'outage_component_z',
         'outage_usual_runs',
         'outage_comparable',
         'outage_share',
+        'outage_items',
+        'outage_part',
         'outage_min_runs',
         'outage_runs_max',
         'compared_items',

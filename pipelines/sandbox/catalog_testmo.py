@@ -20,7 +20,6 @@ class Suite(NamedTuple):
     workday_runs: tuple[int, int] = (0, 0)
     configs: tuple[int | None, ...] = (None,)
     has_milestone: bool = True
-    mean_failures: float = 0.4
 
 
 WEB_SHOP, MOBILE_APP, PLATFORM = 1, 2, 3
@@ -38,7 +37,6 @@ MOBILE_NIGHTLY = Suite(
     tags=("nightly", "main"),
     times=("03:30",),
     configs=(3,),
-    mean_failures=2,
 )
 REGRESSION = Suite(
     "Regression by hand",
@@ -48,7 +46,6 @@ REGRESSION = Suite(
     test_ms=310_000,
     threads=(1, 1),
     tags=("manual",),
-    mean_failures=1.5,
 )
 WEB_CHECKS = Suite(
     "Web checks",
@@ -73,7 +70,6 @@ SUITES = (
         tags=("nightly", "main"),
         times=("02:00",),
         configs=(1, 2),
-        mean_failures=0.8,
     ),
     MOBILE_NIGHTLY,
     Suite(
@@ -96,7 +92,6 @@ SUITES = (
         threads=(1, 1),
         tags=("push", "main"),
         workday_runs=(1, 2),
-        mean_failures=0.2,
     ),
     Suite(
         "Nightly integration",

@@ -7,7 +7,7 @@ from pipelines.sandbox.data import SandboxData
 from pipelines.sandbox.history_days import Period
 from pipelines.sandbox.history_postman import postman_history
 from pipelines.sandbox.history_testmo import testmo_history
-from pipelines.sandbox.history_tests import seeded_tests
+from pipelines.sandbox.history_tests import SeededTests
 
 
 def seeded_history(today: date, seed: int = 7, days: int = 60) -> SandboxData:
@@ -20,4 +20,4 @@ def seeded_history(today: date, seed: int = 7, days: int = 60) -> SandboxData:
     """
     end = today if isinstance(today, datetime) else datetime.combine(today, time(), UTC)
     period = Period(end.astimezone(UTC), days, seed)
-    return SandboxData(postman_history(period), testmo_history(period), BOOKS, seeded_tests)
+    return SandboxData(postman_history(period), testmo_history(period), BOOKS, SeededTests(period))

@@ -31,7 +31,7 @@ from pipelines.sandbox.wire import Json
 
 # It never fails twice in a row, so that 15 of 100 runs are 15 of the 85 that follow a pass.
 _FLAKY_CHANCE = 15 / 85
-_NO_RESPONSE_CHANCE, _BAD_GATEWAY_CHANCE = 0.001, 0.002
+_NO_RESPONSE_CHANCE, _BAD_GATEWAY_CHANCE = 0.0002, 0.0004
 _BY_HAND = Trigger("collection_runner", "production")
 
 _Starts = list[tuple[datetime, Trigger]]
@@ -113,7 +113,7 @@ class _Past:
         return self._usual_outcome(at, dice, call)
 
     def _usual_outcome(self, at: datetime, dice: Random, call: Call) -> Outcome:
-        elapsed_ms = call.median_ms * dice.lognormvariate(0, 0.22)
+        elapsed_ms = call.median_ms * dice.lognormvariate(0, 0.15)
         if self._is(call, PAYMENTS, "List transactions"):
             elapsed_ms *= 1 + 1.5 * self._period.progress(at, days=21)
         return answered(call, call.status_code, round(elapsed_ms), self._own_errors(call, at))

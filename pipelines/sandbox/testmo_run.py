@@ -1,6 +1,5 @@
 """One Testmo automation run written down: a plan in, the API's run with its threads out."""
 
-import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
@@ -24,14 +23,17 @@ _RED, _PLAIN = "\x1b[31m", "\x1b[0m"
 
 
 class Plan(NamedTuple):
-    """What is to run; one by hand says when it is completed, others take as long as they take."""
+    """What is to run; one by hand says when it is completed, others take as long as they take.
+
+    `failing` are the places of the tests in their suite that are to fail.
+    """
 
     created_at: datetime
     suite: Suite
     config_id: int | None
     milestone_id: int | None
-    mean_failures: float
     completed_at: datetime | None = None
+    failing: frozenset[int] = frozenset()
 
 
 def record(run_id: int, plan: Plan, dice: Random, *, is_open: bool = False) -> Json:
@@ -88,7 +90,9 @@ class _Recorder:
     def _thread(self, index: int, *, is_open: bool) -> Json:
         suite = self.plan.suite
         test_count = suite.test_count // self.thread_count
-        counts = self._counts(test_count, is_open=is_open)
+        first = (index - 1) * test_count
+        failed = len(self.plan.failing.intersection(range(first, first + test_count)))
+        counts = self._counts(test_count, failed, is_open=is_open)
         took = round(test_count * suite.test_ms * 1000 * self.dice.lognormvariate(0, 0.1))
         elapsed = None if is_open else took
         thread_id = self.run_id * 10 + index
@@ -107,14 +111,13 @@ class _Recorder:
             **self._completion(_completed_at(self.plan, elapsed)),
         }
 
-    def _counts(self, test_count: int, *, is_open: bool) -> dict[str, int]:
+    def _counts(self, test_count: int, failed: int, *, is_open: bool) -> dict[str, int]:
         dice = self.dice
         by_hand = self.plan.completed_at is not None
-        mean_failures = self.plan.mean_failures / self.thread_count
-        failed = max(0, round(dice.gauss(mean_failures, math.sqrt(mean_failures))))
         skipped = round(test_count * dice.uniform(0, 0.03))
         blocked = dice.randint(0, 3) if by_hand else 0
         untested = test_count // 2 if is_open else dice.randint(1, 4) if by_hand else 0
+        skipped = min(skipped, test_count - failed - blocked - untested)
         passed = test_count - failed - skipped - blocked - untested
         return dict.fromkeys(_COUNTS, 0) | {
             "untested_count": untested,

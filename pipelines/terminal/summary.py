@@ -87,7 +87,7 @@ def _show_summary(
     )
     output.line()
     output.table(
-        "Flaky tests (fail for a run or two, and pass again)",
+        "Flaky tests (fail for one run, and pass in the next)",
         ("", "results", "failed", "episodes"),
         [
             (

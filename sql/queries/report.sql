@@ -20,7 +20,7 @@ union all
 select
     'testmo' as system,
     project_id as scope,
-    null as name,
+    left(project_name, 300) as name,
     current_health,
     red_since
 from marts.dim_projects;

@@ -13,35 +13,26 @@ select
 
 -- name: health
 -- The last 14 days of each collection and project.
-with names as (
-    select
-        collection_id as id,
-        max(extra ->> 'collectionName') as name
-    from raw_postman.collection_runs
-    group by collection_id
-)
-
 select
     health.system,
-    coalesce(
-        names.name,
-        case health.system when 'postman' then 'collection ' else 'project ' end
-        || health.collection_or_project_id
-    ) as name,
+    scopes.scope as name,
     sum(health.runs_total)::bigint as runs,
     sum(health.runs_passed)::bigint as runs_passed,
     sum(health.runs_failed)::bigint as runs_failed,
     sum(health.tests_passed) / nullif(sum(health.tests_decided), 0) as pass_rate
 from marts.fct_daily_run_health as health
-left join names on health.collection_or_project_id = names.id
 inner join marts.dim_dates as dates
     on health.business_date = dates.date_day
+inner join bi.scopes as scopes
+    on
+        health.system = scopes.system
+        and health.collection_or_project_id = scopes.scope_id
 where dates.days_ago between 0 and 13
-group by health.system, health.collection_or_project_id, names.name
-order by health.system, names.name nulls last, health.collection_or_project_id;
+group by health.system, health.collection_or_project_id, scopes.scope
+order by health.system, scopes.scope, health.collection_or_project_id;
 
 -- name: flaky
--- Tests that are flaky now, by how often they failed for a run or two and passed again.
+-- Tests that are flaky now, by how often they failed for one run and passed again.
 with latest as (
     select distinct on (test_environment_key) *
     from marts.fct_test_flakiness

@@ -333,7 +333,7 @@ def test_a_time_without_runs_and_marts_without_rows_make_a_friendly_page(
         ("health", "No run fell into these days."),
         ("outages", "Nothing made many tests fail at once in these days."),
         ("broken", "No test failed 3 times in a row"),
-        ("flaky", "No test failed for a run or two"),
+        ("flaky", "No test failed for one run"),
         ("latency", "No request has become slower."),
         ("streaks", "No streak is open"),
         ("clusters", "Nothing failed in these days"),

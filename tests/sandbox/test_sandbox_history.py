@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
-from statistics import linear_regression, mean, median
+from statistics import mean, median
 from typing import Any
 
 import pytest
@@ -269,16 +269,55 @@ def test_some_urls_hold_secrets_to_be_masked(history: SandboxData, finished: lis
     assert any("signature=" in artifact["url"] for artifact in artifacts)
 
 
-def test_a_project_fails_more_and_more(history: SandboxData) -> None:
-    nightly = [
-        run["failure_count"]
+def failures(history: SandboxData, suite: str) -> list[tuple[datetime, list[str]]]:
+    """Start of each run of a suite, in order, and the tests that failed in it."""
+    assert history.testmo_tests is not None
+    return [
+        (
+            datetime.fromisoformat(run["created_at"]),
+            [test["name"] for test in history.testmo_tests(run) if test["status"] == 3],
+        )
         for run in history.testmo_runs
-        if run["name"].startswith("Nightly devices")
+        if run["name"].startswith(suite)
     ]
-    more_a_day = linear_regression(range(len(nightly)), nightly).slope
-    assert 8 < more_a_day * 60 < 16
-    assert mean(nightly[:14]) < 6
-    assert mean(nightly[-14:]) > 9
+
+
+def test_tests_of_a_project_break_one_after_another(history: SandboxData, end: datetime) -> None:
+    for name, days in (("(12)", 19), ("(75)", 8), ("(131)", 8)):
+        for at, failed in failures(history, "Nightly devices"):
+            if at >= end - timedelta(days=days):
+                assert any(test.endswith(name) for test in failed)
+            elif len(failed) < 50:
+                assert not any(test.endswith(name) for test in failed)
+
+
+def test_devices_were_out_for_two_nights(history: SandboxData, end: datetime) -> None:
+    out = [at for at, failed in failures(history, "Nightly devices") if len(failed) > 50]
+    assert [(end - at).days for at in out] == [23, 22]
+
+
+def test_a_test_has_begun_to_fail_in_the_last_two_nights(history: SandboxData) -> None:
+    failed = [
+        any(test.endswith("(57)") for test in names)
+        for _, names in failures(history, "Nightly integration")
+    ]
+    assert failed[-2:] == [True, True]
+    assert sum(failed[:-2]) <= 1
+
+
+def test_a_fault_was_mended_five_days_before_the_end(history: SandboxData, end: datetime) -> None:
+    for at, failed in failures(history, "Services unit"):
+        is_broken = timedelta(days=5) <= end - at < timedelta(days=12)
+        assert any(test.endswith("(150)") for test in failed) is is_broken
+
+
+def test_few_tests_of_a_suite_are_flaky(history: SandboxData) -> None:
+    counts: Counter[str] = Counter()
+    for _, failed in failures(history, "Nightly web"):
+        counts.update(failed)
+    assert sorted(name.split("(")[1] for name, number in counts.items() if number > 2) == [
+        *("17)", "203)", "88)")
+    ]
 
 
 def test_regressions_by_hand_are_completed_days_after_they_began(history: SandboxData) -> None:

@@ -3,7 +3,7 @@
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import pairwise
@@ -79,50 +79,88 @@ def streaks(outcomes: Sequence[Outcome]) -> list[Streak]:
     return found
 
 
-def usual_runs(runs: Sequence[SuiteRun], place: int) -> list[SuiteRun]:
-    """Those before it that decided at least half as much, if there are three."""
-    usual = [run for run in runs[:place] if 2 * run.decided >= runs[place].decided][-50:]
-    return usual if len(usual) >= 3 else []
+class Suite:
+    """The runs of a suite, in order, and what makes one of them or a component of it an outage."""
 
+    def __init__(
+        self,
+        runs: Sequence[SuiteRun],
+        outcomes: Mapping[str, Sequence[Outcome]],
+        streaks_of_suite: Sequence[Streak],
+    ) -> None:
+        """Note the outcomes of tests by their run, and what began to fail in each."""
+        self.runs = runs
+        self.outcomes = outcomes
+        self.begun: dict[str, list[Streak]] = defaultdict(list)
+        for streak in streaks_of_suite:
+            self.begun[streak.failed[0].run_key].append(streak)
 
-def outages(runs: Sequence[SuiteRun], streaks_of_suite: Sequence[Streak]) -> list[list[Streak]]:
-    """The streaks of each outage of a suite."""
-    begun: dict[str, list[Streak]] = defaultdict(list)
-    for streak in streaks_of_suite:
-        begun[streak.failed[0].run_key].append(streak)
-
-    def items(run: SuiteRun, component: str | None) -> int:
+    def items(self, run: SuiteRun, component: str | None) -> int:
+        """How many began to fail in it that had passed."""
         return len(
             {
                 streak.failed[0].item
-                for streak in begun[run.run_key]
+                for streak in self.begun[run.run_key]
                 if streak.last_passed and component in (None, streak.failed[0].component)
             }
         )
 
-    def is_unusual(place: int, component: str | None, least: int) -> bool:
-        counts = sorted(items(run, component) for run in usual_runs(runs, place))
-        usual = counts[math.ceil(len(counts) / 4) - 1]
-        number = items(runs[place], component)
-        return number >= least and number > max(3 * usual, 2 * statistics.median_low(counts))
+    def is_unusual(self, place: int, component: str | None) -> bool:
+        """More than usual in runs that decided at least half as much, and than chance explains."""
+        run = self.runs[place]
+        earlier = [one for one in self.runs[:place] if 2 * one.decided >= run.decided][-50:]
+        if len(earlier) < 3:
+            return False
+        usual = statistics.median_low(self.items(one, component) for one in earlier)
+        beyond = (4 if component is None else 3) * math.sqrt(usual + 1)
+        return self.items(run, component) > usual + min(beyond, run.decided / 4)
 
-    def is_short(of_outage: list[Streak]) -> bool:
-        return statistics.median(len(streak.failed) for streak in of_outage) <= 10
+    def has_failed(self, place: int, component: str | None) -> bool:
+        """Nearly all of it has."""
+        run = self.runs[place]
+        failed, decided = run.failed, run.decided
+        if component is not None:
+            of_component = [
+                outcome.outcome == "failed"
+                for outcome in self.outcomes[run.run_key]
+                if outcome.is_decided and outcome.component == component
+            ]
+            failed, decided = sum(of_component), len(of_component)
+        return place >= 3 and failed >= 0.8 * decided
 
+    def streaks_out(self, place: int, component: str | None) -> list[Streak]:
+        """Those that began in an outage of the run or component; none if it is none."""
+        run = self.runs[place]
+        found = [
+            streak
+            for streak in self.begun[run.run_key]
+            if component in (None, streak.failed[0].component)
+        ]
+        is_out = (
+            self.items(run, component) >= max(2, min(3, run.decided / 4))
+            and (self.is_unusual(place, component) or self.has_failed(place, component))
+            and statistics.median(len(streak.failed) for streak in found) <= 10
+        )
+        return found if is_out else []
+
+
+def outages(
+    runs: Sequence[SuiteRun],
+    outcomes: Mapping[str, Sequence[Outcome]],
+    streaks_of_suite: Sequence[Streak],
+) -> list[list[Streak]]:
+    """The streaks of each outage of a suite; `outcomes` by run."""
+    suite = Suite(runs, outcomes, streaks_of_suite)
     found = []
-    for place in (place for place in range(len(runs)) if usual_runs(runs, place)):
-        run = runs[place]
-        all_of_run = begun[run.run_key]
-        turned = sum(streak.last_passed is not None for streak in all_of_run)
-        is_nearly_all = turned >= 5 and run.failed >= 0.8 * run.decided
-        if (is_nearly_all or is_unusual(place, None, 5)) and is_short(all_of_run):
-            found.append(all_of_run)
-            continue
-        for component in {streak.failed[0].component for streak in all_of_run} - {None}:
-            hit = [streak for streak in all_of_run if streak.failed[0].component == component]
-            if is_unusual(place, component, 4) and is_short(hit):
-                found.append(hit)
-    return found
+    for place, run in enumerate(runs):
+        components = {streak.failed[0].component for streak in suite.begun[run.run_key]}
+        of_run = suite.streaks_out(place, None)
+        found += (
+            [of_run]
+            if of_run
+            else [suite.streaks_out(place, component) for component in components - {None}]
+        )
+    return [of_outage for of_outage in found if of_outage]
 
 
 def wilson(hits: int, trials: int) -> tuple[float | None, float | None]:
@@ -148,11 +186,11 @@ def window_figures(passes: Sequence[bool]) -> Figures:
 
 
 def episodes(passes: Sequence[bool]) -> tuple[int, int | None]:
-    """Short ones that ended in the last 150 results, and the results since the last of them."""
+    """Those of one run that ended in the last 150 results, and the results since the last."""
     ends = []
     failures = 0
     for place, passed in enumerate(passes):
-        if passed and 1 <= failures <= 2:
+        if passed and failures == 1:
             ends.append(place)
         failures = 0 if passed else failures + 1
     ends = [end for end in ends if end >= len(passes) - 150]

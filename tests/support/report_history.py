@@ -1,6 +1,7 @@
 """Twenty nights that the tests of the report build marts from, and the strips drawn of them."""
 
 import datetime as dt
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -136,10 +137,14 @@ def strips_of(warehouse: psycopg.Connection[Any], collection: str, item: str) ->
         mart_oracle.SuiteRun(run_id, list(results.values()).count(False), len(results))
         for run_id, (_, results) in runs.items()
     ]
-    out = mart_oracle.outages(suite, [streak for listed in streaks.values() for streak in listed])
+    of_runs: dict[str, list[mart_oracle.Outcome]] = defaultdict(list)
+    for outcome in (one for listed in outcomes.values() for one in listed):
+        of_runs[outcome.run_key].append(outcome)
+    begun = [streak for listed in streaks.values() for streak in listed]
+    out = mart_oracle.outages(suite, of_runs, begun)
     letters = dict.fromkeys((outcome.run_key for outcome in outcomes[item]), "·")
     for streak in streaks[item]:
-        is_short = streak.recovered is not None and len(streak.failed) <= 2
+        is_short = streak.recovered is not None and len(streak.failed) == 1
         letter = "O" if any(streak in outage for outage in out) else "E" if is_short else "F"
         letters |= {outcome.run_key: letter for outcome in streak.failed}
     return "".join(letters.values())[-50:]

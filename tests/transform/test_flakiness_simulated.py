@@ -19,7 +19,8 @@ FIRST_NIGHT = datetime(2026, 1, 1, 2, tzinfo=UTC)
 NIGHTS, TESTS, SERVICES = 160, 90, 6
 WARM_UP = 50
 RATES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
-WORLDS = ("calm", "service", "small service", "partial", "everything", "bad weeks")
+OUT_OF_ONE = ("service", "small service", "partial", "few")
+WORLDS = ("calm", *OUT_OF_ONE, "everything", "bad weeks", "noisy", "releases")
 
 
 @dataclass
@@ -28,35 +29,58 @@ class Suite:
 
     services: list[int]
     flaky: list[int]
+    rates: list[float]
     sound: list[int]
     failed: list[set[int]] = field(default_factory=lambda: [set() for _ in range(NIGHTS)])
 
+    @classmethod
+    def of(cls, world: str, dice: random.Random) -> "Suite":
+        """As many tests as the world has, of which some are flaky and some broken."""
+        number, weights, flaky, broken = TESTS, [1.0] * SERVICES, 12, 4
+        if world == "small service":
+            weights = [50, 25, 12, 7, 4, 2]
+        if world == "few":
+            number, weights, flaky, broken = 8, [1, 1], 1, 1
+        if world == "noisy":
+            flaky = 36
+        services = dice.choices(range(len(weights)), weights, k=number)
+        tests = dice.sample(range(number), number)
+        rates = [RATES[place % len(RATES)] for place in range(flaky)]
+        suite = cls(services, tests[:flaky], rates, tests[flaky + broken :])
+        for failed in suite.failed:
+            failed.update(tests[flaky : flaky + broken])
+        return suite
+
+    def fails(self, night: int, nights: int, tests: list[int]) -> None:
+        """These tests fail in so many nights."""
+        for failed in self.failed[night : night + nights]:
+            failed.update(tests)
+
 
 def simulated(world: str, dice: random.Random) -> Suite:
-    weights = (50, 25, 12, 7, 4, 2) if world == "small service" else (1,) * SERVICES
-    services = dice.choices(range(SERVICES), weights, k=TESTS)
-    tests = dice.sample(range(TESTS), TESTS)
-    flaky, broken, sound = tests[:12], tests[12:16], tests[16:]
-    suite = Suite(services, flaky, sound)
+    suite = Suite.of(world, dice)
+    tests = range(len(suite.services))
     for night, failed in enumerate(suite.failed):
-        failed.update(broken)
         failed.update(
-            test for test, rate in zip(flaky, RATES * 2, strict=True) if dice.random() < rate
+            test
+            for test, rate in zip(suite.flaky, suite.rates, strict=True)
+            if dice.random() < rate
         )
         share, out = 0.0, -1
-        if world in {"service", "small service", "partial"} and dice.random() < 0.06:
-            share, out = dice.choice((0.5, 0.8, 1)) if world == "partial" else 1, dice.randrange(6)
+        if world in OUT_OF_ONE and dice.random() < 0.06:
+            share = dice.choice((0.5, 0.8, 1)) if world == "partial" else 1
+            out = dice.choice(sorted(set(suite.services)))
         if world == "everything" and dice.random() < 0.06:
             share = dice.choice((0.5, 0.9, 1))
         if world == "bad weeks" and 70 <= night < 84:
             share = dice.choice((0.2, 0.4, 0.8))
         failed.update(
-            test for test in range(TESTS) if out in (-1, services[test]) and dice.random() < share
+            test for test in tests if out in (-1, suite.services[test]) and dice.random() < share
         )
-    for test in sound[:8]:  # a fault that was mended, of one night or of many
-        begun = dice.randrange(NIGHTS - 1)
-        for failed in suite.failed[begun : begun + dice.choice((1, 3, 10, 30))]:
-            failed.add(test)
+        if world == "releases" and night % 7 in {0, 2, 4}:  # each breaks something that is mended
+            suite.fails(night, dice.randint(1, 5), dice.sample(tests, dice.randint(1, 2)))
+    for test in suite.sound[: len(tests) // 10]:  # a fault that was mended, of one night or of many
+        suite.fails(dice.randrange(NIGHTS - 1), dice.choice((1, 3, 10, 30)), [test])
     return suite
 
 
@@ -82,7 +106,7 @@ def store(warehouse: Connection, world: str, suite: Suite) -> None:
             " from stdin"
         ) as copy:
             for night, failed in enumerate(suite.failed):
-                for test in range(TESTS):
+                for test in range(len(suite.services)):
                     copy.write_row((f"{world} {night}", test, 0, "ok", test not in failed))
 
 
@@ -128,25 +152,26 @@ def test_planted_coins_are_found_and_sound_tests_are_not_accused(
         rate: [
             is_flaky
             for world, suite in suites.items()
-            for test, planted in zip(suite.flaky, RATES * 2, strict=True)
+            for test, planted in zip(suite.flaky, suite.rates, strict=True)
             if planted == rate
             for is_flaky in days_flaky(world, test)
         ]
         for rate in RATES
     }
     recall = {rate: sum(days) / len(days) for rate, days in found.items()}
-    assert sum(recall.values()) / len(RATES) >= 0.8, recall
-    assert min(recall[rate] for rate in RATES if rate >= 0.1) >= 0.9, recall
-    for world, suite in suites.items():
-        accused = {
+    assert sum(recall.values()) / len(RATES) >= 0.85, recall
+    assert min(recall[rate] for rate in RATES if rate >= 0.1) >= 0.95, recall
+    accused = {
+        world: [
             test for test in suite.sound if any(is_flaky for _, is_flaky in verdicts[world][test])
-        }
-        assert len(accused) / len(suite.sound) < 0.02, (world, accused)
-    accused_at_all = sum(
-        any(is_flaky for _, is_flaky in verdicts[world][test])
+        ]
         for world, suite in suites.items()
-        for test in suite.sound
-    )
-    assert accused_at_all / sum(len(suite.sound) for suite in suites.values()) < 0.01
-    assert outages.get("calm", 0) <= 3
-    assert min(outages[world] for world in ("service", "everything", "bad weeks")) >= 5
+    }
+    # Of a service with one or two tests nothing tells that it was out, and a sound test that
+    # releases broke twice, for one run each, is like a coin of 1 %.
+    assert max(map(len, accused.values())) <= 2, accused
+    assert sum(map(len, accused.values())) < 0.01 * sum(
+        len(suite.sound) for suite in suites.values()
+    ), accused
+    assert max(outages.get(world, 0) for world in ("calm", "noisy", "releases")) <= 3, outages
+    assert min(outages[world] for world in ("service", "everything", "bad weeks")) >= 5, outages

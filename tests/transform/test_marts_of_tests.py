@@ -478,15 +478,18 @@ def outage_streaks(
 ) -> dict[Test, list[Streak]]:
     """The streaks of each test that began in an outage of one of the suites."""
     owners: dict[int, Test] = {}
+    of_runs: dict[str, list[Outcome]] = defaultdict(list)
     begun: list[Streak] = []
     for test, outcomes in known.items():
         of_test = streaks(outcomes)
         begun += of_test
         owners |= {id(streak): test for streak in of_test}
+        for outcome in outcomes:
+            of_runs[outcome.run_key].append(outcome)
     out: dict[Test, list[Streak]] = defaultdict(list)
     for of_suite in suites.values():
         ordered = [run for *_, run in sorted(of_suite, key=lambda one: one[:2])]
-        for outage in outages(ordered, begun):
+        for outage in outages(ordered, of_runs, begun):
             for streak in outage:
                 out[owners[id(streak)]].append(streak)
     return out

@@ -1,61 +1,31 @@
+{%- set dimensions = {
+    'postman': ('dim_collections', 'collection_id', 'collection_name'),
+    'testmo': ('dim_projects', 'project_id', "coalesce(project_name, 'project ' || project_id)"),
+    'reports': ('dim_report_sources', 'report_source', 'report_source'),
+} -%}
 with all_systems as (
 
-    select
-        'postman' as system,
-        collection_id as scope_id,
-        collection_name as scope_name,
-        owner,
-        channel,
-        current_health,
-        red_since,
-        suites_red,
-        last_success_at,
-        first_seen_at,
-        last_seen_at,
-        runs_total,
-        runs_open,
-        recent_runs,
-        recent_success_rate,
-        recent_pass_rate
-    from {{ ref('dim_collections') }}
-    union all
-    select
-        'testmo' as system,
-        project_id as scope_id,
-        coalesce(project_name, 'project ' || project_id) as scope_name,
-        owner,
-        channel,
-        current_health,
-        red_since,
-        suites_red,
-        last_success_at,
-        first_seen_at,
-        last_seen_at,
-        runs_total,
-        runs_open,
-        recent_runs,
-        recent_success_rate,
-        recent_pass_rate
-    from {{ ref('dim_projects') }}
-    union all
-    select
-        'reports' as system,
-        report_source as scope_id,
-        report_source as scope_name,
-        owner,
-        channel,
-        current_health,
-        red_since,
-        suites_red,
-        last_success_at,
-        first_seen_at,
-        last_seen_at,
-        runs_total,
-        runs_open,
-        recent_runs,
-        recent_success_rate,
-        recent_pass_rate
-    from {{ ref('dim_report_sources') }}
+    {% for system, (dimension, id, name) in dimensions.items() %}
+        select
+            '{{ system }}' as system,
+            {{ id }} as scope_id,
+            {{ name }} as scope_name,
+            owner,
+            channel,
+            current_health,
+            red_since,
+            suites_red,
+            last_success_at,
+            first_seen_at,
+            last_seen_at,
+            runs_total,
+            runs_open,
+            recent_runs,
+            recent_success_rate,
+            recent_pass_rate
+        from {{ ref(dimension) }}
+        {% if not loop.last %}union all{% endif %}
+    {% endfor %}
 
 )
 

@@ -3,6 +3,12 @@
 -- make no run an outage, and hide none.
 -- A table: int_outage_streaks reads it three times, and it looks at every streak that there is.
 {{ config(materialized='table') }}
+{%- set z -%}
+    case
+        when candidates.component is null then {{ var('outage_z') }}
+        else {{ var('outage_component_z') }}
+    end
+{%- endset %}
 
 with streaks as (
 
@@ -21,7 +27,6 @@ begun as (
         first_failed_run_key,
         component,
         count(distinct item_key) filter (where last_passed_at is not null) as items,
-        count(*) filter (where last_passed_at is not null) as tests,
         percentile_cont(0.5) within group (order by failures) as median_failures
     from streaks
     group by grouping sets ((first_failed_run_key), (first_failed_run_key, component))
@@ -36,7 +41,8 @@ runs as not materialized (
         suite_key,
         suite_run_number,
         greatest(tests_failed, 0) as tests_failed,
-        coalesce(greatest(tests_passed, 0) + greatest(tests_failed, 0), 0) as tests_decided
+        -- null where a run announces no counts: then it is no part of anything
+        nullif(greatest(tests_passed, 0) + greatest(tests_failed, 0), 0) as tests_decided
     from {{ ref('int_test_run_statuses') }}
     where is_numbered
 
@@ -48,13 +54,18 @@ candidates as (
         runs.*,
         begun.component,
         begun.items,
-        begun.tests
+        -- what a run of which hardly anything failed before goes beyond
+        {{ var('outage_part') }} * runs.tests_decided as part_of_run
     from begun
     inner join runs
         on begun.first_failed_run_key = runs.test_run_key
     where
         begun.median_failures <= {{ var('outage_runs_max') }}
-        and greatest(begun.items, begun.tests) >= {{ var('outage_component_items') }}
+        and begun.items >= 2
+        and (
+            begun.items >= {{ var('outage_items') }}
+            or begun.items >= {{ var('outage_part') }} * runs.tests_decided
+        )
 
 ),
 
@@ -73,10 +84,16 @@ compared as (
             where
                 runs.suite_key = candidates.suite_key
                 and runs.suite_run_number < candidates.suite_run_number
-                and runs.tests_decided >= {{ var('outage_comparable') }} * candidates.tests_decided
+                and coalesce(
+                    runs.tests_decided
+                    >= {{ var('outage_comparable') }} * candidates.tests_decided,
+                    candidates.tests_decided is null
+                )
             order by runs.suite_run_number desc
             limit {{ var('outage_usual_runs') }}
         ) as earlier
+    -- no fewer are more than usual, whatever is
+    where candidates.items > least({{ z }}, candidates.part_of_run)
 
 ),
 
@@ -87,8 +104,7 @@ usual as (
         compared.component,
         count(*) as runs,
         -- runs in which nothing began to fail have no row
-        percentile_disc(0.25) within group (order by coalesce(begun.items, 0)) as items,
-        percentile_disc(0.5) within group (order by coalesce(begun.items, 0)) as median_items
+        percentile_disc(0.5) within group (order by coalesce(begun.items, 0)) as items
     from compared
     left join begun
         on
@@ -98,33 +114,65 @@ usual as (
 
 ),
 
+-- Looked up run by run: candidates are few, and the history of results is long.
+components as (
+
+    select
+        looked_at.test_run_key,
+        results.component,
+        count(*) filter (where results.is_failed) as tests_failed,
+        count(*) as tests_decided
+    from (
+        select distinct test_run_key
+        from candidates
+        where component is not null
+    ) as looked_at
+    cross join
+        lateral (
+            select
+                of_run.component,
+                of_run.is_failed
+            from {{ ref('int_test_results') }} as of_run
+            where
+                of_run.test_run_key = looked_at.test_run_key
+                and of_run.is_outcome
+                and of_run.is_decided
+        ) as results
+    group by looked_at.test_run_key, results.component
+
+),
+
 onsets as (
 
     select
         candidates.test_run_key,
         candidates.component
     from candidates
-    inner join usual
+    left join usual
         on
             candidates.test_run_key = usual.test_run_key
             and candidates.component is not distinct from usual.component
+    left join components
+        on
+            candidates.test_run_key = components.test_run_key
+            and candidates.component = components.component
     where
-        usual.runs >= {{ var('outage_min_runs') }}
-        and (
-            (
-                candidates.component is null
-                and candidates.tests >= {{ var('outage_items') }}
-                and candidates.tests_failed
-                >= {{ var('outage_share') }} * candidates.tests_decided
-            )
-            or (
-                candidates.items >= case
-                    when candidates.component is null then {{ var('outage_items') }}
-                    else {{ var('outage_component_items') }}
-                end
-                and candidates.items > {{ var('outage_ratio') }} * usual.items
-                and candidates.items > {{ var('outage_median_ratio') }} * usual.median_items
-            )
+        (
+            usual.runs >= {{ var('outage_min_runs') }}
+            and candidates.items
+            > usual.items + least({{ z }} * sqrt(usual.items + 1), candidates.part_of_run)
+        )
+        or (
+            candidates.suite_run_number > {{ var('outage_min_runs') }}
+            and case
+                when candidates.component is null
+                    then
+                        candidates.tests_failed
+                        >= {{ var('outage_share') }} * candidates.tests_decided
+                else
+                    components.tests_failed
+                    >= {{ var('outage_share') }} * components.tests_decided
+            end
         )
 
 )

@@ -14,16 +14,17 @@ with all_runs as (
 
 ),
 
--- newman makes up an environment's ID for a file that has none: it names nothing
+-- newman makes up an environment's ID for a file that has none, a new one for each run: it names
+-- nothing, and the environment is known by its name alone
 environments as (
 
     select
         system,
-        environment_id
+        environment_id,
+        count(*) > 1 as is_seen_again
     from all_runs
     where environment_id is not null
     group by system, environment_id
-    having count(*) > 1 or count(environment_name) > 0
 
 ),
 
@@ -31,7 +32,16 @@ runs as (
 
     select
         all_runs.*,
-        environments.environment_id is not null as is_environment
+        case
+            when environments.is_seen_again then all_runs.environment
+            else all_runs.environment_name
+        end as known_environment,
+        case
+            when environments.is_seen_again then all_runs.environment_id
+            when all_runs.system = 'postman' then all_runs.environment_name
+            -- their IDs are their own
+            when all_runs.environment_name is not null then all_runs.environment_id
+        end as known_environment_id
     from all_runs
     left join environments
         on
@@ -62,8 +72,8 @@ counted as (
         runs.collection_name,
         runs.run_name,
         runs.run_source,
-        case when runs.is_environment then runs.environment end as environment,
-        case when runs.is_environment then runs.environment_id end as environment_id,
+        runs.known_environment as environment,
+        runs.known_environment_id as environment_id,
         runs.automation_source_id,
         runs.milestone_id,
         runs.commit_sha,
