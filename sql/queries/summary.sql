@@ -8,17 +8,23 @@ select
     (select count(*) from raw_postman.assertions) as postman_assertions,
     (select count(*) from raw_testmo.automation_runs) as testmo_runs,
     (select count(*) from raw_testmo.automation_run_threads) as testmo_threads,
-    (select coalesce(least(sum(total_count), 1e18), 0) from raw_testmo.automation_runs)::bigint
+    (select least(coalesce(sum(total_count), 0), 1e18) from raw_testmo.automation_runs)::bigint
         as testmo_tests;
 
 -- name: health
 -- The last 14 days of each collection and project.
 with names as (
     select
+        'postman' as system,
         collection_id as id,
-        max(extra ->> 'collectionName') as name
-    from raw_postman.collection_runs
-    group by collection_id
+        collection_name as name
+    from marts.dim_collections
+    union all
+    select
+        'testmo' as system,
+        project_id as id,
+        project_name as name
+    from marts.dim_projects
 )
 
 select
@@ -33,7 +39,8 @@ select
     sum(health.runs_failed)::bigint as runs_failed,
     sum(health.tests_passed) / nullif(sum(health.tests_decided), 0) as pass_rate
 from marts.fct_daily_run_health as health
-left join names on health.collection_or_project_id = names.id
+left join names
+    on health.system = names.system and health.collection_or_project_id = names.id
 inner join marts.dim_dates as dates
     on health.business_date = dates.date_day
 where dates.days_ago between 0 and 13
