@@ -32,6 +32,8 @@ def audit_job(settings: Settings, retry: RetryPolicy, progress: Progress) -> dg.
         "fetches what is missing. A few scopes each night, so that each is proven once in four "
         "weeks for at most a twentieth of the month's calls. Fails while any run is missing.",
         tags=RUN_TAGS,
+        # Else the launchpad offers the address of the warehouse, which no run takes from there.
+        config=dg.ConfigMapping(config_fn=lambda _: {}, config_schema={}),
     )
     def audit() -> None:
         for op in ops:

@@ -31,7 +31,7 @@ def job_definitions(
         "transform",
         description="Builds and tests the dbt models, as testruns transform does; nothing where "
         "nothing has changed.",
-        selection=dg.AssetSelection.groups("staging", "marts"),
+        selection=dg.AssetSelection.kind("dbt"),
         config=console,
         tags=RUN_TAGS,
     )

@@ -64,6 +64,18 @@ class ReportData:
         return self._links.get(test_run_key)
 
     @cached_property
+    def _environments(self) -> dict[tuple[str, str], str]:
+        return {
+            (row["system"], row["environment_id"]): visible(row["name"])
+            for row in self.rows("environments")
+        }
+
+    def environment_name(self, system: str, environment: str) -> str:
+        """`production`, `environment 40817263-6f0f9…1f8a11`: its name, or else its ID."""
+        name = self._environments.get((system, environment))
+        return name or f"environment {short_id(environment)}"
+
+    @cached_property
     def _names(self) -> dict[tuple[str, str | None], str]:
         return {
             (row["system"], row["scope"]): visible(row["name"])

@@ -47,7 +47,7 @@ def is_web_address(url: str) -> bool:
 def outage_cause(row: dict[str, Any]) -> str:
     """`host pay.example.com, HTTP 503`: what an outage (fct_outages) hit, and how it answered."""
     kind = "host" if row["system"] == "postman" else "folder"
-    where = f"{kind} {visible(row['component'], 100)}" if row["component"] else f"no single {kind}"
+    where = f"{kind} {visible(row['component'], 100)}" if row["component"] else f"several {kind}s"
     if (row["unanswered_share"] or 0) > 0.5:
         return f"{where}, no answer"
     status = row["response_status_code"]

@@ -38,6 +38,7 @@ def render(data: ReportData, written_at: datetime) -> str:
         "period": data.period,
         "thresholds": data.thresholds,
         "scope_name": data.scope_name,
+        "environment_name": data.environment_name,
         "run_link": data.run_link,
     }
     sections = []

@@ -75,7 +75,7 @@ def _show_summary(
         ("", "runs", "green", "red", "tests passed"),
         [
             (
-                f"{row['system']}  {row['name']}",
+                f"{row['system']:<7}  {row['name']}",
                 f"{row['runs']:,}",
                 f"{row['runs_passed']:,}",
                 f"{row['runs_failed']:,}",

@@ -5,14 +5,17 @@
 -- Whether there is a run at all, whatever the marts hold.
 select
     exists (select from raw_postman.collection_runs)
-    or exists (select from raw_testmo.automation_runs) as is_loaded;
+    or exists (select from raw_testmo.automation_runs)
+    or exists (select from raw_reports.runs) as is_loaded;
 
 -- name: scopes
--- Collections and projects, and the health of each by the run that ended last.
+-- Collections, projects and sources of report files: what people call them and whose they are, and
+-- the health of each by the run that ended last.
 select
     'postman' as system,
     collection_id as scope,
     left(collection_name, 300) as name,
+    left(owner, 300) as owner,
     current_health,
     red_since
 from marts.dim_collections
@@ -21,9 +24,28 @@ select
     'testmo' as system,
     project_id as scope,
     left(project_name, 300) as name,
+    left(owner, 300) as owner,
     current_health,
     red_since
-from marts.dim_projects;
+from marts.dim_projects
+union all
+select
+    'reports' as system,
+    report_source as scope,
+    left(report_source, 300) as name,
+    left(owner, 300) as owner,
+    current_health,
+    red_since
+from marts.dim_report_sources;
+
+-- name: environments
+-- What people call environments and configurations, where they do not call them by their ID.
+select
+    system,
+    environment_id,
+    left(environment_name, 300) as name
+from marts.dim_environments
+where environment_name <> environment_id;
 
 -- name: night
 -- The 24 hours before `as_of` in each collection and project that ran in the 8 days before it.
@@ -83,8 +105,7 @@ from marts.fct_test_runs
 where coalesce(started_at, finished_at) <= %(as_of)s;
 
 -- name: night_failures
--- Runs of the 24 hours before `as_of` that failed, the latest first, and their first failed
--- assertions (Postman; Testmo gives none here).
+-- Runs of the 24 hours before `as_of` that failed, the latest first, and their first failed tests.
 with period as (select %(as_of)s::timestamptz as as_of),
 
 failures as (
@@ -103,25 +124,27 @@ failures as (
 first_failed as (
     select
         failures.test_run_key,
-        array_agg(assertions.name order by assertions.execution_index, assertions.assertion_index)
-            as names
+        array_agg(tests.name order by tests.result_number) as names
     from failures
     cross join
         lateral (
             select
-                results.execution_index,
-                results.assertion_index,
-                left(
-                    concat_ws(': ', nullif(results.item_name, ''), results.assertion_name), 300
-                ) as name
-            from marts.fct_assertion_results as results
+                results.result_number,
+                left(concat_ws(
+                    ': ',
+                    nullif(coalesce(named.item_name, named.test_folder), ''),
+                    coalesce(named.assertion_name, named.test_name)
+                ), 300) as name
+            from staging.int_test_results as results
+            inner join marts.dim_tests as named
+                on results.test_key = named.test_key
             where
                 results.test_run_key = failures.test_run_key
                 and results.outcome = 'failed'
-                and not results.is_repeat
-            order by results.execution_index, results.assertion_index
+                and results.is_outcome
+            order by results.result_number
             limit 3
-        ) as assertions
+        ) as tests
     group by failures.test_run_key
 )
 
@@ -339,7 +362,8 @@ select
     ranked.*,
     left(coalesce(tests.item_name, tests.test_folder), 1000) as parent_name,
     left(coalesce(tests.assertion_name, tests.test_name), 1000) as test_name,
-    tests.item_occurrence as occurrence
+    tests.item_occurrence as occurrence,
+    left(tests.owner, 300) as owner
 from ranked
 inner join marts.dim_tests as tests
     on ranked.test_key = tests.test_key
@@ -356,6 +380,7 @@ with period as (
 
 select
     clusters.normalised_message,
+    clusters.normalised_name,
     clusters.failures,
     clusters.tests,
     clusters.first_seen_at,
@@ -409,7 +434,9 @@ select
     runs.tests_passed,
     runs.tests_untested,
     runs.script_errors,
-    least(missing.rows_missing, 1e18)::bigint as rows_missing,
+    -- least() passes over a null
+    case when missing.rows_missing is not null then least(missing.rows_missing, 1e18) end::bigint
+        as rows_missing,
     count(*) over () as runs
 from marts.fct_test_runs as runs
 cross join period

@@ -11,6 +11,7 @@ with verdicts as (
         tests.test_folder,
         tests.assertion_name,
         tests.test_name,
+        left(tests.owner, 300) as owner,
         history.is_flaky as is_flaky_by_history,
         case
             when codes.is_flaky and history.is_flaky then 'both'
@@ -41,6 +42,7 @@ select
     left(coalesce(item_name, test_folder), 1000) as parent_name,
     left(coalesce(assertion_name, test_name), 1000) as test_name,
     item_occurrence as occurrence,
+    owner,
     verdict,
     code_identities,
     same_code_groups,

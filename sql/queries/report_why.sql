@@ -135,7 +135,8 @@ judged as (
         latest.episodes > 0 as has_episodes,
         left(coalesce(tests.item_name, tests.test_folder), 1000) as parent_name,
         left(coalesce(tests.assertion_name, tests.test_name), 1000) as test_name,
-        tests.item_occurrence as occurrence
+        tests.item_occurrence as occurrence,
+        left(tests.owner, 300) as owner
     from latest
     inner join marts.dim_tests as tests
         on latest.test_key = tests.test_key
@@ -174,6 +175,7 @@ select
     ranked.parent_name,
     ranked.test_name,
     ranked.occurrence,
+    ranked.owner,
     ranked.health,
     ranked.is_flaky,
     ranked.episodes,

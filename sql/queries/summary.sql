@@ -8,7 +8,7 @@ select
     (select count(*) from raw_postman.assertions) as postman_assertions,
     (select count(*) from raw_testmo.automation_runs) as testmo_runs,
     (select count(*) from raw_testmo.automation_run_threads) as testmo_threads,
-    (select coalesce(least(sum(total_count), 1e18), 0) from raw_testmo.automation_runs)::bigint
+    (select least(coalesce(sum(total_count), 0), 1e18) from raw_testmo.automation_runs)::bigint
         as testmo_tests;
 
 -- name: health

@@ -163,6 +163,9 @@ def test_a_night_takes_in_all_but_the_days(definitions: dg.Definitions, graph: A
     }
     transform = definitions.resolve_job_def("transform")
     assert {node.name for node in transform.nodes} == {"dbt_build"}
+    # A build of fewer would not count as one, and would be made anew where nothing has changed.
+    models = {one for one in graph.executable_asset_keys if "dbt" in graph.get(one).kinds}
+    assert set(transform.asset_layer.executable_asset_keys) == models
     backfill = definitions.resolve_job_def("backfill_days")
     assert {node.name for node in backfill.nodes} == {
         *("backfill__postman_days", "backfill__testmo_days"),
@@ -195,6 +198,13 @@ def test_no_run_is_tried_again_as_a_whole_because_a_step_failed(
     for name in ("nightly", "transform", "backfill", "backfill_days"):
         tags = definitions.resolve_job_def(name).tags
         assert tags["dagster/retry_on_asset_or_op_failure"] == "false"
+
+
+def test_an_audit_is_launched_as_it_stands(definitions: dg.Definitions) -> None:
+    audit = definitions.resolve_job_def("audit")
+    dg.validate_run_config(audit, {})
+    with pytest.raises(dg.DagsterInvalidConfigError):
+        dg.validate_run_config(audit, {"resources": {"warehouse": {"config": {}}}})
 
 
 def test_the_schedule_ticks_by_the_wall_clock_of_its_zone_and_runs_by_default(

@@ -46,7 +46,9 @@ def invent(warehouse: psycopg.Connection[Any]) -> None:
         is_out = night in (8, 9)
         items = ["f" if is_out else "p"] * 8
         items[3] = "f" if is_out or night in (5, 14) else "p"
-        load_postman(warehouse, f"ord{night}", items, collection_id="c4", **about)
+        load_postman(
+            warehouse, f"ord{night}", items, collection_id="c4", environment_id="e1", **about
+        )
     # what is slower is compared with 15 answers at least
     for night in (20, 21):
         began = NOW - dt.timedelta(hours=1) - night * DAY
@@ -104,6 +106,11 @@ def invent(warehouse: psycopg.Connection[Any]) -> None:
             "load_id": 1,
         },
     )
+    name = {"system": "postman", "kind": "scope", "id": "c4", "name": "Orders"}
+    environment = {**name, "kind": "environment", "id": "e1", "name": f"staging{SCRIPT}"}
+    insert(warehouse, "ingest.names", {**name, "line": 2}, {**environment, "line": 3})
+    owner = {"line": 2, "system": "postman", "scope_pattern": "Orders", "owner": f"Shop{SCRIPT}"}
+    insert(warehouse, "ingest.ownership", owner)
 
 
 def settings_for(url: str, folder: Path, **more: str) -> Settings:

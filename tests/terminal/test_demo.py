@@ -77,7 +77,15 @@ def test_the_report_lies_where_the_demo_says(demo: Demo) -> None:
     assert named is not None
     page = (demo.folder / named[1]).read_text(encoding="utf-8")
     assert "Filter by price: Results are sorted by price" in page
+    assert "Nightly devices / Search: shows the total (40)" in page
+    assert "see the run in Testmo" not in page
     assert len(page) < 1_000_000
+
+
+def test_collections_and_projects_have_the_names_of_the_map(demo: Demo) -> None:
+    _, health = demo.output.split("The last 14 days")
+    named = {" ".join(line.split()[:3]) for line in health.splitlines()}
+    assert {"testmo Web shop", "postman Shop checkout"} <= named
 
 
 def test_the_psql_line_that_it_prints_opens_the_warehouse(demo: Demo) -> None:

@@ -30,6 +30,7 @@ class ScopeNight:
 
     name: str
     system: str
+    owner: str | None
     state: State
     runs: int
     passed: int
@@ -77,9 +78,9 @@ def view(data: ReportData) -> dict[str, Any]:
 
 def last_night(data: ReportData) -> Night:
     """The answer, from the rows of the marts and of the loads."""
-    red_since = {(row["system"], row["scope"]): row["red_since"] for row in data.rows("scopes")}
+    known = {(row["system"], row["scope"]): row for row in data.rows("scopes")}
     scopes = [
-        _scope_night(row, red_since.get((row["system"], row["scope"])), data)
+        _scope_night(row, known.get((row["system"], row["scope"]), {}), data)
         for row in data.rows("night")
     ]
     scopes.sort(key=lambda scope: _ORDER.index(scope.state))
@@ -117,7 +118,8 @@ def _pluralize_scopes(number: int) -> str:
     return pluralize(number, "collection or project", "collections and projects")
 
 
-def _scope_night(row: Row, red_since: datetime | None, data: ReportData) -> ScopeNight:
+def _scope_night(row: Row, known: Row, data: ReportData) -> ScopeNight:
+    """Of its runs last night, and what is `known` of it now: owner, red since when."""
     state: State = "undecided"
     if not row["runs"]:
         state = "silent"
@@ -136,10 +138,12 @@ def _scope_night(row: Row, red_since: datetime | None, data: ReportData) -> Scop
     if state == "silent" and row["days_before"] >= _EVERY_DAY:
         doubts.append("did not run, as it does every day")
     # The marts know since when it is red now, not since when it was red at an earlier time.
+    red_since = known.get("red_since")
     is_red_since = state == "red" and red_since is not None and red_since <= data.period.as_of
     return ScopeNight(
         name=data.scope_name(row["system"], row["scope"]),
         system=row["system"],
+        owner=visible(known["owner"]) if known.get("owner") else None,
         state=state,
         runs=row["runs"],
         passed=row["runs_passed"],
