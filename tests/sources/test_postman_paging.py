@@ -861,3 +861,27 @@ def test_newest_first_a_walk_with_nothing_new_asks_for_little_more_than_the_look
     assert second.watermark == first.watermark
     assert runs.requests() <= min(whole, ceil(within / page_size) + 2)
     assert set(second.ids) >= {run["id"] for run in list(runs.places.values())[:within]}
+
+
+@pytest.mark.parametrize("shown", [0, 10])
+def test_pages_that_bring_nothing_new_under_ever_new_cursors_are_no_list_without_an_end(
+    shown: int,
+) -> None:
+    requests: list[str | None] = []
+
+    async def fetch(cursor: str | None) -> RunPage:
+        requests.append(cursor)
+        return RunPage(history(10)[:shown], f"cursor-{len(requests)}", None)
+
+    async def walk() -> list[Watermark]:
+        walked = paging.pages(fetch, Watermark(), lookback=LOOKBACK, now=NOW)
+        watermarks = []
+        with pytest.raises(PermanentError, match="the list never ends"):
+            async for page in walked:
+                watermarks.append(page.watermark)
+        return watermarks
+
+    watermarks = asyncio.run(walk())
+    assert len(requests) < 350
+    # The next load begins at the top again.
+    assert watermarks[-1] == Watermark()
