@@ -16,7 +16,7 @@ where
 with listed as (
     select
         shown.run_id,
-        min(shown.listed_digest) as listed_digest
+        (array_agg(shown.listed_digest order by shown.listed_digest))[1] as listed_digest
     from ingest.audited_runs as shown
     where shown.load_id = %(load_id)s
     group by shown.run_id
@@ -69,7 +69,7 @@ from compared;
 -- perhaps; one request a run and audit finds out.
 select
     shown.run_id,
-    min(shown.listed_digest) as listed_digest,
+    (array_agg(shown.listed_digest order by shown.listed_digest))[1] as listed_digest,
     bool_and(held.content_digest is null and rejected.run_id is null) as is_missing
 from ingest.audited_runs as shown
 left join ingest.run_states as held
