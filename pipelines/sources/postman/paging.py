@@ -26,7 +26,7 @@ Fetch = Callable[[str | None], Awaitable[RunPage]]
 
 _MOST_CURSOR_BYTES = 4096
 _EMPTY_ATTEMPTS = 3
-# Pages in a row that bring nothing new: a filter may hide 10,000 runs, and no list is that restless.
+# Pages in a row that bring nothing new: a filter may hide 10,000 runs, no list is that restless.
 _MOST_WITHOUT_NEWS = 100
 # Failures that have nothing to do with the cursor.
 _NOT_THE_CURSOR = (UnauthorizedError, UnreachableError, QuotaSpentError)
