@@ -52,7 +52,8 @@ test-postgres: install ## migrations, loads and models on TESTRUNS_TEST_WAREHOUS
 	$(BIN)/python -m pytest -m "not slow" tests/transform/test_dbt_models.py tests/warehouse/test_migrations.py \
 	  tests/transform/test_what_people_build.py tests/warehouse/test_replace_relation.py \
 	  tests/warehouse/test_writer.py tests/warehouse/test_ledger.py tests/ingest/test_load*.py \
-	  tests/ingest/test_reconciliation.py
+	  tests/ingest/test_reconciliation.py tests/ingest/test_audit.py tests/ingest/test_backfill.py \
+	  tests/ingest/test_reparse.py tests/ingest/test_lies.py tests/ingest/test_import*.py
 
 bench: install ## the product against its floors, its budgets and its peers; some 35 quiet minutes
 	$(BIN)/python -m bench

@@ -74,6 +74,27 @@ def _run() -> int:
     except TestrunsError as error:
         output.note(str(error))
         return 1
+    except Exception as error:  # noqa: BLE001 - one line for whatever nobody expected
+        output.note(_unexpected(error))
+        return 1
+
+
+def _unexpected(error: Exception) -> str:
+    """What Postgres or the disk says, else where the traceback is."""
+    import psycopg
+
+    from pipelines.ingest.traceback_log import TracebackLog
+    from pipelines.sources.redaction import Redactor
+    from pipelines.warehouse.engine import reason
+
+    cause = getattr(error, "orig", error)  # SQLAlchemy wraps what psycopg raises
+    if isinstance(cause, psycopg.Error):
+        return f"the warehouse failed: {reason(cause)}"
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.strerror}: {error.filename}"
+    settings = _settings()
+    redactor = Redactor(settings.testruns_redact_params)
+    return str(TracebackLog(settings.testruns_home / "logs", redactor.text).add(error, "testruns"))
 
 
 def _settings() -> "Settings":

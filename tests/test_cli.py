@@ -185,6 +185,51 @@ def test_a_warehouse_that_is_not_there_is_one_line_without_its_password(
     assert "s3cret" not in done.stderr
 
 
+def test_what_the_warehouse_refuses_between_two_loads_is_one_line(
+    variables: Variables, warehouse_url: str, tmp_path: Path
+) -> None:
+    with psycopg.connect(warehouse_url, autocommit=True) as connection:
+        connection.execute("drop table ingest.names")
+    done = run(tmp_path, variables, "transform")
+    assert done.returncode == 1
+    assert first_line(done).startswith('testruns: the warehouse failed: relation "ingest.names" ')
+
+
+@pytest.mark.parametrize("arguments", [["nightly"], ["demo"], ["dev"]])
+def test_a_home_that_cannot_be_written_is_one_line(
+    variables: Variables, tmp_path: Path, arguments: list[str]
+) -> None:
+    # No folder, as on a disk that is read-only, for whoever runs this.
+    (tmp_path / "home").write_text("a file")
+    done = run(tmp_path, variables, *arguments)
+    assert done.returncode == 1
+    assert str(tmp_path / "home") in first_line(done)
+
+
+def test_what_nobody_expected_is_one_line_that_names_a_log_file(
+    variables: Variables, tmp_path: Path
+) -> None:
+    script = (
+        "import sys; sys.argv = ['testruns', 'status']\n"
+        "from pipelines import cli\n"
+        "cli._settings_to_show = lambda: None\n"
+        "cli.main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(Path.cwd()), **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    [log] = (tmp_path / "home" / "logs").iterdir()
+    assert done.returncode == 1
+    assert first_line(done).startswith("testruns: unexpected AttributeError")
+    assert first_line(done).endswith(f"the traceback is in {log}")
+    assert "Traceback" in log.read_text("utf-8")
+
+
 def test_loading_needs_neither_dagster_nor_dbt_nor_pandas(
     variables: Variables, tmp_path: Path
 ) -> None:

@@ -58,12 +58,13 @@ class Traffic:
     """What a load has sent and received.
 
     Requests by endpoint, retries included; bytes of bodies, decompressed; seconds spent waiting
-    for the rate limit.
+    for the rate limit; seconds that the attempts of requests took that were given up.
     """
 
     requests: Counter[str] = field(default_factory=Counter)
     bytes_received: int = 0
     waited_seconds: float = 0.0
+    failed_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -157,6 +158,11 @@ class Client:
         self.traffic = Traffic()
         self._waited_before = self.rate_limiter.waited_seconds
 
+    @property
+    def failed_lives(self) -> float:
+        """How often the longest that a request may last has been spent on those given up."""
+        return self.traffic.failed_seconds / self._bounds.total_seconds
+
     def masked(self, text: str) -> str:
         """`text` without our own key, plain or as JSON has it: an API may have sent it back."""
         key = self._key.get_secret_value()
@@ -191,10 +197,12 @@ class Client:
                 return Answer(_decoded(request.where, body, member, is_list=is_list))
             except ApiError as error:
                 failure = error
-            if not self._retry.is_transient(failure):
-                raise failure
             is_late = request.lasted_seconds >= self._bounds.total_seconds
-            if is_late or not self._retry.has_more(attempt):
+            is_transient = self._retry.is_transient(failure)
+            if not is_transient or is_late or not self._retry.has_more(attempt):
+                self.traffic.failed_seconds += request.lasted_seconds
+                if not is_transient:
+                    raise failure
                 if isinstance(failure, _NotUtf8Error):
                     # It has come so each time: a byte of a name must not hide the whole history.
                     text = failure.body.decode("utf-8", "replace").encode()

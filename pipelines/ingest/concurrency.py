@@ -52,9 +52,11 @@ async def map_ordered(
         tasks = [step.task for step in ahead if isinstance(step, _Step)]
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        if isinstance(steps, AsyncGenerator):
-            await steps.aclose()
+        try:
+            await asyncio.gather(*tasks, return_exceptions=True)
+        finally:  # even if this is cancelled meanwhile
+            if isinstance(steps, AsyncGenerator):
+                await steps.aclose()
 
 
 class _Step(Generic[Result]):
@@ -91,8 +93,10 @@ async def prefetch(stream: AsyncGenerator[Result, None]) -> AsyncGenerator[Resul
             yield cast("Result", item)
     finally:
         following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
-        await stream.aclose()
+        try:
+            await asyncio.gather(following, return_exceptions=True)
+        finally:  # even if this is cancelled meanwhile
+            await stream.aclose()
 
 
 _END = object()

@@ -94,6 +94,8 @@ async def _walk(session: ScopeSession[Ledger], watermark: Watermark) -> AsyncIte
     """What there is to do for the runs of each page, then its watermark; for known runs nothing.
 
     Known ones that were loaded without their test results are loaded again, where there are any.
+    Those that an earlier load deferred are left to `_open_runs`: were they requested first, a few
+    that always fail would end every load before the runs behind them.
     """
     source, fetcher = session.source, session.fetcher
     async with aclosing(prefetch(_pages(session, watermark))) as pages:
@@ -104,6 +106,9 @@ async def _walk(session: ScopeSession[Ledger], watermark: Watermark) -> AsyncIte
                     continue
                 known = stored.get(run.run_id)
                 is_whole = source.is_whole(run.record)
+                if known is not None and known.is_deferred:
+                    session.deferred_before[run.run_id] = run.digest
+                    continue
                 if known is not None and known.is_open:
                     session.seen_open.add(run.run_id)
                 if (
@@ -161,7 +166,7 @@ def _report_size(
 async def _open_runs(
     session: ScopeSession[Ledger], walked_from: datetime | None
 ) -> AsyncIterator[Work]:
-    """Open runs of any age that the walk has not seen, by ID.
+    """Open runs of any age that the walk has not seen, by ID, and those deferred before.
 
     `walked_from`: the walk has read the list from here on; None: all of it. A run that was listed
     and never fetched may still be listed before that, so that a 404 proves nothing.
@@ -170,8 +175,11 @@ async def _open_runs(
         if run.run_id in session.seen_open:
             continue
         is_behind = bool(run.opened_at and walked_from and run.opened_at < walked_from)
+        listed_digest = session.deferred_before.get(run.run_id)
         yield session.fetcher.by_id(
             run.run_id,
-            is_listed=is_behind and not run.is_loaded,
+            listed_digest,
+            is_listed=listed_digest is not None or (is_behind and not run.is_loaded),
+            opened_at=run.opened_at,
             whole_digest=run.whole_digest,
         )

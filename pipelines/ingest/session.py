@@ -40,6 +40,9 @@ Work = FetchResult | Coroutine[Any, Any, FetchResult]
 
 # A run that cannot be fetched is deferred to the next load; so many in a row, and the API is ill.
 _MOST_FAILURES_IN_A_ROW = 3
+# The same where requests that fail take as long as ten that last for the longest allowed: in all,
+# however many succeed between them (20 minutes).
+_MOST_FAILED_LIVES = 10
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,8 @@ class ScopeSession(Generic[AnyLedger]):
         self._notice: str | None = None
         # Open runs that have been seen need not be fetched by ID as well.
         self.seen_open: set[str] = set()
+        # Runs that an earlier load deferred and this one's list shows: their digests as listed.
+        self.deferred_before: dict[str, bytes] = {}
         self._failures_in_a_row = 0
         # A session of psycopg's is used by one thread at a time: this one.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="warehouse")
@@ -203,9 +208,12 @@ class ScopeSession(Generic[AnyLedger]):
             case Deferred(run_id=run_id) as deferred:
                 self.seen_open.add(run_id)
                 self._failures_in_a_row += not deferred.is_unknown
-                if self._failures_in_a_row >= _MOST_FAILURES_IN_A_ROW:
+                is_ill = self._failures_in_a_row >= _MOST_FAILURES_IN_A_ROW
+                if is_ill or self.source.client.failed_lives >= _MOST_FAILED_LIVES:
                     kind = TransientError if deferred.is_transient else PermanentError
-                    raise kind(deferred.error)
+                    raise kind(
+                        f"{deferred.error}; the runs behind {run_id} are left to later loads"
+                    )
             case FlatRun(run_id=run_id, is_open=is_open):
                 self._failures_in_a_row = 0
                 if is_open:

@@ -164,7 +164,7 @@ class Ledger:
 
     def stored_runs(self, run_ids: list[str], now: datetime) -> dict[str, StoredRun]:
         """What is held of these runs, by ID."""
-        params = {"source": self.source.name, "run_ids": run_ids, "now": now}
+        params = {**self.key, "run_ids": run_ids, "now": now}
         rows = self.connection.execute(self.sql["run_states"], params)
         return {run_id: StoredRun(*values) for run_id, *values in rows}
 

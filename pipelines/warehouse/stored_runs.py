@@ -8,7 +8,7 @@ class StoredRun(NamedTuple):
     """What is held of a listed run: its digest as listed; open, and to be fetched again by now.
 
     `whole_digest` is of the run as loaded with its test results, None: without them;
-    `lacks_results`: it is loaded, and they are not.
+    `lacks_results`: it is loaded, and they are not; `is_deferred`: it was never fetched.
     """
 
     listed_digest: bytes | None
@@ -16,6 +16,7 @@ class StoredRun(NamedTuple):
     is_due: bool
     whole_digest: bytes | None = None
     lacks_results: bool = False
+    is_deferred: bool = False
 
 
 class OpenRun(NamedTuple):

@@ -16,7 +16,7 @@ where
 with listed as (
     select
         shown.run_id,
-        min(shown.listed_digest) as listed_digest
+        (array_agg(shown.listed_digest order by shown.listed_digest))[1] as listed_digest
     from ingest.audited_runs as shown
     where shown.load_id = %(load_id)s
     group by shown.run_id
@@ -64,28 +64,40 @@ select
 from compared;
 
 -- name: to_fix
--- The next runs that are missing or changed, behind one by ID.
+-- The next runs that are not held as the API has them, behind one by ID: missing, changed, set
+-- aside, or with fewer rows than they announce. A server that lied about the last two has healed
+-- perhaps; one request a run and audit finds out.
 select
     shown.run_id,
-    min(shown.listed_digest) as listed_digest,
-    bool_and(held.content_digest is null) as is_missing
+    (array_agg(shown.listed_digest order by shown.listed_digest))[1] as listed_digest,
+    bool_and(held.content_digest is null and rejected.run_id is null) as is_missing
 from ingest.audited_runs as shown
 left join ingest.run_states as held
     on held.source = %(source)s and shown.run_id = held.run_id
+left join lateral (
+    select aside.run_id
+    from ingest.rejected_records as aside
+    where
+        aside.source = %(source)s
+        and aside.run_id = shown.run_id
+        and coalesce(aside.retry_outcome, '') not in ('loaded', 'superseded')
+    order by aside.rejected_id
+    limit 1
+) as rejected on true
 where
     shown.load_id = %(load_id)s
     and shown.run_id > %(after)s
     and (
-        held.listed_digest <> shown.listed_digest
-        or (
-            %(reads_results)s and held.content_digest is not null and held.results_digest is null
-        )
-        or (
-            held.content_digest is null
-            and not exists (
-                select from ingest.rejected_records as rejected
-                where rejected.source = %(source)s and rejected.run_id = shown.run_id -- noqa: RF02
-            )
+        held.content_digest is null
+        or rejected.run_id is not null
+        or held.listed_digest <> shown.listed_digest
+        or (%(reads_results)s and held.results_digest is null)
+        or exists (
+            select from ingest.reconciliations as differing
+            where
+                differing.source = %(source)s
+                and differing.run_id = shown.run_id
+                and differing.reason = 'missing'
         )
     )
 group by shown.run_id

@@ -130,7 +130,8 @@ select
     held.is_open,
     held.is_due,
     held.whole_digest,
-    held.lacks_results
+    held.lacks_results,
+    held.is_deferred
 from listed
 cross join
     lateral (
@@ -140,6 +141,10 @@ cross join
             case when known.results_digest is not null then known.content_digest end
                 as whole_digest,
             known.content_digest is not null and known.results_digest is null as lacks_results,
+            known.scope = %(scope)s
+            and known.is_open
+            and known.content_digest is null
+            and known.gone_at is null as is_deferred,
             known.is_open
             and (known.next_check_at is null or known.next_check_at <= %(now)s) as is_due
         from ingest.run_states as known

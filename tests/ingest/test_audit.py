@@ -1,5 +1,6 @@
 """The audit: whatever a server's lie has cost is found, and fetched where that is requested."""
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -18,6 +19,7 @@ from pipelines.warehouse.audit_ledger import Comparison
 from tests.support.cli import command
 from tests.support.factories import BOOKS, COLLECTION, NOW, postman_run, testmo_run
 from tests.support.oracle import assert_warehouse_is
+from tests.support.tampering import Tampered, replaced
 
 Load = Callable[..., list[ScopeReport]]
 MakeSettings = Callable[[dict[str, str]], Settings]
@@ -195,3 +197,34 @@ def test_the_command_names_what_is_missing_and_the_job_fetches_it(
     shown = command(tmp_path, variables, "status").out
     assert shown.count("every run that the API lists is here: 25 of 25") == 2
     assert audits.due() == ()
+
+
+@pytest.mark.parametrize(
+    "detail",
+    [
+        {"run": None},
+        {"run": postman_run(9)},
+        {"run": {**postman_run(7), "executions": 7}},
+        {"run": {**postman_run(7), "executions": []}},
+    ],
+    ids=["no object", "another run", "no list of executions", "rows that it announces left out"],
+)
+def test_a_run_that_the_api_gave_wrongly_is_fetched_again(
+    load: Load, make_settings: MakeSettings, warehouse_url: str, detail: dict[str, Any]
+) -> None:
+    runs = [postman_run(number) for number in range(RUNS)]
+    with Tampered(SandboxData(runs, [], {})) as sandbox:
+        sandbox.changes["/runs/run-7"] = replaced(json.dumps(detail).encode())
+        assert [report.error for report in load(sandbox.settings)] == [None]
+        audits = Audits(sandbox, make_settings(sandbox.settings), warehouse_url)
+        # Once a run and audit, and no more.
+        sandbox.requests.clear()
+        audits.run(fix=True)
+        assert len(sandbox.requests) == 2
+
+        sandbox.changes.clear()
+        audits.run(fix=True)
+        assert_warehouse_is(warehouse_url, sandbox)
+        sandbox.requests.clear()
+        assert audits.run(fix=True).found == Comparison(listed=RUNS, loaded=RUNS)
+        assert len(sandbox.requests) == 1

@@ -322,3 +322,51 @@ def test_who_stops_reading_pages_leaves_none_under_way() -> None:
         return values
 
     assert run(scenario()) == ["asks", "is closed"]
+
+
+@pytest.mark.parametrize("ahead", [map_ordered, prefetch])
+def test_who_is_cancelled_while_the_work_is_being_closed_closes_the_stream_too(
+    ahead: Any,
+) -> None:
+    async def scenario() -> list[str]:
+        events: list[str] = []
+        is_ending = asyncio.Event()
+
+        async def slow_to_end() -> int:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                is_ending.set()
+                await turns(5)
+            return 1
+
+        async def quick() -> int:
+            return 0
+
+        async def stream() -> AsyncGenerator[Any, None]:
+            try:
+                if ahead is prefetch:
+                    yield 0
+                    await slow_to_end()
+                yield quick()
+                yield slow_to_end()
+                await turns(2)
+                yield 2
+            finally:
+                events.append("is closed")
+
+        async def read_one() -> None:
+            arguments = (stream(), 5) if ahead is map_ordered else (stream(),)
+            async with aclosing(ahead(*arguments)) as results:
+                assert await anext(results) == 0
+                await turns(3)
+
+        reading = asyncio.create_task(read_one())
+        await is_ending.wait()
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        # not only once the loop ends
+        return list(events)
+
+    assert run(scenario()) == ["is closed"]

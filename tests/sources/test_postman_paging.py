@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pipelines.errors import PermanentError
 from pipelines.sources.base import Watermark
 from pipelines.sources.postman import paging
 from pipelines.sources.postman.api import RunPage
@@ -280,3 +281,27 @@ def test_oldest_first_a_start_in_the_future_does_not_shorten_the_lookback() -> N
     second = walk_to_end(runs, first.watermark)
 
     assert set(second.ids) >= {f"run-{number}" for number in range(8)}
+
+
+@pytest.mark.parametrize("shown", [0, 10])
+def test_pages_that_bring_nothing_new_under_ever_new_cursors_are_no_list_without_an_end(
+    shown: int,
+) -> None:
+    requests: list[str | None] = []
+
+    async def fetch(cursor: str | None) -> RunPage:
+        requests.append(cursor)
+        return RunPage(history(10)[:shown], f"cursor-{len(requests)}", None)
+
+    last = Watermark()
+
+    async def walk() -> None:
+        nonlocal last
+        async for page in paging.pages(fetch, Watermark(), lookback=LOOKBACK, now=NOW):
+            last = page.watermark
+
+    with pytest.raises(PermanentError, match="the list never ends"):
+        asyncio.run(walk())
+    assert len(requests) < 350
+    # The next load begins at the top again.
+    assert last == Watermark()

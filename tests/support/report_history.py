@@ -106,9 +106,9 @@ def invent(warehouse: psycopg.Connection[Any]) -> None:
             "load_id": 1,
         },
     )
-    name = {"system": "postman", "kind": "scope", "id": "c4", "name": "Orders"}
-    environment = {**name, "kind": "environment", "id": "e1", "name": f"staging{SCRIPT}"}
-    insert(warehouse, "ingest.names", {**name, "line": 2}, {**environment, "line": 3})
+    scope = {"system": "postman", "kind": "scope", "id": "c4", "name": "Orders"}
+    environment = {**scope, "kind": "environment", "id": "e1", "name": f"staging{SCRIPT}"}
+    insert(warehouse, "ingest.names", {**scope, "line": 2}, {**environment, "line": 3})
     owner = {"line": 2, "system": "postman", "scope_pattern": "Orders", "owner": f"Shop{SCRIPT}"}
     insert(warehouse, "ingest.ownership", owner)
 

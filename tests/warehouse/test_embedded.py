@@ -157,6 +157,11 @@ def test_the_first_start_makes_a_durable_utf8_warehouse_in_utc(stopped: Embedded
     assert ask(url, "select datlocprovider::text || datlocale from pg_database") == "bC.UTF-8"
 
 
+def test_the_reader_may_make_no_temporary_table(running: tuple[EmbeddedPostgres, str]) -> None:
+    asked = "select has_database_privilege('testruns_reader', 'testruns', 'temporary')"
+    assert ask(running[1], asked) is False
+
+
 def test_a_home_may_be_given_relative_to_the_working_directory(
     stopped: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:

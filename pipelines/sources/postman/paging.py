@@ -26,6 +26,8 @@ Fetch = Callable[[str | None], Awaitable[RunPage]]
 
 _MOST_CURSOR_BYTES = 4096
 _EMPTY_ATTEMPTS = 3
+# Pages in a row that bring nothing new: a filter may hide 10,000 runs, no list is that restless.
+_MOST_WITHOUT_NEWS = 100
 # Failures that have nothing to do with the cursor.
 _NOT_THE_CURSOR = (UnauthorizedError, UnreachableError, QuotaSpentError)
 
@@ -43,7 +45,8 @@ async def pages(
     cursor; then what has arrived on top since is walked. A stored cursor that the API no longer
     takes, however it says so, means: from the top, once; what is loaded is not fetched again.
 
-    Raises PermanentError for a cursor that comes back or cannot be sent, CutShortError for a list
+    Raises PermanentError for a cursor that comes back or cannot be sent and for pages that bring
+    nothing new without an end, CutShortError for a list
     that ends too early, TransientError for one that ends with an empty page, and what `fetch`
     raises.
     """
@@ -67,6 +70,8 @@ async def _one_walk(
     restarted = False
     # Pages read: their cursors and latest starts.
     read: list[tuple[str | None, datetime | None]] = []
+    shown: set[int] = set()
+    without_news = 0
     while True:
         try:
             page = await _page(fetch, cursor, state)
@@ -82,7 +87,11 @@ async def _one_walk(
         state = _counted(_seen(state, earliest, latest, lookback), page)
         following = page.next_cursor
         read.append((cursor, latest))
-        broken = _what_is_broken(state, following, [visited for visited, _ in read])
+        runs = _key(page.runs)
+        without_news = without_news + 1 if runs in shown or not page.runs else 0
+        shown.add(runs)
+        visited = [visited for visited, _ in read]
+        broken = _what_is_broken(state, following, visited, without_news)
         if broken is not None:
             # Nothing is proven: the next load starts at the top again, where new runs are.
             yield Page(page.runs, replace(watermark, cursor=None, walk=None))
@@ -120,7 +129,7 @@ async def _page(fetch: Fetch, cursor: str | None, state: WalkState) -> RunPage:
 
 
 def _what_is_broken(
-    state: WalkState, following: str | None, visited: list[str | None]
+    state: WalkState, following: str | None, visited: list[str | None], without_news: int
 ) -> PermanentError | TransientError | None:
     """What shows that the list cannot be walked to its end from here, if anything does."""
     if following is None:
@@ -139,12 +148,22 @@ def _what_is_broken(
             f"{'' if size > _MOST_CURSOR_BYTES else ' with a broken character'}); what the list "
             "showed is loaded"
         )
+    if without_news >= _MOST_WITHOUT_NEWS:
+        return PermanentError(
+            f"postman: {without_news} pages of the list in a row bring no run that was not shown "
+            "before, each with another cursor; the list never ends, so it is left here"
+        )
     if following in visited:
         return PermanentError(
             "postman: the list's cursor leads back to a page already read "
             f"(page {len(visited)} of this walk); the list never ends, so it is left here"
         )
     return None
+
+
+def _key(runs: list[Any]) -> int:
+    """Which runs a page shows, by their IDs; one without an ID is like any other."""
+    return hash(tuple(str(run.get("id")) if isinstance(run, dict) else "" for run in runs))
 
 
 def _is_text(cursor: str) -> bool:
