@@ -146,7 +146,7 @@ testmo as (
 ),
 
 -- An exhausted retry has failed, and one that passed in the end has passed: what it did before is
--- kept in the numbers of its attempts. Of a retry that is told without them each happened once.
+-- kept in the numbers of its attempts. Of a retry that is given without them each happened once.
 reports as (
 
     select

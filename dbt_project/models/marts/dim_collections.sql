@@ -4,7 +4,7 @@ with health as (
 
 ),
 
--- a collection may have been renamed, and not every client tells a name
+-- a collection may have been renamed, and not every client gives a name
 names as (
 
     select distinct on (collection_or_project_id)

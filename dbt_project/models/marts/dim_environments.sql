@@ -1,4 +1,4 @@
--- What an environment is called: by the user's own map, else as its latest run tells.
+-- What an environment is called: by the user's own map, else as its latest run says.
 with environments as (
 
     select distinct on (runs.system, runs.environment_id)

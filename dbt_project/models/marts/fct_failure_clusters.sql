@@ -87,7 +87,7 @@ select
 from clusters
 inner join examples
     on clusters.failure_key = examples.failure_key
--- what failed and with which message, by key; Testmo tells no message
+-- what failed and with which message, by key; Testmo gives no message
 left join
     lateral (
         select

@@ -14,7 +14,7 @@
 
 -- depends_on: {{ ref('int_test_changes') }}
 
--- Of most installations no run tells its code: there nothing below is read.
+-- Of most installations no run names its code: there nothing below is read.
 with scopes as materialized (
 
     select distinct

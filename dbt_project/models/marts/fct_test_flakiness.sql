@@ -210,7 +210,7 @@ windowed as (
             partition by test_environment_key, is_counted order by run_started_at, run_sort_key
         ),
         recent_results as (in_order rows between {{ recent - 1 }} preceding and current row),
-        -- n results make n - 1 pairs: how the first one differs from its forerunner is not asked
+        -- n results make n - 1 pairs: how the first one differs from its forerunner does not count
         recent_pairs as (in_order rows between {{ recent - 2 }} preceding and current row),
         long_results as (in_order rows between {{ long - 1 }} preceding and current row),
         long_pairs as (in_order rows between {{ long - 2 }} preceding and current row)
