@@ -22,8 +22,8 @@ values (%(system)s, %(api_url)s)
 on conflict (system) do update set api_url = excluded.api_url;
 
 -- name: owners_of_scopes
--- Of these scopes of a source those that have an owner, and where the owner wants to be notified. It
--- needs no mart: an alert may name a scope of which nothing was ever loaded.
+-- Of these scopes of a source those that have an owner, and where the owner wants to be notified.
+-- It needs no mart: an alert may name a scope of which nothing was ever loaded.
 with names as (
     select distinct on (collection_id)
         collection_id,
