@@ -2,10 +2,9 @@
 
 import json
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Self
 from urllib.parse import quote, urlencode
 
@@ -27,6 +26,7 @@ from pipelines.http.json_decode import Json, decode, salvage_page, why_undecodab
 from pipelines.http.memory import TURN, MemoryBounds, weight
 from pipelines.http.rate_limiter import RateLimiter
 from pipelines.http.retry import DEFAULT_RETRY, RetryPolicy
+from pipelines.http.traffic import Traffic
 from pipelines.http.transport import (
     DEFAULT_BOUNDS,
     BaseTransport,
@@ -51,20 +51,6 @@ _REFUSALS: dict[int, tuple[type[PermanentError], str]] = {
     405: (NotAllowedError, ", the API does not have {path}"),
     422: (BadRequestError, ", the API does not take {path}"),
 }
-
-
-@dataclass
-class Traffic:
-    """What a load has sent and received.
-
-    Requests by endpoint, retries included; bytes of bodies, decompressed; seconds spent waiting
-    for the rate limit; seconds that the attempts of requests took that were given up.
-    """
-
-    requests: Counter[str] = field(default_factory=Counter)
-    bytes_received: int = 0
-    waited_seconds: float = 0.0
-    failed_seconds: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -38,10 +38,9 @@ Result = TypeVar("Result")
 AnyLedger = TypeVar("AnyLedger", bound=Ledger)
 Work = FetchResult | Coroutine[Any, Any, FetchResult]
 
-# A run that cannot be fetched is deferred to the next load; so many in a row, and the API is ill.
+# A run that cannot be fetched is deferred to the next load; so many in a row, and the API is ill,
+# or so many times the longest that a request may last (2 minutes) spent on failures in all.
 _MOST_FAILURES_IN_A_ROW = 3
-# The same where requests that fail take as long as ten that last for the longest allowed: in all,
-# however many succeed between them (20 minutes).
 _MOST_FAILED_LIVES = 10
 
 
@@ -77,7 +76,7 @@ class ScopeSession(Generic[AnyLedger]):
         self._notice: str | None = None
         # Open runs that have been seen need not be fetched by ID as well.
         self.seen_open: set[str] = set()
-        # Runs that an earlier load deferred and this one's list shows: their digests as listed.
+        # Runs that an earlier load deferred and the list shows: their digests as listed.
         self.deferred_before: dict[str, bytes] = {}
         self._failures_in_a_row = 0
         # A session of psycopg's is used by one thread at a time: this one.
@@ -211,15 +210,12 @@ class ScopeSession(Generic[AnyLedger]):
                 is_ill = self._failures_in_a_row >= _MOST_FAILURES_IN_A_ROW
                 if is_ill or self.source.client.failed_lives >= _MOST_FAILED_LIVES:
                     kind = TransientError if deferred.is_transient else PermanentError
-                    raise kind(
-                        f"{deferred.error}; the runs behind {run_id} are left to later loads"
-                    )
+                    left = f"the runs behind {run_id} are left to later loads"
+                    raise kind(f"{deferred.error}; {left}")
             case FlatRun(run_id=run_id, is_open=is_open):
                 self._failures_in_a_row = 0
                 if is_open:
                     self.seen_open.add(run_id)
-            case _:
-                pass
 
     @property
     def expects_results(self) -> bool:
@@ -275,32 +271,26 @@ def run_scopes(
     A scope that fails, however, does not stop the next; a wrong key (401), a server that is not
     there and a spent quota stop all, and each says so.
     """
-    return uvloop.run(_run_scopes(source, scopes, shared, ledger, work))
 
+    async def run() -> list[ScopeReport]:
+        reports = []
+        stopped: TestrunsError | None = None
+        async with source.client:
+            for scope in scopes:
+                if stopped is not None:
+                    report = ScopeReport(
+                        source.name,
+                        scope,
+                        error=source.client.masked(f"not tried: {stopped}"),
+                        is_transient=is_transient(stopped),
+                        is_quota_spent=isinstance(stopped, QuotaSpentError),
+                    )
+                else:
+                    shared.progress.scope_begins(source.name, scope)
+                    report, failure = await ScopeSession(source, scope, shared, ledger).run(work)
+                    stopped = failure if isinstance(failure, STOPS_THE_SOURCE) else None
+                shared.progress.scope_ends(report)
+                reports.append(report)
+        return reports
 
-async def _run_scopes(
-    source: RunSource,
-    scopes: Sequence[str],
-    shared: Surroundings,
-    ledger: type[AnyLedger],
-    work: Callable[[ScopeSession[AnyLedger]], Awaitable[None]],
-) -> list[ScopeReport]:
-    reports = []
-    stopped: TestrunsError | None = None
-    async with source.client:
-        for scope in scopes:
-            if stopped is not None:
-                report = ScopeReport(
-                    source.name,
-                    scope,
-                    error=source.client.masked(f"not tried: {stopped}"),
-                    is_transient=is_transient(stopped),
-                    is_quota_spent=isinstance(stopped, QuotaSpentError),
-                )
-            else:
-                shared.progress.scope_begins(source.name, scope)
-                report, failure = await ScopeSession(source, scope, shared, ledger).run(work)
-                stopped = failure if isinstance(failure, STOPS_THE_SOURCE) else None
-            shared.progress.scope_ends(report)
-            reports.append(report)
-    return reports
+    return uvloop.run(run())

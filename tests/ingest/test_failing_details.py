@@ -16,7 +16,7 @@ from tests.support.oracle import tables_of_postman
 
 Load = Callable[..., list[ScopeReport]]
 
-HISTORY = [postman_run(number) for number in range(120)]
+HISTORY = [postman_run(number) for number in range(60)]
 OTHER = postman_run(500, collectionId="other")
 # Never three in a row.
 SCATTERED = "run-*[258]"
@@ -62,7 +62,7 @@ def test_scattered_time_outs_end_a_scope_in_bounded_time_and_each_load_goes_on_b
 ) -> None:
     sandbox.faults.add(f"no-answer:endpoint=postman/*/runs/{SCATTERED}")
     requested: set[str] = set()
-    with in_haste(FastClock(), timeout_seconds=0.1):
+    with in_haste(FastClock(), timeout_seconds=0.5):
         for _night in range(len(SICK)):
             sick, other = load(variables)
             tried = details(sandbox) & SICK
