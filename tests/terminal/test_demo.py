@@ -80,7 +80,7 @@ def test_the_report_lies_where_the_demo_says(demo: Demo) -> None:
     assert named is not None
     page = (demo.folder / named[1]).read_text(encoding="utf-8")
     assert "Filter by price: Results are sorted by price" in page
-    assert "Nightly devices / Search: shows the total (40)" in page
+    assert "Nightly devices / Cart: shows the total (64)" in page
     assert "see the run in Testmo" not in page
     assert len(page) < 1_000_000
 
