@@ -359,7 +359,10 @@ def test_the_help_of_every_command_is_whole_at_80_columns(
         (["load", "--source", "jira"], "Invalid value for '--source'"),
         (["backfill"], "Missing option '--since'."),
         (["sandbox", "--fault", "nonsense"], "'nonsense'"),
-        (["dev", "--host", "203.0.113.1"], "--host, --port: cannot serve on 203.0.113.1:3000"),
+        (
+            ["dev", "--host", "203.0.113.1"],
+            "--host, --port: cannot serve on 203.0.113.1:3000: Cannot assign requested address\n",
+        ),
     ],
 )
 def test_bad_usage_is_one_line(

@@ -4,13 +4,14 @@ The demo has a home of its own inside TESTRUNS_HOME, so that invented runs never
 and it starts from nothing each time.
 """
 
+import fcntl
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipelines.errors import SettingsError
+from pipelines.errors import SettingsError, TestrunsError
 from pipelines.home import private_folder
 from pipelines.settings import Settings, load_settings
 from pipelines.terminal import output
@@ -30,20 +31,36 @@ def demo_home(settings: Settings) -> Path:
 def demo_environment(settings: Settings, *, empty: bool) -> Iterator[dict[str, str]]:
     """Variables of a demo whose sandbox is served for as long as the context lasts.
 
-    `empty` empties the demo's home first. Zone and schedule are the user's.
+    `empty` empties the demo's home first. Zone and schedule are the user's. Raises TestrunsError
+    when another command is at work in it.
     """
     # `status` looks into this module too, and has no use for a server.
     from pipelines.sandbox.history import seeded_history  # noqa: PLC0415
     from pipelines.sandbox.server import Sandbox  # noqa: PLC0415
 
     home = demo_home(settings)
-    if empty and home.exists():
-        EmbeddedPostgres(home).stop()
-        shutil.rmtree(home)
-    private_folder(home)
-    history = seeded_history(datetime.now(UTC))
-    with Sandbox(history, requests_per_minute=_REQUESTS_PER_MINUTE) as sandbox:
-        yield {**sandbox.settings, **_own_variables(settings)}
+    with _only_one(settings):
+        if empty and home.exists():
+            EmbeddedPostgres(home).stop()
+            shutil.rmtree(home)
+        private_folder(home)
+        history = seeded_history(datetime.now(UTC))
+        with Sandbox(history, requests_per_minute=_REQUESTS_PER_MINUTE) as sandbox:
+            yield {**sandbox.settings, **_own_variables(settings)}
+
+
+@contextmanager
+def _only_one(settings: Settings) -> Iterator[None]:
+    """A demo that begins would take the warehouse from under one that is at work."""
+    with (private_folder(settings.testruns_home) / "demo.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            where = demo_home(settings)
+            raise TestrunsError(
+                f"{where} is in use by another testruns demo or dev; end it first"
+            ) from None
+        yield
 
 
 def _own_variables(settings: Settings) -> dict[str, str]:

@@ -158,5 +158,8 @@ def _check_port(host: str, port: int) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         socket.create_server((host, port), family=family).close()
     except (OSError, OverflowError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "ports go from 1 to 65535"
+        reason = "ports go from 1 to 65535"
+        if isinstance(error, OSError):
+            # Python says the address once more.
+            reason = error.strerror.partition(" (while")[0]
         raise TestrunsError(f"--host, --port: cannot serve on {host}:{port}: {reason}") from None

@@ -32,24 +32,32 @@ group by health.system, health.collection_or_project_id, scopes.scope
 order by health.system, scopes.scope, health.collection_or_project_id;
 
 -- name: flaky
--- Tests that are flaky now, by how often they failed for one run and passed again.
+-- Tests that are flaky now, each where it is worst, by how often they failed for one run and passed
+-- again.
 with latest as (
     select distinct on (test_environment_key) *
     from marts.fct_test_flakiness
     order by test_environment_key asc, business_date desc
+),
+
+worst as (
+    select distinct on (test_key) *
+    from latest
+    where is_flaky
+    order by test_key asc, episodes desc, test_environment_key asc
 )
 
 select
     coalesce(tests.item_name, tests.test_folder) as item_name,
     coalesce(tests.assertion_name, tests.test_name) as assertion_name,
-    latest.long_results as results,
-    latest.long_results - latest.long_passed as failed,
-    latest.episodes
-from latest
+    worst.long_results as results,
+    worst.long_results - worst.long_passed as failed,
+    worst.episodes
+from worst
 inner join marts.dim_tests as tests
-    on latest.test_key = tests.test_key
-where latest.is_flaky and tests.is_live
-order by latest.episodes desc, item_name asc, assertion_name asc
+    on worst.test_key = tests.test_key
+where tests.is_live
+order by worst.episodes desc, item_name asc, assertion_name asc
 limit 5;
 
 -- name: slow

@@ -11,6 +11,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from pipelines.settings import load_settings
+from pipelines.terminal.demo import demo_environment
+
 pytestmark = pytest.mark.builds
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,7 +80,7 @@ def test_the_report_lies_where_the_demo_says(demo: Demo) -> None:
     assert named is not None
     page = (demo.folder / named[1]).read_text(encoding="utf-8")
     assert "Filter by price: Results are sorted by price" in page
-    assert "Nightly devices / Search: shows the total (40)" in page
+    assert "Nightly devices / Cart: shows the total (64)" in page
     assert "see the run in Testmo" not in page
     assert len(page) < 1_000_000
 
@@ -106,6 +109,17 @@ def test_the_reader_reads_the_marts_and_writes_nothing(demo: Demo) -> None:
             assert rows == [(True,)]
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute("delete from raw_testmo.users")
+
+
+def test_a_second_demo_leaves_the_first_its_warehouse(demo: Demo) -> None:
+    settings = load_settings({"TESTRUNS_HOME": str(demo.folder / ".testruns")}, demo.folder)
+    with demo_environment(settings, empty=False):
+        refused = [demo.run("demo"), demo.run("dev")]
+    for one in refused:
+        assert one.returncode == 1
+        complaint = one.stderr.splitlines()[-1]
+        assert complaint.endswith("is in use by another testruns demo or dev; end it first")
+    assert demo.run("status").returncode == 0
 
 
 def test_status_shows_the_demo_while_nothing_else_is_set_up(demo: Demo) -> None:
