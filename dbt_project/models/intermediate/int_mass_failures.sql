@@ -137,6 +137,8 @@ components as (
                 of_run.test_run_key = looked_at.test_run_key
                 and of_run.is_outcome
                 and of_run.is_decided
+            -- or the planner joins, and scans the history
+            offset 0
         ) as results
     group by looked_at.test_run_key, results.component
 
