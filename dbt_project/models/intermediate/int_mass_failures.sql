@@ -119,28 +119,26 @@ components as (
 
     select
         looked_at.test_run_key,
-        results.component,
-        count(*) filter (where results.is_failed) as tests_failed,
-        count(*) as tests_decided
+        results.*
     from (
         select distinct test_run_key
         from candidates
         where component is not null
     ) as looked_at
     cross join
+        -- counted in here, or the planner joins, and scans the history
         lateral (
             select
                 of_run.component,
-                of_run.is_failed
+                count(*) filter (where of_run.is_failed) as tests_failed,
+                count(*) as tests_decided
             from {{ ref('int_test_results') }} as of_run
             where
                 of_run.test_run_key = looked_at.test_run_key
                 and of_run.is_outcome
                 and of_run.is_decided
-            -- or the planner joins, and scans the history
-            offset 0
+            group by of_run.component
         ) as results
-    group by looked_at.test_run_key, results.component
 
 ),
 
