@@ -161,5 +161,5 @@ def _check_port(host: str, port: int) -> None:
         reason = "ports go from 1 to 65535"
         if isinstance(error, OSError):
             # Python says the address once more.
-            reason = error.strerror.partition(" (while")[0]
+            reason = str(error.strerror).partition(" (while")[0]
         raise TestrunsError(f"--host, --port: cannot serve on {host}:{port}: {reason}") from None
