@@ -183,8 +183,8 @@ def payload() -> Callable[[str], Any]:
 
 @pytest.fixture
 def retry() -> RetryPolicy:
-    """How often the loads of a test repeat a request; a file of tests may say otherwise."""
-    return RetryPolicy()
+    """How often the loads of a test repeat a request, without a wait: as often as anywhere."""
+    return RetryPolicy(first_wait_seconds=0)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pipelines.http.retry import RetryPolicy
 from pipelines.ingest.backfill import backfill_source, estimate_source
 from pipelines.ingest.reparse import reparse_rejected
 from pipelines.sandbox.data import SandboxData
@@ -26,11 +25,6 @@ from tests.support.testmo_instance import (
     result,
     run,
 )
-
-
-@pytest.fixture
-def retry() -> RetryPolicy:
-    return RetryPolicy(first_wait_seconds=0)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from pipelines.http.retry import RetryPolicy
 from pipelines.ingest.audit import audit_source
 from pipelines.ingest.load_lines import scope_line
 from pipelines.sandbox.data import SandboxData
@@ -14,11 +13,6 @@ from tests.support.db import query, tables
 from tests.support.factories import BOOKS, PROJECT
 from tests.support.oracle import tables_of_testmo
 from tests.support.testmo_instance import ENDPOINT, Instance, Json, Load, MakeSettings, counts, run
-
-
-@pytest.fixture
-def retry() -> RetryPolicy:
-    return RetryPolicy(first_wait_seconds=0)
 
 
 @pytest.fixture

@@ -4,14 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipelines.http.retry import RetryPolicy
 from tests.support.small_history import small_sandbox
 from tests.support.tampering import Tampered
-
-
-@pytest.fixture
-def retry() -> RetryPolicy:
-    return RetryPolicy(first_wait_seconds=0)
 
 
 @pytest.fixture
