@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from tests.support.dbt import Connection, dbt, load_postman, marts, rows
-from tests.support.latency_oracle import is_slower, mann_whitney_z, tail_share
+from tests.support.latency_oracle import flat, is_slower, slowdown_z, tail_share
 
 BERLIN = ZoneInfo("Europe/Berlin")
 # Berlin left summer time on 25 October: the history goes over it.
@@ -167,23 +167,23 @@ def expected_latencies(runs: list[Run]) -> dict[tuple[Any, ...], tuple[Any, ...]
 
             def within(
                 first: int, last: int, days: dict[dt.date, list[int]] = days, day: dt.date = day
-            ) -> list[int]:
+            ) -> list[list[int]]:
                 return [
-                    time
+                    answered
                     for other, answered in days.items()
                     if first <= (day - other).days <= last
-                    for time in answered
                 ]
 
-            recent, baseline, week = within(0, 6), within(7, 34), within(1, 7)
+            recent_days, baseline_days = within(0, 6), within(7, 34)
+            recent, baseline, week = map(flat, (recent_days, baseline_days, within(1, 7)))
             expected[*key, day] = (
                 len(times),
                 *(percentile(times, share) for share in (0.5, 0.95, 0.99)),
                 statistics.median(recent),
                 statistics.median(baseline) if baseline else None,
-                mann_whitney_z(recent, baseline),
+                slowdown_z(recent_days, baseline_days),
                 tail_share(recent, baseline),
-                is_slower(recent, baseline),
+                is_slower(recent_days, baseline_days),
                 bool(week) and max(times) > 5 * statistics.fmean(week) and max(times) > max(week),
             )
     return expected

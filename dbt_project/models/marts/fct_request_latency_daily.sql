@@ -69,12 +69,13 @@ measured as (
     cross join
         -- a few weeks of one request, by index: a night costs its own requests in any year
         lateral (  -- noqa: ST05
-            with placed as (
+            with answers as (
                 select
                     executions.test_run_key,
                     executions.item_name,
                     executions.item_occurrence,
                     executions.latency_ms,
+                    executions.business_date,
                     executions.business_date = requests.business_date as is_of_day,
                     executions.business_date > requests.business_date - {{ recent }} as in_recent,
                     executions.business_date <= requests.business_date - {{ recent }}
@@ -92,16 +93,34 @@ measured as (
                     and executions.latency_ms is not null
             ),
 
-            answers as (
+            ranked as (
                 select
-                    *,
-                    rank() over (
-                        partition by in_recent or in_baseline order by latency_ms
-                    ) as lowest_rank,
-                    count(*) over (
-                        partition by in_recent or in_baseline, latency_ms
-                    ) as peers
-                from placed
+                    business_date,
+                    in_recent,
+                    -- midranks: equal latencies share the mean of their ranks
+                    rank() over (order by latency_ms)
+                    + (count(*) over (partition by latency_ms) - 1) / 2::double precision
+                        as midrank
+                from answers
+                where in_recent or in_baseline
+            ),
+
+            -- the answers of a day vary together (a busy host), so that its mean rank is one value
+            ranked_days as (
+                select
+                    business_date,
+                    in_recent,
+                    avg(midrank) as mean_rank
+                from ranked
+                group by business_date, in_recent
+            ),
+
+            compared_days as (
+                select
+                    count(*) as number_of_days,
+                    -- ordered, so that the last digits are those of any other build
+                    corr(mean_rank, in_recent::integer order by business_date) as rank_correlation
+                from ranked_days
             )
 
             select
@@ -124,11 +143,13 @@ measured as (
                 count(*) filter (where answers.in_baseline) as baseline_requests,
                 percentile_cont(array[0.5, 0.9]) within group (order by answers.latency_ms)
                 filter (where answers.in_baseline) as baseline_percentiles,
-                -- midranks: equal latencies share the mean of their ranks
-                sum(answers.lowest_rank + (answers.peers - 1) / 2::double precision)
-                filter (where answers.in_recent) as recent_ranks,
-                sum(answers.peers::double precision * answers.peers - 1)
-                filter (where answers.in_recent or answers.in_baseline) as tie_correction,
+                (
+                    select
+                        {{ correlation_z(
+                            'compared_days.rank_correlation', 'compared_days.number_of_days'
+                        ) }}
+                    from compared_days
+                ) as slowdown_z,
                 array_agg(answers.latency_ms) filter (where answers.in_recent)
                     as recent_latencies,
                 avg(answers.latency_ms) filter (where answers.in_week)::double precision
@@ -144,10 +165,7 @@ compared as (
     select
         *,
         baseline_percentiles[1] as baseline_median_ms,
-        baseline_percentiles[2] as baseline_p90_ms,
-        {{ mann_whitney_z(
-            'recent_ranks', 'recent_requests', 'baseline_requests', 'tie_correction'
-        ) }} as slowdown_z
+        baseline_percentiles[2] as baseline_p90_ms
     from measured
 
 )
