@@ -39,7 +39,8 @@ class TransactionPooler:
                 threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
-        with client, suppress(OSError):
+        # a socket that is closed meanwhile is one or the other, by where it is closed
+        with client, suppress(OSError, ValueError):
             session = socket.create_connection(self._server)
             self._sessions.append(session)
             sent = client.recv(65536)
