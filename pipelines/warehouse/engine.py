@@ -138,7 +138,7 @@ def _connected(url: str, role: str) -> psycopg.Connection:
 
 
 def _no_answer(error: psycopg.Error) -> WarehouseError:
-    message = " ".join(str(error).split())
+    message = "; ".join(filter(None, map(str.strip, str(error).splitlines())))
     return WarehouseError(f"TESTRUNS_WAREHOUSE_URL: the warehouse does not answer: {message}")
 
 
