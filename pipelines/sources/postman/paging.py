@@ -96,6 +96,11 @@ async def _one_walk(
             # Nothing is proven: the next load starts at the top again, where new runs are.
             yield Page(page.runs, replace(watermark, cursor=None, walk=None))
             raise broken
+        if following is None and stored and not (resumed or restarted or _is_end(watermark, state)):
+            cursor, restarted = None, True
+            state = WalkState(started_at=now, runs_listed=0)
+            read.clear()
+            continue
         if following is None or _is_past(watermark, state, latest, lookback):
             is_whole = following is None and (resumed or read[0][0] is None)
             watermark = _closed(watermark, state, whole=is_whole)
@@ -259,6 +264,16 @@ def _is_past(
     is_seen = state.newest_seen is not None and state.newest_seen >= watermark.high_water
     confirmed = state.list_order == "newest_first" or (state.list_order == "unknown" and is_seen)
     return confirmed and latest < watermark.high_water - lookback
+
+
+def _is_end(watermark: Watermark, state: WalkState) -> bool:
+    """Whether the end of a list that was oldest first still shows the newest run that is known.
+
+    If not, the list has turned round, and what is new stands at its top.
+    """
+    if watermark.high_water is None:
+        return True
+    return state.newest_seen is not None and state.newest_seen >= watermark.high_water
 
 
 def _closed(watermark: Watermark, state: WalkState, *, whole: bool) -> Watermark:
