@@ -275,6 +275,15 @@ def test_a_list_that_turns_round_is_not_left_early() -> None:
     assert "run-1000" in second.ids
 
 
+def test_oldest_first_a_list_that_turns_round_is_read_from_its_new_top() -> None:
+    runs = RunList.of(reversed(history(60, hours_apart=9)))
+    first = walk_to_end(runs)
+    turned = RunList.of([make_run(1000, -1), *history(60, hours_apart=9)])
+    second = walk_to_end(turned, first.watermark, now=NOW + timedelta(hours=2))
+
+    assert "run-1000" in second.ids
+
+
 def test_oldest_first_a_start_in_the_future_does_not_shorten_the_lookback() -> None:
     runs = RunList.of([*reversed(history(100)), *(make_run(n, -9000) for n in range(500, 515))])
     first = walk_to_end(runs)
