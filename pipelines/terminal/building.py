@@ -108,7 +108,7 @@ def report(
 
 def export(settings: Settings, folder: Path, since: str, until: str | None, suffix: str) -> int:
     """Write the marts into a folder and say how much it was."""
-    from pipelines.export.export import export_marts  # noqa: PLC0415 - not for a night
+    from pipelines.report.export.write import export_marts  # noqa: PLC0415 - not for a night
 
     zone = settings.testruns_timezone
     exported = export_marts(

@@ -10,7 +10,7 @@ from typing import IO, Any, Protocol
 from psycopg import Connection
 
 from pipelines.errors import SettingsError
-from pipelines.export.marts import Part
+from pipelines.report.export.marts import Part
 
 # Rows of a mart may hold messages of some kilobytes.
 _CHUNK_ROWS = 5_000

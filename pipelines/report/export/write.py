@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 import psycopg
 
 from pipelines.errors import SettingsError, TestrunsError, WarehouseError
-from pipelines.export.files import WRITERS, Writer, digest, replacing
-from pipelines.export.marts import Part, lock_marts, parts, read_marts
+from pipelines.report.export.files import WRITERS, Writer, digest, replacing
+from pipelines.report.export.marts import Part, lock_marts, parts, read_marts
 from pipelines.transform.build_lock import build_lock
 from pipelines.warehouse.engine import connect, reason
 

@@ -14,7 +14,7 @@ import pytest
 from pyarrow import parquet
 
 from pipelines.errors import SettingsError, TestrunsError
-from pipelines.export.export import export_marts
+from pipelines.report.export.write import export_marts
 
 MONTHS = [f"2026-0{month}" for month in (5, 6, 7)]
 LONG = "é" * 70_000
