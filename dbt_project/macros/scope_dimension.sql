@@ -1,15 +1,34 @@
-{#- A row a scope (project, source of reports) of a system: who owns it and how its runs are doing.
+{#- A row a scope (collection, project, source of reports) of a system: who owns it and how its runs
+    are doing.
 
-    system       the system
-    id           what the dimension calls the scope's ID
-    name_column  what it calls the scope's name; none where the ID is the name -#}
-{% macro scope_dimension(system, id, name_column=none) -%}
+    system        the system
+    id            what the dimension calls the scope's ID
+    name_column   what it calls the scope's name; none where the ID is the name
+    name_of_runs  the column of fct_test_runs in which runs carry the name, if they do -#}
+{% macro scope_dimension(system, id, name_column=none, name_of_runs=none) -%}
     {%- set name = "ingest.name_of('" ~ system ~ "', 'scope', health.health_key)" -%}
+    {%- if name_of_runs -%}
+        {%- set name = 'coalesce(' ~ name ~ ', names.' ~ name_of_runs ~ ')' -%}
+    {%- endif -%}
     with health as (
 
         {{ run_health('collection_or_project_id', system) }}
 
     ),
+
+    {% if name_of_runs %}
+        -- a scope may have been renamed, and not every client gives a name
+        names as (
+
+            select distinct on (collection_or_project_id)
+                collection_or_project_id,
+                {{ name_of_runs }}
+            from {{ ref('fct_test_runs') }}
+            where system = '{{ system }}' and {{ name_of_runs }} is not null
+            order by collection_or_project_id asc, started_at desc nulls last, test_run_key desc
+
+        ),
+    {% endif %}
 
     red_now as (
 
@@ -42,6 +61,10 @@
     from health
     left join red_now
         on health.health_key = red_now.collection_or_project_id
+    {% if name_of_runs %}
+        left join names
+            on health.health_key = names.collection_or_project_id
+    {% endif %}
     {{ join_owners(
         "'" ~ system ~ "'", 'health.health_key', name if name_column else 'null'
     ) }}
