@@ -80,7 +80,8 @@ class ReportData:
         return {
             (row["system"], row["scope"]): visible(row["name"])
             for row in self.rows("scopes")
-            if row["name"]
+            # An ID is no name, but for sources of report files, which have nothing else.
+            if row["name"] != row["scope"] or row["system"] not in REGISTRY
         }
 
     def scope_name(self, system: str, scope: str | None) -> str:

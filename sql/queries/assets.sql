@@ -144,15 +144,8 @@ values (%(fingerprint)s, %(views)s);
 -- name: owners
 -- Each scope as messages name it, with its name and whom it belongs to, as far as that is known.
 select
-    'postman ' || collections.collection_id as place,
-    collections.collection_name as scope_name,
-    to_jsonb(collections) ->> 'owner' as owner,
-    to_jsonb(collections) ->> 'channel' as channel
-from marts.dim_collections as collections
-union all
-select
-    'testmo ' || projects.project_id as place,
-    to_jsonb(projects) ->> 'project_name' as scope_name,
-    to_jsonb(projects) ->> 'owner' as owner,
-    to_jsonb(projects) ->> 'channel' as channel
-from marts.dim_projects as projects;
+    system || ' ' || scope_id as place,
+    case when scope not in (scope_id, 'project ' || scope_id) then scope end as scope_name,
+    nullif(owner, 'no owner') as owner,
+    channel
+from bi.scopes;

@@ -3,40 +3,20 @@
 
 -- name: is_anything_loaded
 -- Whether there is a run at all, whatever the marts hold.
-select
-    exists (select from raw_postman.collection_runs)
-    or exists (select from raw_testmo.automation_runs)
-    or exists (select from raw_reports.runs) as is_loaded;
+select coalesce(sum(runs), 0) > 0 as is_loaded
+from ingest.systems;
 
 -- name: scopes
 -- Collections, projects and sources of report files: what people call them and whose they are, and
 -- the health of each by the run that ended last.
 select
-    'postman' as system,
-    collection_id as scope,
-    left(collection_name, 300) as name,
-    left(owner, 300) as owner,
-    current_health,
+    system,
+    scope_id as scope,
+    left(scope, 300) as name,
+    left(nullif(owner, 'no owner'), 300) as owner,
+    health as current_health,
     red_since
-from marts.dim_collections
-union all
-select
-    'testmo' as system,
-    project_id as scope,
-    left(project_name, 300) as name,
-    left(owner, 300) as owner,
-    current_health,
-    red_since
-from marts.dim_projects
-union all
-select
-    'reports' as system,
-    report_source as scope,
-    left(report_source, 300) as name,
-    left(owner, 300) as owner,
-    current_health,
-    red_since
-from marts.dim_report_sources;
+from bi.scopes;
 
 -- name: environments
 -- What people call environments and configurations, where they do not call them by their ID.
@@ -498,21 +478,7 @@ order by last_loads.source, last_loads.scope;
 
 -- name: behind
 -- When a run last changed in the raw tables and in the marts, by system; null: there is none.
-with in_raw as (
-    select
-        'postman' as system,
-        max(loaded_at) as loaded_at
-    from raw_postman.collection_runs
-    where deleted_at is null
-    union all
-    select
-        'testmo' as system,
-        max(loaded_at) as loaded_at
-    from raw_testmo.automation_runs
-    where deleted_at is null
-),
-
-in_marts as (
+with in_marts as (
     select
         system,
         max(loaded_at) as loaded_at
@@ -521,13 +487,13 @@ in_marts as (
 )
 
 select
-    in_raw.system,
-    in_raw.loaded_at as raw_loaded_at,
+    systems.system,
+    systems.present_loaded_at as raw_loaded_at,
     in_marts.loaded_at as marts_loaded_at
-from in_raw
+from ingest.systems as systems
 left join in_marts
-    on in_raw.system = in_marts.system
-order by in_raw.system;
+    on systems.system = in_marts.system
+order by systems.system;
 
 -- name: rejected
 -- Records set aside and not loaded since, by system.

@@ -35,16 +35,10 @@ order by source asc, scope asc, load_id desc;
 -- name: tables
 -- Runs of each system, and when one of them last changed.
 select
-    'raw_postman.collection_runs' as table_name,
-    count(*) as rows,
-    max(loaded_at) as loaded_at
-from raw_postman.collection_runs
-union all
-select
-    'raw_testmo.automation_runs' as table_name,
-    count(*) as rows,
-    max(loaded_at) as loaded_at
-from raw_testmo.automation_runs
+    runs_table as table_name,
+    runs as rows,
+    loaded_at
+from ingest.systems
 order by table_name;
 
 -- name: open_runs

@@ -218,13 +218,17 @@ def test_a_scope_stands_with_its_name_its_team_and_its_channel(
     with psycopg.connect(warehouse_url, autocommit=True) as connection:
         connection.execute(
             """
-            create table marts.dim_collections (collection_id text, collection_name text);
-            create table marts.dim_projects as
-            select 99::bigint as project_id, 'pay' as owner, '#pay' as channel
+            create table bi.scopes as
+            select 'testmo' as system, '99' as scope_id, 'Checkout' as scope, 'pay' as owner,
+                '#pay' as channel
+            union all
+            select 'testmo', '98', 'project 98', 'no owner', null
             """
         )
     night.run("99: HTTP 404")
-    assert receiver.texts[0].splitlines()[1] == "testmo 99 · pay · #pay"
+    night.run("99: HTTP 404", "98: HTTP 404")
+    assert receiver.texts[0].splitlines()[1] == "testmo 99 · Checkout · pay · #pay"
+    assert "testmo 98" in receiver.texts[1].splitlines()
 
 
 def test_what_was_not_delivered_is_posted_the_next_night(night: Night, receiver: Receiver) -> None:

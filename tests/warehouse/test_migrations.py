@@ -11,6 +11,7 @@ import pytest
 from pipelines.errors import WarehouseError
 from pipelines.resources import bundled
 from pipelines.settings import Settings
+from pipelines.sources.registry import REGISTRY
 from pipelines.warehouse.engine import connect, open_warehouse
 from pipelines.warehouse.migrations import migrate
 from tests.support.contract import (
@@ -342,3 +343,11 @@ def test_the_schemas_that_an_administrator_has_to_make_are_named(
         r" staging, marts, raw_reports, bi for it$",
     ):
         open_warehouse(make_settings({"TESTRUNS_WAREHOUSE_URL": url}))
+
+
+def test_every_source_shows_in_the_systems_by_its_table_of_runs(
+    connection: psycopg.Connection,
+) -> None:
+    shown = dict(connection.execute("select system, runs_table from ingest.systems").fetchall())
+
+    assert shown.items() >= {spec.name: spec.runs_table for spec in REGISTRY.values()}.items()
