@@ -19,8 +19,16 @@ from pipelines.errors import (
     UnreachableError,
 )
 from pipelines.sources.base import Page, WalkState, Watermark
-from pipelines.sources.fields import BadFieldError, instant, plausible_time
 from pipelines.sources.postman.api import RunPage
+from pipelines.sources.postman.list_evidence import (
+    is_complete,
+    is_cut_short,
+    is_end,
+    is_past,
+    span,
+    with_count,
+    with_order,
+)
 
 Fetch = Callable[[str | None], Awaitable[RunPage]]
 
@@ -46,9 +54,8 @@ async def pages(
     takes, however it says so, means: from the top, once; what is loaded is not fetched again.
 
     Raises PermanentError for a cursor that comes back or cannot be sent and for pages that bring
-    nothing new without an end, CutShortError for a list
-    that ends too early, TransientError for one that ends with an empty page, and what `fetch`
-    raises.
+    nothing new without an end, CutShortError for a list that ends too early, TransientError for one
+    that ends with an empty page, and what `fetch` raises.
     """
     while True:
         resumed = watermark.walk is not None
@@ -83,8 +90,8 @@ async def _one_walk(
             state = WalkState(started_at=now, runs_listed=0)
             read.clear()
             continue
-        earliest, latest = _span(page.runs)
-        state = _counted(_seen(state, earliest, latest, lookback), page)
+        earliest, latest = span(page.runs)
+        state = with_count(with_order(state, earliest, latest, lookback), page)
         following = page.next_cursor
         read.append((cursor, latest))
         runs = _key(page.runs)
@@ -96,12 +103,12 @@ async def _one_walk(
             # Nothing is proven: the next load starts at the top again, where new runs are.
             yield Page(page.runs, replace(watermark, cursor=None, walk=None))
             raise broken
-        if following is None and stored and not (resumed or restarted or _is_end(watermark, state)):
+        if following is None and stored and not (resumed or restarted or is_end(watermark, state)):
             cursor, restarted = None, True
             state = WalkState(started_at=now, runs_listed=0)
             read.clear()
             continue
-        if following is None or _is_past(watermark, state, latest, lookback):
+        if following is None or is_past(watermark, state, latest, lookback):
             is_whole = following is None and (resumed or read[0][0] is None)
             watermark = _closed(watermark, state, whole=is_whole)
             if watermark.known_order == "oldest_first":
@@ -123,7 +130,7 @@ async def _page(fetch: Fetch, cursor: str | None, state: WalkState) -> RunPage:
     """
     for _attempt in range(_EMPTY_ATTEMPTS):
         page = await fetch(cursor)
-        if page.runs or cursor is None or _is_complete(_counted(state, page)):
+        if page.runs or cursor is None or is_complete(with_count(state, page)):
             return page
     if page.next_cursor is not None:
         return page
@@ -138,7 +145,7 @@ def _what_is_broken(
 ) -> PermanentError | TransientError | None:
     """What shows that the list cannot be walked to its end from here, if anything does."""
     if following is None:
-        if not _is_cut_short(state):
+        if not is_cut_short(state):
             return None
         return CutShortError(
             f"postman: the list ended after {state.runs_listed:,} runs and tells of "
@@ -177,103 +184,6 @@ def _is_text(cursor: str) -> bool:
     except UnicodeEncodeError:  # a lone surrogate
         return False
     return True
-
-
-def _counted(state: WalkState, page: RunPage) -> WalkState:
-    """The walk's count of runs after one more page; of the announced totals the lowest counts."""
-    total = page.total if page.total is not None and 0 <= page.total < 2**63 else None
-    totals = [count for count in (state.announced_total, total) if count is not None]
-    return replace(
-        state,
-        runs_listed=None if state.runs_listed is None else state.runs_listed + len(page.runs),
-        longest_page=max(state.longest_page or 0, len(page.runs)),
-        announced_total=min(totals, default=None),
-    )
-
-
-def _is_cut_short(state: WalkState) -> bool:
-    """Whether a walk from the top ended a page or more before the total.
-
-    Runs appear and vanish while a list is read, so that less proves nothing.
-    """
-    if state.runs_listed is None or state.announced_total is None:
-        return False
-    return state.announced_total - state.runs_listed >= max(1, state.longest_page or 0)
-
-
-def _is_complete(state: WalkState) -> bool:
-    """Whether a walk from the top has shown as many runs as the list announces."""
-    if state.runs_listed is None or state.announced_total is None:
-        return False
-    return state.runs_listed >= state.announced_total
-
-
-def _span(runs: list[Any]) -> tuple[datetime | None, datetime | None]:
-    """Earliest and latest start on a page; queued runs have none, absurd ones do not count."""
-    starts = []
-    for run in runs:
-        try:
-            started_at = (
-                plausible_time(instant(run, "startedAt")) if isinstance(run, dict) else None
-            )
-        except BadFieldError:
-            continue
-        if started_at is not None:
-            starts.append(started_at)
-    return (min(starts), max(starts)) if starts else (None, None)
-
-
-def _seen(
-    state: WalkState, earliest: datetime | None, latest: datetime | None, tolerance: timedelta
-) -> WalkState:
-    """The walk's evidence of the list's order after one more page.
-
-    Runs may stand in the order in which they were queued, so neighbouring pages may overlap; by
-    more than the lookback, and stopping by time would be unsafe: that is no order.
-    """
-    if earliest is None or latest is None:
-        return state
-    newest = latest if state.newest_seen is None else max(latest, state.newest_seen)
-    order = state.list_order
-    if state.page_earliest is not None and state.page_latest is not None and order != "neither":
-        falls = latest <= state.page_latest and latest <= state.page_earliest + tolerance
-        rises = latest >= state.page_latest and earliest >= state.page_latest - tolerance
-        if falls and rises:
-            pass  # a page of runs that all started together shows no order
-        elif falls and order != "oldest_first":
-            order = "newest_first"
-        elif rises and order != "newest_first":
-            order = "oldest_first"
-        else:
-            order = "neither"
-    return replace(
-        state, newest_seen=newest, page_earliest=earliest, page_latest=latest, list_order=order
-    )
-
-
-def _is_past(
-    watermark: Watermark, state: WalkState, latest: datetime | None, lookback: timedelta
-) -> bool:
-    """Whether everything from this page on is known: it lies wholly before the lookback.
-
-    Trusted only in a list that a whole walk has found to be newest first, that shows no other
-    order now, and whose newest known run has been seen (or a second page has confirmed the fall).
-    """
-    if watermark.high_water is None or latest is None or watermark.known_order != "newest_first":
-        return False
-    is_seen = state.newest_seen is not None and state.newest_seen >= watermark.high_water
-    confirmed = state.list_order == "newest_first" or (state.list_order == "unknown" and is_seen)
-    return confirmed and latest < watermark.high_water - lookback
-
-
-def _is_end(watermark: Watermark, state: WalkState) -> bool:
-    """Whether the end of a list that was oldest first still shows the newest run that is known.
-
-    If not, the list has turned round, and what is new stands at its top.
-    """
-    if watermark.high_water is None:
-        return True
-    return state.newest_seen is not None and state.newest_seen >= watermark.high_water
 
 
 def _closed(watermark: Watermark, state: WalkState, *, whole: bool) -> Watermark:
