@@ -1,8 +1,9 @@
 """The `testruns` command: parse, call, print, exit status; it does no work itself.
 
-Exit status: 0 all went well; 1 something failed (what loaded stays loaded, the rest resumes next
-time); 2 bad usage or settings. Imports stay inside the commands: `load` needs neither Dagster, dbt
-nor pandas, and `--help` needs nothing at all.
+One file, so that all commands and options are found in it. Exit status: 0 all went well; 1
+something failed (what loaded stays loaded, the rest resumes next time); 2 bad usage or settings.
+Imports stay inside the commands: `load` needs neither Dagster, dbt nor pandas, and `--help` needs
+nothing at all.
 """
 
 import os
@@ -14,9 +15,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipelines.errors import SettingsError, TestrunsError
+from pipelines.errors import SettingsError
 from pipelines.sources.registry import REGISTRY, SOURCES
-from pipelines.terminal import output
+from pipelines.terminal import exit_status, output
 
 if TYPE_CHECKING:
     from pipelines.settings import Settings
@@ -47,54 +48,7 @@ def cli(context: click.Context) -> None:
 def main() -> None:
     """Run the command line; what goes wrong is a line on stderr."""
     output.open_streams()
-    status = _run()
-    if lost := output.lost_output():
-        output.note(f"the output could not be written: {lost}")
-        status = status or 1
-    sys.exit(status)
-
-
-def _run() -> int:
-    try:
-        return cli(prog_name="testruns", standalone_mode=False) or 0
-    except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
-        return error.exit_code
-    except click.ClickException as error:
-        context = getattr(error, "ctx", None)
-        usage = f" (see {context.command_path} --help)" if context else ""
-        output.note(f"{error.format_message()}{usage}")
-        return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        output.note("interrupted; what is loaded stays, the next load goes on from there")
-        return 130
-    except SettingsError as error:
-        output.note(*str(error).splitlines())
-        return 2
-    except TestrunsError as error:
-        output.note(str(error))
-        return 1
-    except Exception as error:  # noqa: BLE001 - one line for whatever nobody expected
-        output.note(_unexpected(error))
-        return 1
-
-
-def _unexpected(error: Exception) -> str:
-    """What Postgres or the disk says, else where the traceback is."""
-    import psycopg
-
-    from pipelines.ingest.traceback_log import TracebackLog
-    from pipelines.sources.redaction import Redactor
-    from pipelines.warehouse.engine import reason
-
-    cause = getattr(error, "orig", error)  # SQLAlchemy wraps what psycopg raises
-    if isinstance(cause, psycopg.Error):
-        return f"the warehouse failed: {reason(cause)}"
-    if isinstance(error, OSError) and error.filename:
-        return f"{error.strerror}: {error.filename}"
-    settings = _settings()
-    redactor = Redactor(settings.testruns_redact_params)
-    return str(TracebackLog(settings.testruns_home / "logs", redactor.text).add(error, "testruns"))
+    sys.exit(exit_status.run(cli))
 
 
 def _settings() -> "Settings":
