@@ -18,6 +18,7 @@ from pipelines.ingest.progress import Progress, ScopeReport
 from pipelines.settings import Settings, load_settings
 from pipelines.warehouse.embedded.server import EmbeddedPostgres
 from pipelines.warehouse.migrations import migrate
+from tests.support.fork_server import ForkServer
 
 # A server of another version to test on, as its superuser; by default one is started.
 _GIVEN_SERVER = os.environ.pop("TESTRUNS_TEST_WAREHOUSE_URL", "")
@@ -90,6 +91,13 @@ def template(server_url: str) -> str:
     with psycopg.connect(url, autocommit=True) as connection:
         migrate(connection)
     return "template_testruns"
+
+
+@pytest.fixture(scope="session")
+def fork_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
+    """From which `testruns` processes are forked."""
+    with ForkServer(tmp_path_factory.mktemp("forked")) as fork_server:
+        yield fork_server
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,13 +20,15 @@ from pipelines.sandbox.server import Sandbox
 from tests.support.cli import command
 from tests.support.db import query
 from tests.support.factories import BOOKS, postman_run
+from tests.support.fork_server import Done, ForkServer
 
 Variables = dict[str, str]
+Run = Callable[..., Done]
 
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
-    history = seeded_history(datetime.now(UTC), days=30)
+    history = seeded_history(datetime.now(UTC), days=4)
     with Sandbox(
         history, requests_per_minute=1_000_000, forbidden_projects=frozenset({3})
     ) as served:
@@ -43,20 +45,13 @@ def variables(sandbox: Sandbox, warehouse_url: str, tmp_path: Path) -> Variables
     }
 
 
-def run(folder: Path, variables: Variables, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """`testruns …` in an empty folder, with no variables but these and the system's."""
-    return subprocess.run(
-        [sys.executable, "-m", "pipelines.cli", *arguments],
-        cwd=folder,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(Path.cwd()), **variables},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+@pytest.fixture
+def run(fork_server: ForkServer) -> Run:
+    """`testruns …` in a folder, with no variables but these."""
+    return fork_server.run
 
 
-def first_line(done: subprocess.CompletedProcess[str]) -> str:
+def first_line(done: Done) -> str:
     """The only complaint on stderr."""
     lines = done.stderr.splitlines()
     assert len(lines) == 1, done.stderr
@@ -71,7 +66,7 @@ def unused_port() -> int:
 
 
 def test_a_load_says_what_it_wrote_and_a_second_one_that_nothing_is_new(
-    variables: Variables, tmp_path: Path
+    run: Run, variables: Variables, tmp_path: Path
 ) -> None:
     first = run(tmp_path, variables, "load")
     assert (first.returncode, first.stderr) == (0, "")
@@ -85,7 +80,7 @@ def test_a_load_says_what_it_wrote_and_a_second_one_that_nothing_is_new(
 
 
 def test_a_source_without_a_key_is_left_out_and_said_so(
-    variables: Variables, tmp_path: Path
+    run: Run, variables: Variables, tmp_path: Path
 ) -> None:
     del variables["POSTMAN_API_KEY"]
     done = run(tmp_path, variables, "load")
@@ -93,7 +88,7 @@ def test_a_source_without_a_key_is_left_out_and_said_so(
     assert done.stdout.splitlines()[0] == "postman: not loaded, POSTMAN_API_KEY is not set"
 
 
-def test_without_any_key_there_is_nothing_to_load(tmp_path: Path) -> None:
+def test_without_any_key_there_is_nothing_to_load(run: Run, tmp_path: Path) -> None:
     done = run(tmp_path, {}, "load")
     assert done.returncode == 2
     assert "POSTMAN_API_KEY, TESTMO_API_TOKEN" in first_line(done)
@@ -109,6 +104,7 @@ def test_without_any_key_there_is_nothing_to_load(tmp_path: Path) -> None:
     ],
 )
 def test_a_bad_setting_is_one_line_and_no_request(
+    run: Run,
     variables: Variables,
     sandbox: Sandbox,
     tmp_path: Path,
@@ -123,7 +119,7 @@ def test_a_bad_setting_is_one_line_and_no_request(
     assert len(sandbox.requests) == before
 
 
-def test_an_unreadable_env_file_is_one_line(variables: Variables, tmp_path: Path) -> None:
+def test_an_unreadable_env_file_is_one_line(run: Run, variables: Variables, tmp_path: Path) -> None:
     (tmp_path / ".env").mkdir()
     done = run(tmp_path, variables, "load")
     assert done.returncode == 2
@@ -131,7 +127,7 @@ def test_an_unreadable_env_file_is_one_line(variables: Variables, tmp_path: Path
 
 
 def test_a_wrong_key_names_its_setting_and_never_itself(
-    variables: Variables, sandbox: Sandbox, tmp_path: Path
+    run: Run, variables: Variables, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     sent = len(sandbox.requests)
     done = run(
@@ -145,7 +141,7 @@ def test_a_wrong_key_names_its_setting_and_never_itself(
 
 
 def test_an_unknown_collection_and_a_forbidden_project_stop_only_themselves(
-    variables: Variables, warehouse_url: str, tmp_path: Path
+    run: Run, variables: Variables, warehouse_url: str, tmp_path: Path
 ) -> None:
     known = variables["POSTMAN_COLLECTION_IDS"].split(",")[0]
     done = run(
@@ -166,7 +162,7 @@ def test_an_unknown_collection_and_a_forbidden_project_stop_only_themselves(
 
 
 def test_a_server_that_is_not_there_is_named_by_its_setting(
-    variables: Variables, tmp_path: Path
+    run: Run, variables: Variables, tmp_path: Path
 ) -> None:
     nowhere = f"http://127.0.0.1:{unused_port()}"
     done = run(tmp_path, {**variables, "POSTMAN_API_URL": nowhere}, "load", "--source", "postman")
@@ -176,7 +172,7 @@ def test_a_server_that_is_not_there_is_named_by_its_setting(
 
 
 def test_a_warehouse_that_is_not_there_is_one_line_without_its_password(
-    variables: Variables, tmp_path: Path
+    run: Run, variables: Variables, tmp_path: Path
 ) -> None:
     nowhere = f"postgresql://me:s3cret@127.0.0.1:{unused_port()}/none"
     done = run(tmp_path, {**variables, "TESTRUNS_WAREHOUSE_URL": nowhere}, "load")
@@ -186,7 +182,7 @@ def test_a_warehouse_that_is_not_there_is_one_line_without_its_password(
 
 
 def test_what_the_warehouse_refuses_between_two_loads_is_one_line(
-    variables: Variables, warehouse_url: str, tmp_path: Path
+    run: Run, variables: Variables, warehouse_url: str, tmp_path: Path
 ) -> None:
     with psycopg.connect(warehouse_url, autocommit=True) as connection:
         connection.execute("drop table ingest.names")
@@ -197,7 +193,7 @@ def test_what_the_warehouse_refuses_between_two_loads_is_one_line(
 
 @pytest.mark.parametrize("arguments", [["nightly"], ["demo"], ["dev"]])
 def test_a_home_that_cannot_be_written_is_one_line(
-    variables: Variables, tmp_path: Path, arguments: list[str]
+    run: Run, variables: Variables, tmp_path: Path, arguments: list[str]
 ) -> None:
     # No folder, as on a disk that is read-only, for whoever runs this.
     (tmp_path / "home").write_text("a file")
@@ -251,7 +247,9 @@ def test_loading_needs_neither_dagster_nor_dbt_nor_pandas(
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-def test_status_shows_the_url_without_its_password(variables: Variables, tmp_path: Path) -> None:
+def test_status_shows_the_url_without_its_password(
+    run: Run, variables: Variables, tmp_path: Path
+) -> None:
     assert run(tmp_path, variables, "load", "--source", "testmo").returncode == 0
     shown = run(tmp_path, variables, "status", "--json")
     status = json.loads(shown.stdout)
@@ -274,7 +272,7 @@ def test_status_shows_the_url_without_its_password(variables: Variables, tmp_pat
 
 
 def test_a_dry_backfill_requests_no_run_and_writes_none(
-    variables: Variables, sandbox: Sandbox, warehouse_url: str, tmp_path: Path
+    run: Run, variables: Variables, sandbox: Sandbox, warehouse_url: str, tmp_path: Path
 ) -> None:
     sent = len(sandbox.requests)
     done = run(tmp_path, variables, "backfill", "--since", "2020-01-01", "--dry-run")
@@ -298,7 +296,7 @@ def test_a_dry_backfill_requests_no_run_and_writes_none(
     ],
 )
 def test_a_backfill_that_makes_no_sense_is_one_line(
-    variables: Variables, tmp_path: Path, arguments: list[str], complaint: str
+    run: Run, variables: Variables, tmp_path: Path, arguments: list[str], complaint: str
 ) -> None:
     done = run(tmp_path, variables, "backfill", *arguments)
     assert done.returncode == 2
@@ -306,7 +304,9 @@ def test_a_backfill_that_makes_no_sense_is_one_line(
 
 
 @pytest.mark.parametrize("command", ["status", "report", "transform"])
-def test_to_look_before_anything_is_set_up_makes_no_warehouse(tmp_path: Path, command: str) -> None:
+def test_to_look_before_anything_is_set_up_makes_no_warehouse(
+    run: Run, tmp_path: Path, command: str
+) -> None:
     done = run(tmp_path, {}, command)
     assert done.returncode == 2
     assert first_line(done).startswith("testruns: nothing is set up yet: try `testruns demo`")
@@ -314,7 +314,7 @@ def test_to_look_before_anything_is_set_up_makes_no_warehouse(tmp_path: Path, co
 
 
 def test_records_that_are_rejected_again_are_a_failure_until_one_is_healed(
-    warehouse_url: str, tmp_path: Path
+    run: Run, warehouse_url: str, tmp_path: Path
 ) -> None:
     bad = postman_run(2)
     bad["executions"] = "2147483648"
@@ -343,7 +343,7 @@ def test_records_that_are_rejected_again_are_a_failure_until_one_is_healed(
 
 @pytest.mark.parametrize("command", [[], ["warehouse"]])
 def test_the_help_of_every_command_is_whole_at_80_columns(
-    tmp_path: Path, command: list[str]
+    run: Run, tmp_path: Path, command: list[str]
 ) -> None:
     done = run(tmp_path, {"COLUMNS": "80"}, *command, "--help")
     assert done.returncode == 0
@@ -366,7 +366,7 @@ def test_the_help_of_every_command_is_whole_at_80_columns(
     ],
 )
 def test_bad_usage_is_one_line(
-    variables: Variables, tmp_path: Path, arguments: list[str], complaint: str
+    run: Run, variables: Variables, tmp_path: Path, arguments: list[str], complaint: str
 ) -> None:
     done = run(tmp_path, variables, *arguments)
     assert done.returncode == (1 if "dev" in arguments else 2)
@@ -385,13 +385,13 @@ def test_a_page_that_is_not_installed_is_one_line(
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_each_shell_gets_what_completes_the_command(tmp_path: Path, shell: str) -> None:
+def test_each_shell_gets_what_completes_the_command(run: Run, tmp_path: Path, shell: str) -> None:
     done = run(tmp_path, {}, "completion", shell)
     assert (done.returncode, done.stderr) == (0, "")
     assert f"_TESTRUNS_COMPLETE={shell}_complete" in done.stdout
 
 
-def test_shell_completion_knows_the_commands(tmp_path: Path) -> None:
+def test_shell_completion_knows_the_commands(run: Run, tmp_path: Path) -> None:
     asking = {
         "_TESTRUNS_COMPLETE": "bash_complete",
         "COMP_WORDS": "testruns re",

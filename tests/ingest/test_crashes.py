@@ -23,9 +23,10 @@ from pipelines.sandbox.data import SandboxData
 from pipelines.sandbox.server import Sandbox
 from pipelines.settings import Settings
 from tests.support.contract import POSTMAN, REFERENCES, TESTMO
-from tests.support.crash import ChildProcess, ForkServer, Gate, KillingSandbox
+from tests.support.crash import Gate, KillingSandbox
 from tests.support.db import query, tables
 from tests.support.factories import BOOKS, postman_run, testmo_run
+from tests.support.fork_server import ChildProcess, Done, ForkServer
 from tests.support.oracle import references, tables_of_postman, tables_of_testmo
 
 RUNS = "raw_postman.collection_runs"
@@ -90,12 +91,6 @@ def sandbox() -> Iterator[KillingSandbox]:
         yield sandbox
 
 
-@pytest.fixture(scope="module")
-def fork_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
-    with ForkServer(tmp_path_factory.mktemp("nursery")) as fork_server:
-        yield fork_server
-
-
 def variables(sandbox: Sandbox, url: str, home: Path) -> dict[str, str]:
     return {
         **sandbox.settings,
@@ -137,22 +132,24 @@ class Lives:
     """A warehouse and the loads that die over it."""
 
     def __init__(self, sandbox: KillingSandbox, fork_server: ForkServer, url: str) -> None:
-        self.sandbox, self._nursery, self.url = sandbox, fork_server, url
+        self.sandbox, self._fork_server, self.url = sandbox, fork_server, url
 
     def live(self, how: str, number: int, gate: Gate) -> Kill | None:
         """A load that is to be killed; None: it came to its end before."""
         self.sandbox.requests.clear()
         before = held(self.url)
-        child = self._nursery.start(variables(self.sandbox, gate.url, self._nursery.folder), "load")
+        child = self._fork_server.start(
+            variables(self.sandbox, gate.url, self._fork_server.folder), "load"
+        )
         timer = self._threaten(child, how, number, gate)
-        status, output = child.end()
+        done = child.end()
         if timer is not None:
             timer.cancel()
         self.sandbox.stop_killing()
         gate.stop_killing()
-        if status == 0:
+        if done.returncode == 0:
             return None
-        assert status == -signal.SIGKILL, output
+        assert done.returncode == -signal.SIGKILL, done.stderr
         # What of it was committed is seen once its session has ended.
         query(
             self.url,
@@ -258,12 +255,13 @@ def test_a_process_started_from_the_shell_is_no_different(
         stderr=subprocess.STDOUT,
         text=True,
     ) as process:
-        sandbox.kill_after(150, ChildProcess(process.pid, lambda: (0, "")))
+        sandbox.kill_after(150, ChildProcess(process.pid, lambda: Done("testruns", 0)))
         output, _ = process.communicate(timeout=60)
     assert process.returncode == -signal.SIGKILL, output
     assert 0 < len(held(warehouse_url)) < len(POSTMAN_RUNS)
 
-    assert fork_server.start(variables(sandbox, warehouse_url, tmp_path), "load").end()[0] == 0
+    again = fork_server.run(tmp_path, variables(sandbox, warehouse_url, tmp_path), "load")
+    assert again.returncode == 0
     assert_whole(warehouse_url)
     outcomes = "select outcome from ingest.loads order by load_id"
     assert query(warehouse_url, outcomes) == [("interrupted",), ("succeeded",), ("succeeded",)]

@@ -5,14 +5,13 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from tests.support.contract import POSTMAN, REPORTS
-from tests.support.crash import ForkServer, Gate
+from tests.support.crash import Gate
 from tests.support.db import query, tables
+from tests.support.fork_server import ForkServer
 from tests.support.reports import as_bytes, case, execution, failed, junit, newman, passed
 
 MOST_MIB = 150
@@ -24,12 +23,6 @@ from pipelines.cli import main
 main()
 """
 JOB = '<properties><property name="pipeline_id" value="1"/></properties>'
-
-
-@pytest.fixture(scope="module")
-def fork_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
-    with ForkServer(tmp_path_factory.mktemp("nursery")) as fork_server:
-        yield fork_server
 
 
 def folder_of_reports(folder: Path) -> Path:
@@ -53,9 +46,9 @@ def test_killed_at_any_commit_the_next_import_ends_with_the_same_rows(
 
     def imported(gate: Gate) -> int:
         variables = {"TESTRUNS_WAREHOUSE_URL": gate.url, "TESTRUNS_HOME": str(tmp_path / "home")}
-        status, output = fork_server.start(variables, "import", str(reports)).end()
-        assert "Traceback" not in output
-        return status
+        done = fork_server.run(tmp_path, variables, "import", str(reports))
+        assert "Traceback" not in done.stderr
+        return done.returncode
 
     url = new_warehouse()
     with Gate(url) as gate:
@@ -74,7 +67,7 @@ def test_killed_at_any_commit_the_next_import_ends_with_the_same_rows(
                 }  # fmt: skip
                 child = fork_server.start(variables, "import", str(reports))
                 gate.kill_at(commit, child, after=is_after)
-                assert child.end()[0] < 0
+                assert child.end().returncode < 0
                 gate.stop_killing()
                 # What was committed is whole: a file that is loaded has its run.
                 assert query(

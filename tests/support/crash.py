@@ -1,15 +1,8 @@
-"""Real `testruns` processes, and three ways to kill them: at a request, a commit, a moment."""
+"""Ways to kill a real `testruns` process: at a request, at a commit."""
 
-import json
-import os
-import signal
 import socket
-import subprocess
-import sys
 import threading
-from collections.abc import Callable, Mapping
 from contextlib import suppress
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -17,93 +10,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from pipelines.sandbox.server import Sandbox
-
-# Everything that a load imports is imported once; what is forked from it runs the command itself.
-_FORK_SERVER = """
-import json, os, sys
-import pipelines.cli, pipelines.terminal.loading
-for line in sys.stdin:
-    job = json.loads(line)
-    born = os.fork()
-    if not born:
-        os.environ.clear()
-        os.environ.update(job["environment"])
-        os.chdir(job["folder"])
-        log = os.open(job["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        os.dup2(log, 1)
-        os.dup2(log, 2)
-        sys.argv = ["testruns", *job["arguments"]]
-        status = 70
-        try:
-            pipelines.cli.main()
-        except SystemExit as ended:
-            status = ended.code
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(status or 0)
-    print(born, flush=True)
-    _, status = os.waitpid(born, 0)
-    print(os.waitstatus_to_exitcode(status), flush=True)
-"""
-
-
-class ForkServer:
-    """Starts `testruns` processes in some 20 ms each, one at a time."""
-
-    def __init__(self, folder: Path) -> None:
-        self._log, self.folder = folder / "log", folder
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _FORK_SERVER],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._process.communicate()
-
-    def start(self, environment: Mapping[str, str], *arguments: str) -> "ChildProcess":
-        """A process that has begun to run `testruns …`, with no variables but these."""
-        assert self._process.stdin
-        assert self._process.stdout
-        job = {
-            "environment": {"PATH": os.environ["PATH"], **environment},
-            "folder": str(self.folder),
-            "log": str(self._log),
-            "arguments": arguments,
-        }
-        self._process.stdin.write(json.dumps(job) + "\n")
-        self._process.stdin.flush()
-        return ChildProcess(int(self._process.stdout.readline()), self._end)
-
-    def _end(self) -> tuple[int, str]:
-        assert self._process.stdout
-        status = int(self._process.stdout.readline())
-        return status, self._log.read_text("utf-8")
-
-
-class ChildProcess:
-    """A process that may be killed at any moment, from any thread."""
-
-    def __init__(self, pid: int, end: Callable[[], tuple[int, str]]) -> None:
-        self._pid, self._end = pid, end
-
-    def kill(self) -> None:
-        with suppress(ProcessLookupError):  # it was faster
-            os.kill(self._pid, signal.SIGKILL)
-
-    def end(self) -> tuple[int, str]:
-        """How it ended, negative by a signal, and what it said."""
-        return self._end()
+from tests.support.fork_server import ChildProcess
 
 
 class KillingSandbox(Sandbox):
