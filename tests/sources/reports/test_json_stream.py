@@ -108,3 +108,32 @@ def test_numbers_beyond_64_bits_are_doubles() -> None:
 def test_the_end_of_a_text_is_named() -> None:
     with pytest.raises(ReportError, match="JSON ends at byte 9"):
         picked('{"meta": ')
+
+
+# ijson would go on with nothing for a value, and crash the process now and then.
+@pytest.mark.parametrize("size", [1, 977, 4000, 65_536])
+@pytest.mark.parametrize("before", ["", '"name": "x",', '"a": "\\\\", "b": "\\"",'])
+@pytest.mark.parametrize("number", ["9" * 4001, "-" + "1" * 6000, "1" + "0" * 9000 + ".5"])
+def test_a_number_that_python_refuses_is_a_reason_wherever_it_is_cut(
+    size: int, before: str, number: str
+) -> None:
+    text = f'{{"run": {{{before} "items": [1, {number}]}}}}'
+    with pytest.raises(ReportError, match=r"^JSON with a number that is too long$"):
+        picked(text, size)
+
+
+@pytest.mark.parametrize("size", [1, 977, 4000, 65_536])
+def test_digits_of_a_text_are_no_number(size: int) -> None:
+    digits = "9" * 9000
+    text = json.dumps({"run": {"name": f'a\\"{digits}', "items": [{digits: digits}, 7]}})
+    assert picked(text, size) == [
+        (("run", "name"), f'a\\"{digits}'),
+        (("run", "items", ITEM), {digits: digits}),
+        (("run", "items", ITEM), 7),
+    ]
+
+
+@pytest.mark.parametrize("number", ["1e99999999999999999999", "-2.5E-99999999999999999999"])
+def test_an_exponent_that_python_refuses_is_a_reason(number: str) -> None:
+    with pytest.raises(ReportError, match=r"^JSON with a number that is too long$"):
+        picked(f'{{"run": {{"items": [{number}]}}}}')
