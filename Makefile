@@ -42,7 +42,7 @@ PARALLEL := -n logical --dist loadfile --no-loadscope-reorder
 test: install ## the suite, but for the two that follow
 	$(BIN)/python -m pytest $(PARALLEL) -m "not builds and not slow"
 
-test-builds: install ## tests that build all models or run whole nights
+test-builds: install ## tests that run dbt, or whole nights
 	$(BIN)/python -m pytest $(PARALLEL) -m "builds and not slow"
 
 test-slow: install ## tests that take minutes: random kills, thousands of faults

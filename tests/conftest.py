@@ -34,12 +34,21 @@ hypothesis.settings.register_profile("testruns", deadline=None)
 hypothesis.settings.load_profile("testruns")
 
 
-# They take longest, mostly for dbt and Dagster: begun last, they would be waited for.
+# They take longest: begun last, they would be waited for.
 _LONGEST = (
     "test_nightly", "test_demo", "test_dbt_models", "test_bi_questions", "test_marts_of_tests",
     "test_cli", "test_definitions", "test_report", "test_checks", "test_alerts",
     "test_backfill_assets", "test_builds", "test_build", "test_faults", "test_load",
 )  # fmt: skip
+
+
+_OF_DBT = {"dbt_target", "dbt_warehouse_url"}
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """What runs dbt is of `make test-builds`: each worker would parse the project for it."""
+    if _OF_DBT & set(getattr(item, "fixturenames", ())):
+        item.add_marker(pytest.mark.builds)
 
 
 @pytest.hookimpl(trylast=True)
