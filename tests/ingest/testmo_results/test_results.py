@@ -1,6 +1,6 @@
 """The test results of Testmo's runs: with their run or not at all, and never requested twice."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
@@ -9,10 +9,8 @@ from pipelines.ingest.backfill import backfill_source, estimate_source
 from pipelines.ingest.reparse import reparse_rejected
 from pipelines.sandbox.data import SandboxData
 from pipelines.sandbox.server import Sandbox
-from tests.support.contract import TESTMO
-from tests.support.db import everything, query, tables
+from tests.support.db import everything, query
 from tests.support.factories import BOOKS, PROJECT
-from tests.support.oracle import tables_of_testmo
 from tests.support.testmo_instance import (
     ALL,
     ENDPOINT,
@@ -25,27 +23,6 @@ from tests.support.testmo_instance import (
     result,
     run,
 )
-
-
-@pytest.fixture
-def warehouse_url(emptied_url: str) -> str:
-    return emptied_url
-
-
-@pytest.fixture
-def sandbox() -> Iterator[Instance]:
-    data = SandboxData([], [run(number) for number in range(1, 6)], BOOKS)
-    with Instance(data, requests_per_minute=1_000_000) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def assert_whole(warehouse_url: str) -> Callable[[Sandbox], None]:
-    def check(sandbox: Sandbox) -> None:
-        expected = tables_of_testmo(sandbox.testmo_runs, TESTMO, sandbox.data.testmo_tests)
-        assert tables(warehouse_url, TESTMO) == expected
-
-    return check
 
 
 def test_results_come_with_a_new_or_changed_run_and_cost_no_request_else(

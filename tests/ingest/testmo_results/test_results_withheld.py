@@ -1,6 +1,6 @@
 """Test results that an instance, a run or a quota withholds: named, and fetched later."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -8,32 +8,9 @@ from pipelines.ingest.audit import audit_source
 from pipelines.ingest.load_lines import scope_line
 from pipelines.sandbox.data import SandboxData
 from pipelines.sandbox.server import Sandbox
-from tests.support.contract import TESTMO
-from tests.support.db import query, tables
+from tests.support.db import query
 from tests.support.factories import BOOKS, PROJECT
-from tests.support.oracle import tables_of_testmo
 from tests.support.testmo_instance import ENDPOINT, Instance, Json, Load, MakeSettings, counts, run
-
-
-@pytest.fixture
-def warehouse_url(emptied_url: str) -> str:
-    return emptied_url
-
-
-@pytest.fixture
-def sandbox() -> Iterator[Instance]:
-    data = SandboxData([], [run(number) for number in range(1, 6)], BOOKS)
-    with Instance(data, requests_per_minute=1_000_000) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def assert_whole(warehouse_url: str) -> Callable[[Sandbox], None]:
-    def check(sandbox: Sandbox) -> None:
-        expected = tables_of_testmo(sandbox.testmo_runs, TESTMO, sandbox.data.testmo_tests)
-        assert tables(warehouse_url, TESTMO) == expected
-
-    return check
 
 
 @pytest.mark.parametrize("status", [404, 405])
