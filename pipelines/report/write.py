@@ -61,7 +61,10 @@ def _write(page: str, out: Path | None, reports: Path) -> Path:
         target = target.resolve()
         beside = target.with_name(f".{target.name}.{os.getpid()}")
         try:
-            beside.write_text(page, encoding="utf-8")
+            with beside.open("w", encoding="utf-8") as file:
+                file.write(page)
+                file.flush()
+                os.fsync(file.fileno())
             beside.replace(target)
         finally:
             beside.unlink(missing_ok=True)

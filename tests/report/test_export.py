@@ -13,8 +13,10 @@ import psycopg
 import pytest
 from pyarrow import parquet
 
-from pipelines.errors import SettingsError, TestrunsError
-from pipelines.report.export.write import export_marts
+from pipelines.errors import SettingsError, TestrunsError, WarehouseError
+from pipelines.report.export.write import ExportError, export_marts
+from pipelines.warehouse.engine import connect
+from pipelines.warehouse.locks import take_lock
 
 MONTHS = [f"2026-0{month}" for month in (5, 6, 7)]
 LONG = "é" * 70_000
@@ -121,31 +123,82 @@ def test_the_same_again_changes_nothing_and_other_months_stay(url: str, tmp_path
 def test_all_files_are_of_one_moment(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    renamed = Path.replace
+    flushed = os.fsync
 
-    def meanwhile(path: Path, target: Path) -> Path:
+    def meanwhile(file: int) -> None:
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("delete from marts.fct_x")
-        return renamed(path, target)
+        flushed(file)
 
-    monkeypatch.setattr(Path, "replace", meanwhile)
+    monkeypatch.setattr(os, "fsync", meanwhile)
     export(url, tmp_path, "2026-05-01")
     assert sum(e["rows"] for e in manifest(tmp_path).values() if e["mart"] == "fct_x") == len(ROWS)
 
 
+@pytest.mark.parametrize("files_before", [0, 2])
 def test_an_export_that_fails_leaves_what_was_there(
-    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files_before: int
 ) -> None:
     export(url, tmp_path, "2026-05-01")
     before = {path: (tmp_path / path).read_bytes() for path in found(tmp_path)}
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("delete from marts.fct_x; delete from marts.fct_many where n < 9000")
+    left, flushed = files_before, os.fsync
 
-    def full(_file: int) -> None:
-        raise OSError(28, "No space left on device")
+    def full(file: int) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise OSError(28, "No space left on device")
+        flushed(file)
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(SettingsError, match=r"^\S+: cannot be written: No space left on device$"):
+    with pytest.raises(ExportError, match=r"^\S+: cannot be written: No space left on device$"):
         export(url, tmp_path, "2026-05-01")
     assert {path: (tmp_path / path).read_bytes() for path in found(tmp_path)} == before
+
+
+def test_what_a_killed_export_has_left_is_removed_by_the_next(url: str, tmp_path: Path) -> None:
+    (tmp_path / "fct_gone").mkdir()
+    for name in (".dim_y.csv.unfinished", "fct_gone/.2026-05.csv.unfinished"):
+        (tmp_path / name).write_text("half a fi")
+    export(url, tmp_path, "2026-05-01", suffix="csv")
+    assert found(tmp_path) == {*manifest(tmp_path), "manifest.json"}
+
+
+def test_two_exports_into_a_folder_do_not_mix(url: str, tmp_path: Path) -> None:
+    lines: list[str] = []
+    with connect(url, role="testruns export") as other:
+        take_lock(other, f"export {tmp_path}", busy="", waits=lines.append)
+        with pytest.raises(WarehouseError, match=f"^{tmp_path} is being written by testruns exp"):
+            export_marts(
+                url, tmp_path, datetime(2026, 5, 1, tzinfo=UTC), datetime(2026, 8, 1, tzinfo=UTC),
+                zone="UTC", suffix="csv", on_wait=lines.append, wait_seconds=0.01,
+            )  # fmt: skip
+    assert len(lines) == 1
+    assert lines[0].startswith(f"waiting for {tmp_path}, which is being written by testruns export")
+    assert found(tmp_path) == set()
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        "{}",
+        '{"files": []}',
+        '{"files": {"fct_x/2026-05.parquet": null}}',
+        '{"files": {"../other.parquet": {"month": null}}}',
+        '{"files": {"/other.parquet": {"month": null}}}',
+    ],
+)
+def test_a_manifest_of_something_else_removes_nothing(url: str, tmp_path: Path, files: str) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "manifest.json").write_text(files)
+    (tmp_path / "other.parquet").touch()
+    with pytest.raises(SettingsError, match=r"manifest\.json: is no manifest of an export$"):
+        export(url, folder, "2026-05-01")
+    assert (tmp_path / "other.parquet").exists()
+    assert found(folder) == {"manifest.json"}
 
 
 def test_what_cannot_be_exported_is_one_line(url: str, unwritten_url: str, tmp_path: Path) -> None:

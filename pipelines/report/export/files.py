@@ -1,11 +1,11 @@
-"""One file of an export, streamed: rows are never all in memory, and no half file has its name."""
+"""Files of an export, streamed: rows are never all in memory, and no half file has its name."""
 
 import hashlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any, Protocol, Self
 
 from psycopg import Connection
 
@@ -14,6 +14,7 @@ from pipelines.report.export.marts import Part
 
 # Rows of a mart may hold messages of some kilobytes.
 _CHUNK_ROWS = 5_000
+_UNFINISHED = ".*.unfinished"
 
 
 class Writer(Protocol):
@@ -78,19 +79,48 @@ def _chunks(connection: Connection, part: Part) -> Iterator[list[tuple[Any, ...]
             yield chunk
 
 
-@contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A file that takes its name once it is whole and on the disk; else nothing is left of it."""
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
+class Replacement:
+    """Files below a folder that take their names together, once all are whole and on the disk.
+
+    Until then each has the name of one that is unfinished; those of a process that was killed are
+    removed. One process at a time may replace files of a folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Make the folder ready. Raises OSError."""
+        self._folder = folder
+        self._unfinished: dict[Path, Path] = {}
+        folder.mkdir(parents=True, exist_ok=True)
+        for left in [*folder.glob(_UNFINISHED), *folder.glob(f"*/{_UNFINISHED}")]:
+            left.unlink()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Remove what has not taken its name."""
+        for unfinished in self._unfinished.values():
+            unfinished.unlink(missing_ok=True)
+
+    @contextmanager
+    def file(self, name: str) -> Iterator[IO[bytes]]:
+        """A file to write, on the disk when the block ends. Raises OSError."""
+        path = self._folder / name
+        path.parent.mkdir(exist_ok=True)
+        self._unfinished[path] = unfinished = path.with_name(f".{path.name}.unfinished")
         with unfinished.open("wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+
+    def written(self, name: str) -> Path:
+        """Where a file is that was written and has not taken its name."""
+        return self._unfinished[self._folder / name]
+
+    def take_names(self) -> None:
+        """Replace what has the files' names, in the order in which they were written."""
+        for path, unfinished in self._unfinished.items():
+            unfinished.replace(path)
 
 
 def digest(path: Path) -> str:
