@@ -12,6 +12,7 @@ from pipelines.sources.testmo.api import RunPage
 from tests.support.testmo_walks import (
     BEGIN,
     NOW,
+    SECOND,
     RunList,
     history,
     make_run,
@@ -50,6 +51,26 @@ def test_an_empty_page_that_was_announced_is_fetched_again_and_is_no_end(times: 
     assert isinstance(ended.error, TransientError) is (times > 2)
     assert runs.requests() == (5 if times > 2 else 7)
     second = walk_to_end(RunList(runs.runs), ended.watermark)
+    assert {*ended.ids, *second.ids} == {*runs.runs}
+
+
+@pytest.mark.parametrize("times", [1, 2, 1000])
+@pytest.mark.parametrize("at", [0, 2])
+@pytest.mark.parametrize("contradiction", [{"has_next": True}, {"has_next": False, "total": 45}])
+def test_an_empty_page_that_tells_of_runs_costs_none(
+    contradiction: dict[str, Any], at: int, times: int
+) -> None:
+    class Emptied(RunList):
+        async def fetch(self, created_after: datetime | None, page: int) -> RunPage:
+            is_emptied = at <= len(self.requested) < at + times
+            whole = await super().fetch(created_after, page)
+            return RunPage([], [], **contradiction) if is_emptied else whole
+
+    runs = Emptied.of(history(45))
+    ended = walk(runs)
+
+    assert isinstance(ended.error, TransientError) is (times > 2)
+    second = walk_to_end(RunList(runs.runs), ended.watermark, lookback=timedelta(0))
     assert {*ended.ids, *second.ids} == {*runs.runs}
 
 
@@ -145,3 +166,44 @@ def test_an_absurd_creation_is_met_and_moves_no_mark(created_at: str, length: in
     assert first.watermark.high_water == BEGIN + timedelta(seconds=24 * 600)
 
     assert walk_to_end(RunList.of(absurd)).watermark.high_water is None
+
+
+@pytest.mark.parametrize("more", [0, 1, 1000])
+def test_a_list_goes_on_where_only_its_total_says_so_and_ends_whatever_that_says(more: int) -> None:
+    class Silent(RunList):
+        async def fetch(self, created_after: datetime | None, page: int) -> RunPage:
+            whole = await super().fetch(created_after, page)
+            after = created_after or BEGIN - SECOND
+            matching = [
+                run
+                for run in runs.runs.values()
+                if datetime.fromisoformat(run["created_at"]) > after
+            ]
+            return RunPage(whole.runs, [], has_next=False, total=len(matching) + more)
+
+    runs = Silent.of(history(45))
+    assert sorted(walk_to_end(runs).ids) == [*range(45)]
+    assert runs.requests() <= 8
+
+
+def test_a_page_of_times_to_come_moves_no_mark_past_the_runs_behind_it() -> None:
+    years_ahead = timedelta(days=5 * 365)
+
+    class Ahead(RunList):
+        async def fetch(self, created_after: datetime | None, page: int) -> RunPage:
+            whole = await super().fetch(created_after, page)
+            moved = [
+                {
+                    **run,
+                    "created_at": (
+                        datetime.fromisoformat(run["created_at"]) + years_ahead
+                    ).isoformat(),
+                }
+                for run in whole.runs
+            ]
+            return RunPage(moved, [], whole.has_next)
+
+    ended = walk(Ahead.of(history(45, seconds_apart=36_000)))
+    assert ended.error is None
+    assert {*ended.ids} == {*range(45)}
+    assert ended.watermark.high_water is None

@@ -21,6 +21,8 @@ Fetch = Callable[[datetime | None, int], Awaitable[RunPage]]
 _OVERLAP = timedelta(seconds=1)
 # Runs from further before what was requested than any mistaken time zone: no filter at work.
 _UNFILTERED = timedelta(days=1)
+# Created later than this from now on: no time to page by, nor one up to which all is read.
+_AHEAD = timedelta(days=1)
 _EMPTY_ATTEMPTS = 3
 
 
@@ -37,7 +39,7 @@ async def pages(
     `fetch(created_after, page)` gives one page of the list. The high water of each page is the last
     creation seen, capped at `now`, never behind that of `watermark`. Raises PermanentError for a
     list in another order than requested, not filtered or without an end, TransientError for an
-    empty page that the page before announced, and what `fetch` raises.
+    empty page where runs or a page were announced, and what `fetch` raises.
     """
     position = since
     after = _just_before(position)
@@ -46,10 +48,15 @@ async def pages(
     # Pages in a row that brought nothing new: one that comes again is a list without an end.
     pages_without_news: set[tuple[object, ...]] = set()
     is_announced = False
+    # Runs that the list has shown since it was last asked for its first page.
+    shown = 0
     while True:
         page = await _page(fetch, after, number, is_announced=is_announced)
         is_announced = page.has_next
-        keyed = [(_key(run), _created(run), run) for run in page.runs]
+        shown = len(page.runs) + (shown if number > 1 else 0)
+        # A total may be that of other runs as well: it makes us look, and an empty page ends it.
+        has_next = page.has_next or bool(page.runs and (page.total or 0) > shown)
+        keyed = [(_key(run), _created(run, now + _AHEAD), run) for run in page.runs]
         _check([created for _, created, _ in keyed], after)
         unseen = [
             run
@@ -68,11 +75,11 @@ async def pages(
                 watermark = Watermark(max(watermark.high_water or reached, reached))
             remaining = page.total if number == 1 else None
             yield Page(unseen, watermark, references(page.expands), remaining)
-            if not page.has_next:
+            if not has_next:
                 return
             after = _just_before(position)
             number = 1
-        elif page.has_next:
+        elif has_next:
             keys = tuple(key for key, _, _ in keyed)
             if keys in pages_without_news:
                 raise PermanentError(
@@ -88,13 +95,17 @@ async def pages(
 async def _page(
     fetch: Fetch, after: datetime | None, number: int, *, is_announced: bool
 ) -> RunPage:
-    """One page; a last one that the page before announced, and that is empty, is fetched again."""
+    """One page; an empty one is fetched again where a page before it, or it itself, tells of runs.
+
+    Were it passed, the runs that belong on it would be behind the position.
+    """
     for _attempt in range(_EMPTY_ATTEMPTS):
         page = await fetch(after, number)
-        if page.runs or page.has_next or not is_announced:
+        is_contradicted = page.has_next or (number == 1 and (page.total or 0) > 0)
+        if page.runs or not (is_announced or is_contradicted):
             return page
     raise TransientError(
-        "testmo: the list tells of a next page, and that page is empty "
+        "testmo: the list tells of runs on a page, and that page is empty "
         f"({_EMPTY_ATTEMPTS} attempts); a later load fetches it again"
     )
 
@@ -104,11 +115,13 @@ def _just_before(position: datetime | None) -> datetime | None:
     return None if position is None else (position - _OVERLAP).replace(microsecond=0)
 
 
-def _created(run: Any) -> datetime | None:
+def _created(run: Any, latest: datetime) -> datetime | None:
+    """When the run was created; None: not said, or absurd, as later than `latest`."""
     try:
-        return plausible_time(instant(run, "created_at")) if isinstance(run, dict) else None
+        created = plausible_time(instant(run, "created_at")) if isinstance(run, dict) else None
     except BadFieldError:
         return None
+    return None if created is not None and created > latest else created
 
 
 def _key(run: Any) -> object:

@@ -153,8 +153,9 @@ def test_an_answer_may_be_a_list_and_nothing_else(
 def test_an_empty_list_may_be_written_as_php_writes_it(load: Load, sandbox: Tampered) -> None:
     empties: list[Any] = [None, {}, []]
     for empty in empties:
-        members = {"runs": empty, "result": empty, "next_page": None, "meta": empty}
-        sandbox.changes["/runs"] = with_members(**members)
+        sandbox.changes["/runs"] = with_members(
+            runs=empty, result=empty, next_page=None, total=0, meta=empty
+        )
         reports = load(sandbox.settings)
         assert [(report.error, report.rows) for report in reports] == [(None, {}), (None, {})]
 
