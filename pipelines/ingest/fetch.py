@@ -202,6 +202,10 @@ class Fetcher:
         except Exception as error:  # noqa: BLE001 - of this run alone
             return self._failed(run_id, error, opened_at)
         run = self.listed(sent)
+        if run.run_id not in {run_id, None}:
+            # It says nothing of the run: kept as sent, it could never be parsed as what it is not.
+            message = f"{self._source.name} {endpoint}: asked for {run_id}, got {run.run_id}"
+            return self._failed(run_id, TransientError(message), opened_at)
         outcome = self._flat(endpoint, run_id, run)
         if is_damaged:
             listed_digest = None  # so that it is fetched once more when it is listed again

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.contract import POSTMAN
 from tests.support.db import query, tables
-from tests.support.factories import COLLECTION, testmo_run
+from tests.support.factories import COLLECTION, postman_run, testmo_run
 from tests.support.oracle import tables_of_postman
 from tests.support.small_history import (
     ALL_POSTMAN,
@@ -15,7 +15,7 @@ from tests.support.small_history import (
     Load,
     assert_loaded,
 )
-from tests.support.tampering import Tampered, listed
+from tests.support.tampering import Tampered, listed, with_members
 
 
 def test_a_run_that_cannot_be_fetched_is_deferred_and_loaded_the_next_time(
@@ -36,6 +36,20 @@ def test_a_run_that_cannot_be_fetched_is_deferred_and_loaded_the_next_time(
     assert load(sandbox.settings)[0].error is None
     details = [one.path for one in sandbox.requests if not one.path.endswith("/runs")]
     assert details == [f"/collections/{COLLECTION}/runs/run-2"]
+    assert_loaded(warehouse_url, ALL_POSTMAN, ALL_TESTMO)
+
+
+def test_an_answer_about_another_run_is_none_about_the_run_that_was_requested(
+    load: Load, warehouse_url: str, sandbox: Tampered
+) -> None:
+    sandbox.changes["/runs/run-2"] = with_members(run=postman_run(99))
+    postman, _testmo = load(sandbox.settings)
+    assert postman.error is not None
+    assert postman.error.endswith("asked for run-2, got run-99")
+    assert query(warehouse_url, "select count(*) from ingest.rejected_records") == [(0,)]
+
+    sandbox.changes.clear()
+    assert load(sandbox.settings)[0].error is None
     assert_loaded(warehouse_url, ALL_POSTMAN, ALL_TESTMO)
 
 

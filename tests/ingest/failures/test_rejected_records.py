@@ -131,18 +131,6 @@ def test_a_listed_record_without_an_id_is_set_aside_as_sent(
     assert len(rejected(warehouse_url)) == 18
 
 
-def test_a_detail_of_another_run_is_set_aside(
-    load: Load, warehouse_url: str, sandbox: Tampered
-) -> None:
-    sandbox.changes["/runs/run-3"] = with_members(run=postman_run(99))
-    load(sandbox.settings)
-
-    [row] = rejected(warehouse_url)
-    assert row[2] == "run-3"
-    assert row[4] == "id: asked for run-3, got run-99"
-    assert query(warehouse_url, f"select count(*) from {RUNS}") == [(5,)]
-
-
 def test_a_detail_that_is_no_object_is_set_aside(
     load: Load, warehouse_url: str, sandbox: Tampered
 ) -> None:
