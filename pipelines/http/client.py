@@ -165,9 +165,9 @@ class Client:
     ) -> Answer:
         """The JSON object at `path`; `endpoint` is its template, for counting and for messages.
 
-        An object without `member` counts as a broken answer, so that an error page with status
-        200 never passes for an empty history. Of a member that is a list, a record that no decoder
-        takes is given as UndecodableRecord.
+        An object without `member`, or with an `error` and nothing in `member`, counts as a broken
+        answer, so that an error page with status 200 never passes for an empty history. Of a member
+        that is a list, a record that no decoder takes is given as UndecodableRecord.
 
         Transient failures are tried again as the retry policy says, until all attempts together
         have lasted as long as one may; what is no UTF-8 in the last of them is U+FFFD. Refusals are
@@ -288,4 +288,6 @@ def _decoded(where: str, body: bytes, member: str, *, is_list: bool) -> Json:
             raise UnparsableError(f"{where}: JSON, {why_undecodable(error)}", body) from None
     if not isinstance(record, dict) or member not in record:
         raise TransientError(f"{where}: HTTP 200 with JSON that holds no {member}")
+    if record.get("error") and not record[member]:
+        raise TransientError(f"{where}: HTTP 200 with JSON that reports an error and no {member}")
     return record

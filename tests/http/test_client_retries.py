@@ -47,6 +47,10 @@ TRANSIENT: dict[str, tuple[Reply, str]] = {
     "half of the JSON": (answer(body=b'{"runs": [{"id"'), "not JSON"),
     "a page that is no UTF-8": (answer(body=b"<html>\xe4</html>"), "not JSON"),
     "an object without the member": (answer(body=b'{"error": "x"}'), "holds no runs"),
+    "an error and an empty member": (
+        answer(body=b'{"error": {"name": "x"}, "runs": []}'),
+        "reports an error and no runs",
+    ),
     "a list": (answer(body=b"[]"), "holds no runs"),
     "null": (answer(body=b"null"), "holds no runs"),
     "a body cut short": (
