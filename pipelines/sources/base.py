@@ -21,7 +21,7 @@ class WalkState:
 
     `page_earliest` and `page_latest` are the starts of the last page that had any. `runs_listed`
     counts the runs listed, None for a walk that has not begun at the top; `longest_page` is in
-    runs; `announced_total` is the lowest total that the list has announced, None if none.
+    runs; `announced_total` is the first total that the list has announced, None if none.
     """
 
     started_at: datetime

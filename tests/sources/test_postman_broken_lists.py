@@ -151,3 +151,76 @@ def test_a_list_that_is_short_by_less_than_a_page_is_whole() -> None:
 
     runs = Churning.of(history(45))
     assert set(walk_to_end(runs).ids) == runs.ids
+
+
+def test_a_list_whose_total_shrinks_to_what_it_shows_is_not_taken_for_whole() -> None:
+    class Shrinking(RunList):
+        async def fetch(self, cursor: str | None) -> RunPage:
+            page = await super().fetch(cursor)
+            is_cut = len(self.requested) > 1
+            return replace(page, next_cursor=None, total=20) if is_cut else page
+
+    runs = Shrinking.of(history(45))
+    ended = walk(runs)
+    assert "ended after 20 runs and tells of 45" in str(ended.error)
+    assert set(walk_to_end(RunList(runs.places), ended.watermark).ids) == runs.ids
+
+
+def test_a_total_that_grows_by_runs_above_the_walk_is_no_failure() -> None:
+    class Growing(RunList):
+        async def fetch(self, cursor: str | None) -> RunPage:
+            page = await super().fetch(cursor)
+            return replace(page, total=45 + 10 * len(self.requested) - 10)
+
+    assert walk(Growing.of(history(45))).error is None
+
+
+def test_a_run_that_is_shown_again_counts_once_against_the_total() -> None:
+    class Repeating(RunList):
+        """Shows its first page for its last, and ends there."""
+
+        async def fetch(self, cursor: str | None) -> RunPage:
+            page = await super().fetch(None if len(self.requested) == 4 else cursor)
+            return replace(page, next_cursor=None) if len(self.requested) == 5 else page
+
+    runs = Repeating.of(history(50))
+    ended = walk(runs)
+    assert "ended after 40 runs and tells of 50" in str(ended.error)
+    assert set(walk_to_end(RunList(runs.places), ended.watermark).ids) == runs.ids
+
+
+@pytest.mark.parametrize("total", [45, None])
+def test_pages_that_mix_what_was_shown_before_end(total: int | None) -> None:
+    runs = history(45)
+
+    class Mixing(RunList):
+        """Shows its first runs again and again, with others each time."""
+
+        async def fetch(self, cursor: str | None) -> RunPage:
+            await super().fetch(None)
+            number = int(cursor or 0)
+            others = [runs[(number + step) % 45] for step in (0, 11, 29)]
+            return RunPage([*runs[:7], *others], str(number + 1), total)
+
+    mixing = Mixing.of(runs)
+    ended = walk(mixing)
+    assert "the list never ends" in str(ended.error)
+    assert mixing.requests() < 200
+    assert ended.watermark == Watermark()
+
+
+@pytest.mark.parametrize(("times", "requests"), [(1, 2), (1000, 3)])
+def test_an_empty_list_of_known_runs_is_fetched_again_and_then_believed(
+    times: int, requests: int
+) -> None:
+    class Emptied(RunList):
+        async def fetch(self, cursor: str | None) -> RunPage:
+            page = await super().fetch(cursor)
+            return RunPage([], None, None) if len(self.requested) <= times else page
+
+    known = walk_to_end(RunList.of(history(5))).watermark
+    runs = Emptied.of(history(5))
+    ended = walk_to_end(runs, known)
+    assert bool(ended.ids) is (times == 1)
+    assert ended.watermark.high_water == known.high_water
+    assert runs.requests() == requests

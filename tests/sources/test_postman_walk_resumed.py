@@ -193,7 +193,9 @@ def test_the_total_is_kept_with_a_walk_that_is_put_down(killed_after: int) -> No
     second = walk(Cut(runs.places), first.watermark)
 
     assert isinstance(second.error, TransientError)
-    assert f"ended after {10 * (killed_after + 1)} runs and tells of 45" in str(second.error)
+    # From the cursor on it ends too early, and from the top as well.
+    assert len(second.ids) == 20
+    assert "ended after 10 runs and tells of 45" in str(second.error)
     assert second.watermark == Watermark()
     assert set(walk_to_end(RunList(runs.places), second.watermark).ids) == runs.ids
 

@@ -11,16 +11,38 @@ from pipelines.sources.base import WalkState, Watermark
 from pipelines.sources.fields import BadFieldError, instant, plausible_time
 from pipelines.sources.postman.api import RunPage
 
+# Some 20 MB of them.
+_MOST_REMEMBERED = 200_000
 
-def with_count(state: WalkState, page: RunPage) -> WalkState:
-    """The walk's count of runs after one more page; of the announced totals the lowest counts."""
-    total = page.total if page.total is not None and 0 <= page.total < 2**63 else None
-    totals = [count for count in (state.announced_total, total) if count is not None]
+
+class ShownRuns:
+    """Which runs a walk has been shown, by their IDs; of a very long list, the first of them."""
+
+    def __init__(self) -> None:
+        self._ids: set[int] = set()
+
+    def add(self, runs: list[Any]) -> int:
+        """How many of a page's runs were not shown before; those without an ID never were."""
+        ids = [run.get("id") if isinstance(run, dict) else None for run in runs]
+        known = {hash(str(run_id)) for run_id in ids if run_id is not None}
+        new = known - self._ids
+        if len(self._ids) < _MOST_REMEMBERED:
+            self._ids |= new
+        return len(new) + ids.count(None)
+
+
+def with_count(state: WalkState, page: RunPage, new_runs: int) -> WalkState:
+    """The walk's count of runs after one more page, `new_runs` of which were not shown before.
+
+    The first total counts: it grows by runs that appear above, which this walk does not read, and
+    a list that shrinks by more than a page while it is read is rather one that ends too early.
+    """
+    total = state.announced_total
     return replace(
         state,
-        runs_listed=None if state.runs_listed is None else state.runs_listed + len(page.runs),
+        runs_listed=None if state.runs_listed is None else state.runs_listed + new_runs,
         longest_page=max(state.longest_page or 0, len(page.runs)),
-        announced_total=min(totals, default=None),
+        announced_total=_total(page) if total is None else total,
     )
 
 
@@ -34,11 +56,17 @@ def is_cut_short(state: WalkState) -> bool:
     return state.announced_total - state.runs_listed >= max(1, state.longest_page or 0)
 
 
-def is_complete(state: WalkState) -> bool:
-    """Whether a walk from the top has shown as many runs as the list announces."""
-    if state.runs_listed is None or state.announced_total is None:
+def is_complete(state: WalkState, page: RunPage) -> bool:
+    """Whether a walk from the top has shown as many runs as the list announces on this page."""
+    total = state.announced_total if _total(page) is None else _total(page)
+    if state.runs_listed is None or total is None:
         return False
-    return state.runs_listed >= state.announced_total
+    return state.runs_listed >= total
+
+
+def _total(page: RunPage) -> int | None:
+    """The total that the page announces, unless it is absurd."""
+    return page.total if page.total is not None and 0 <= page.total < 2**63 else None
 
 
 def span(runs: list[Any]) -> tuple[datetime | None, datetime | None]:

@@ -8,7 +8,6 @@ lookback; oldest first, it starts where the lookback did last time; neither, it 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from pipelines.errors import (
     BadRequestError,
@@ -21,6 +20,7 @@ from pipelines.errors import (
 from pipelines.sources.base import Page, WalkState, Watermark
 from pipelines.sources.postman.api import RunPage
 from pipelines.sources.postman.list_evidence import (
+    ShownRuns,
     is_complete,
     is_cut_short,
     is_end,
@@ -51,7 +51,8 @@ async def pages(
 
     `fetch(cursor)` gives one page of the list. An interrupted walk is closed first, from its
     cursor; then what has arrived on top since is walked. A stored cursor that the API no longer
-    takes, however it says so, means: from the top, once; what is loaded is not fetched again.
+    takes, however it says so, or from which the list ends too early means: from the top, once; what
+    is loaded is not fetched again.
 
     Raises PermanentError for a cursor that comes back or cannot be sent and for pages that bring
     nothing new without an end, CutShortError for a list that ends too early, TransientError for one
@@ -77,36 +78,41 @@ async def _one_walk(
     restarted = False
     # Pages read: their cursors and latest starts.
     read: list[tuple[str | None, datetime | None]] = []
-    shown: set[int] = set()
+    shown = ShownRuns()
     without_news = 0
+
+    def restart(announced_total: int | None = None) -> None:
+        nonlocal cursor, state, restarted, resumed, shown, without_news
+        cursor, restarted, resumed, shown, without_news = None, True, False, ShownRuns(), 0
+        state = WalkState(started_at=now, runs_listed=0, announced_total=announced_total)
+        read.clear()
+
     while True:
         try:
-            page = await _page(fetch, cursor, state)
+            page = await _page(fetch, cursor, state, is_expected=watermark.high_water is not None)
         except (PermanentError, TransientError) as error:
             is_refused = isinstance(error, BadRequestError) or (cursor == stored and not read)
             if cursor is None or restarted or not is_refused or isinstance(error, _NOT_THE_CURSOR):
                 raise
-            cursor, restarted, resumed = None, True, False
-            state = WalkState(started_at=now, runs_listed=0)
-            read.clear()
+            restart()
             continue
         earliest, latest = span(page.runs)
-        state = with_count(with_order(state, earliest, latest, lookback), page)
+        new_runs = shown.add(page.runs)
+        state = with_count(with_order(state, earliest, latest, lookback), page, new_runs)
         following = page.next_cursor
         read.append((cursor, latest))
-        runs = _key(page.runs)
-        without_news = without_news + 1 if runs in shown or not page.runs else 0
-        shown.add(runs)
-        visited = [visited for visited, _ in read]
-        broken = _what_is_broken(state, following, visited, without_news)
+        without_news = 0 if new_runs else without_news + 1
+        broken = _what_is_broken(state, following, [cursor for cursor, _ in read], without_news)
         if broken is not None:
             # Nothing is proven: the next load starts at the top again, where new runs are.
-            yield Page(page.runs, replace(watermark, cursor=None, walk=None))
-            raise broken
+            watermark = replace(watermark, cursor=None, walk=None)
+            yield Page(page.runs, watermark)
+            if not isinstance(broken, CutShortError) or not stored or restarted:
+                raise broken
+            restart(state.announced_total)
+            continue
         if following is None and stored and not (resumed or restarted or is_end(watermark, state)):
-            cursor, restarted = None, True
-            state = WalkState(started_at=now, runs_listed=0)
-            read.clear()
+            restart()
             continue
         if following is None or is_past(watermark, state, latest, lookback):
             is_whole = following is None and (resumed or read[0][0] is None)
@@ -122,17 +128,21 @@ async def _one_walk(
         yield Page(page.runs, watermark)
 
 
-async def _page(fetch: Fetch, cursor: str | None, state: WalkState) -> RunPage:
+async def _page(
+    fetch: Fetch, cursor: str | None, state: WalkState, *, is_expected: bool
+) -> RunPage:
     """The page at `cursor`. An empty one to which a cursor led is fetched again.
 
-    Raises TransientError where it stays empty and is the last, unless all runs of the announced
-    total have been shown before.
+    So is an empty first page where runs are known (`is_expected`); it may be true all the same.
+    Raises TransientError where another stays empty and is the last, unless all runs of the
+    announced total have been shown before.
     """
     for _attempt in range(_EMPTY_ATTEMPTS):
         page = await fetch(cursor)
-        if page.runs or cursor is None or is_complete(with_count(state, page)):
+        is_end = not is_expected if cursor is None else is_complete(state, page)
+        if page.runs or is_end:
             return page
-    if page.next_cursor is not None:
+    if page.next_cursor is not None or cursor is None:
         return page
     raise TransientError(
         "postman: the list's cursor led to an empty page, which is no end of a list "
@@ -171,11 +181,6 @@ def _what_is_broken(
             f"(page {len(visited)} of this walk); the list never ends, so it is left here"
         )
     return None
-
-
-def _key(runs: list[Any]) -> int:
-    """Which runs a page shows, by their IDs; one without an ID is like any other."""
-    return hash(tuple(str(run.get("id")) if isinstance(run, dict) else "" for run in runs))
 
 
 def _is_text(cursor: str) -> bool:
