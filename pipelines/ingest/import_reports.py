@@ -92,7 +92,7 @@ def import_folder(
     A file that ends too early is left for later while it is younger than a minute. Raises
     SettingsError where the folder cannot be read, WarehouseError when Postgres fails.
     """
-    new = look_into(folder, url).new
+    new = look_into(folder, url, settings).new
     if not new:
         return ImportReport()
     fresh = {file.offered for file in new if seconds_at_rest(file) < GIVEN_UP_AFTER}

@@ -9,9 +9,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from pipelines.settings import Settings
+from pipelines.sources.redaction import Redactor
 from pipelines.sources.reports.ci_systems import from_environment, from_sidecar
 from pipelines.sources.reports.code_identity import SIDECAR, UNKNOWN_CODE, CodeIdentity
 from pipelines.sources.reports.values import moment
+from pipelines.warehouse.url import WarehouseUrl
 
 # Where a CI system does not say when its job began: no job of theirs lasts longer by default.
 _LONGEST_JOB = timedelta(hours=6)
@@ -55,9 +58,18 @@ def offered_files(paths: Sequence[Path]) -> Iterator[OfferedFile]:
                     yield OfferedFile(Path(folder) / name, path, is_named=False)
 
 
-def printable(path: Path) -> str:
-    """The absolute path as text that Postgres can hold, whatever bytes are in it."""
-    return os.fsencode(path.absolute()).decode("utf-8", "replace")
+def printable(path: Path, redactor: Redactor) -> str:
+    """The absolute path as text that Postgres can hold, whatever bytes and secrets are in it."""
+    return redactor.text(os.fsencode(path.absolute()).decode("utf-8", "replace"))
+
+
+def redactor_of(settings: Settings) -> Redactor:
+    """Masks URLs, and our own keys and passwords: tests print what they send."""
+    keys = (own.key.get_secret_value() for own in settings.sources.values() if own.key)
+    warehouse = settings.testruns_warehouse_url
+    url = WarehouseUrl.parse(warehouse.get_secret_value()) if warehouse else None
+    password = url.parameters.get("password") if url else None
+    return Redactor(settings.testruns_redact_params, [*keys, password or ""])
 
 
 class Surroundings:

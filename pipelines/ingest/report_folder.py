@@ -13,7 +13,13 @@ from pathlib import Path
 import psycopg
 
 from pipelines.errors import SettingsError, WarehouseError
-from pipelines.ingest.report_files import OfferedFile, offered_files, printable
+from pipelines.ingest.report_files import (
+    OfferedFile,
+    offered_files,
+    printable,
+    redactor_of,
+)
+from pipelines.settings import Settings
 from pipelines.sources.reports.code_identity import SIDECAR
 from pipelines.sources.reports.file_bytes import modified_at
 from pipelines.warehouse.engine import connect, reason
@@ -55,19 +61,20 @@ class _Known:
         return same and (sidecar_at is None or sidecar_at <= self.imported_at)
 
 
-def look_into(folder: Path, url: str) -> FolderState:
+def look_into(folder: Path, url: str, settings: Settings) -> FolderState:
     """Compare a folder with what the warehouse at `url` knows of it.
 
     Raises SettingsError where it cannot be read, WarehouseError where Postgres does not answer.
     """
+    redactor = redactor_of(settings)
     try:
         os.scandir(folder).close()
     except OSError as error:
-        problem = f"cannot be read: {error.strerror} ({printable(folder)})"
+        problem = f"cannot be read: {error.strerror} ({printable(folder, redactor)})"
         raise SettingsError(f"TESTRUNS_REPORTS_DIR: {problem}") from None
     try:
         with connect(url, role="testruns dagster") as connection:
-            params = {"folder": printable(folder).rstrip("/") + "/"}
+            params = {"folder": printable(folder, redactor).rstrip("/") + "/"}
             rows = connection.execute(queries("import")["known_files"], params).fetchall()
     except psycopg.Error as error:
         raise WarehouseError(f"the warehouse failed: {reason(error)}") from error
@@ -75,11 +82,11 @@ def look_into(folder: Path, url: str) -> FolderState:
     state = FolderState([], [])
     sidecars: dict[Path, datetime | None] = {}
     for file, status in _finished_files(folder):
-        held = known.get(printable(file.path))
+        held = known.get(printable(file.path, redactor))
         if held is None or not held.is_of(status, _sidecar_time(file, sidecars)):
             state.new.append(NewFile(file, status.st_size, modified_at(status)))
         elif held.outcome == "rejected" and not held.is_foreign:
-            state.rejected.append((printable(file.path), held.reason or ""))
+            state.rejected.append((printable(file.path, redactor), held.reason or ""))
     return state
 
 

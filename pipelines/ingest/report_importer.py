@@ -12,10 +12,10 @@ from pipelines.ingest.report_files import (
     SidecarError,
     Surroundings,
     printable,
+    redactor_of,
 )
 from pipelines.ingest.report_merge import Offer, RunMerger
 from pipelines.settings import Settings
-from pipelines.sources.redaction import Redactor
 from pipelines.sources.reports import identity
 from pipelines.sources.reports.code_identity import CodeIdentity, first_known, normalised
 from pipelines.sources.reports.file_bytes import FileBytes
@@ -86,7 +86,7 @@ class Importer:
         settled: Callable[[ImportedFile], None],
     ) -> None:
         self._ledger, self._spool, self._options = ledger, spool, options
-        self._redactor = Redactor(settings.testruns_redact_params)
+        self._redactor = redactor_of(settings)
         self._surroundings, self._settled = surroundings, settled
         self._merger = RunMerger(ledger, spool)
         self._code = options.code()
@@ -140,13 +140,14 @@ class Importer:
         beside = self._beside(file)
         written_at = content.modified_at
         code = first_known(self._code, beside, report.code, self._surroundings.job(written_at))
-        code = replace(code, build_url=self._redactor.url(code.build_url or "") or None)
+        code = self._masked(code)
+        path = printable(file.path, self._redactor)
         given = self._given(report.system)
         run = settle_time({**report.run, **given}, written_at)
         job_key = code.job_key() if report.identity.follows_job else None
         is_shared = report.identity.is_shared or job_key is not None
         part = Part.of(
-            report, run=run, name=printable(file.path) if is_shared else "",
+            report, run=run, name=path if is_shared else "",
             digest=_content_digest(report), follows_job=job_key is not None,
             written_at=written_at,
         )  # fmt: skip
@@ -155,7 +156,9 @@ class Importer:
             if job_key is None
             else identity.run_id(report.kind, "job", report.run["source"], *job_key)
         )
-        return Offer(file, digest, content.size, written_at, part, report, code, job_run_id, given)
+        return Offer(
+            file, path, digest, content.size, written_at, part, report, code, job_run_id, given
+        )
 
     def _beside(self, file: OfferedFile) -> CodeIdentity:
         """What a sidecar says; one that cannot be read is set aside, once, and says nothing."""
@@ -174,11 +177,19 @@ class Importer:
             "environment_id" if is_postman else "environment": options.environment,
             "collection_id": options.collection if is_postman else None,
         }
-        return {column: value for column, value in given.items() if value is not None}
+        masked = self._redactor.text
+        return {column: masked(value) for column, value in given.items() if value is not None}
+
+    def _masked(self, code: CodeIdentity) -> CodeIdentity:
+        texts = {name: value for name, value in vars(code).items() if isinstance(value, str)}
+        masked = {name: self._redactor.text(value) for name, value in texts.items()}
+        if code.build_url:
+            masked["build_url"] = self._redactor.url(code.build_url)
+        return replace(code, **masked)
 
     def _reject(self, file: OfferedFile, error: "_NotTaken") -> None:
         rejected = ImportedFile(
-            path=printable(file.path), digest=error.digest, size_bytes=error.size,
+            path=printable(file.path, self._redactor), digest=error.digest, size_bytes=error.size,
             modified_at=error.modified_at, kind=None, outcome="rejected",
             reason=self._redactor.text(str(error)), is_foreign=error.is_foreign,
         )  # fmt: skip

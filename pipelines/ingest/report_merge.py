@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from pipelines.ingest.report_files import OfferedFile, printable
+from pipelines.ingest.report_files import OfferedFile
 from pipelines.sources.reports import identity
 from pipelines.sources.reports.code_identity import CodeIdentity, first_known
 from pipelines.sources.reports.parts import Part
@@ -17,9 +17,13 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Offer:
-    """A report that was read, on its way into its run; `given` are columns named by options."""
+    """A report that was read, on its way into its run; `given` are columns named by options.
+
+    `path` is its file's as it is stored.
+    """
 
     file: OfferedFile
+    path: str
     digest: str
     size_bytes: int
     modified_at: datetime
@@ -39,7 +43,7 @@ class Offer:
     def outcome(self, outcome: str, run_id: str | None, reason: str | None = None) -> ImportedFile:
         """What became of its file."""
         return ImportedFile(
-            path=printable(self.file.path), digest=self.digest, size_bytes=self.size_bytes,
+            path=self.path, digest=self.digest, size_bytes=self.size_bytes,
             modified_at=self.modified_at, kind=self.report.kind, outcome=outcome, run_id=run_id,
             reason=reason,
         )  # fmt: skip

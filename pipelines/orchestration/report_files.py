@@ -162,7 +162,7 @@ def _checks(folder: Path) -> dg.AssetChecksDefinition:
 def _verdicts(folder: Path, warehouse: Warehouse) -> dict[str, Verdict]:
     error = dg.AssetCheckSeverity.ERROR
     try:
-        state = look_into(folder, warehouse.open())
+        state = look_into(folder, warehouse.open(), warehouse.settings)
     except SettingsError as problem:
         return {IMPORTED: Verdict(str(problem), error), REJECTED: Verdict()}
     except TestrunsError as problem:
@@ -200,7 +200,7 @@ def reports_sensor(settings: Settings, folder: Path) -> dg.SensorDefinition:
         if context.instance.get_runs_count(under_way):
             return dg.SkipReason("an import is under way")
         try:
-            new = look_into(folder, warehouse_url(settings)).new
+            new = look_into(folder, warehouse_url(settings), settings).new
         except TestrunsError as error:
             return dg.SkipReason(str(error))
         seen = set(json.loads(context.cursor or "[]"))

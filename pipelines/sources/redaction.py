@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
-from urllib.parse import unquote_plus
+from urllib.parse import quote, unquote_plus
 
 MASK = "REDACTED"
 
@@ -25,6 +25,8 @@ _PUNCTUATION = "'),.;:]}"
 _PARAMETER = re.compile(r"([?&;#])([^?&;#=]+)=")
 _QUERY_VALUE_END = re.compile(r"[&#]")
 _PATH_VALUE_END = re.compile(r"[;/?#]")
+# Shorter ones would mask words that mean nothing.
+_SHORTEST_SECRET = 8
 _MAY_HOLD_TEXT = frozenset({str, dict, list})
 # Longer ones are not worth their memory.
 _LONGEST_REMEMBERED = 2000
@@ -37,10 +39,16 @@ _CREDENTIALS = re.compile(r"\b([A-Za-z][\w+.-]{0,20})://([^\s/?#]*)@")
 
 
 class Redactor:
-    """Masks URLs; made once from the settings, since it remembers what it has seen."""
+    """Masks URLs; made once from the settings, since it remembers what it has seen.
 
-    def __init__(self, parameters: Iterable[str]) -> None:
+    `secrets` are masked wherever they stand, but for those of less than eight characters.
+    """
+
+    def __init__(self, parameters: Iterable[str], secrets: Iterable[str] = ()) -> None:
         self.parameters = frozenset(name.lower() for name in parameters)
+        long = {secret for secret in secrets if len(secret) >= _SHORTEST_SECRET}
+        forms = sorted(long | {quote(secret, safe="") for secret in long}, key=len, reverse=True)
+        self._secrets = re.compile("|".join(map(re.escape, forms))) if forms else None
         # Runs repeat their URLs; some thousands of them cover most collections.
         self._remembered = lru_cache(maxsize=4096)(self._masked)
 
@@ -54,13 +62,15 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """`text` with every URL in it masked."""
+        if self._secrets:
+            text = self._secrets.sub(MASK, text)
         if "://" not in text:
             return text
         return self.url(text) if _IS_URL.match(text) else _URL_IN_TEXT.sub(self._in_text, text)
 
     def json(self, value: Any) -> Any:
         """The same JSON with every URL in its texts and keys masked, as deep as they stand."""
-        return self._json(value) if _holds_url(value) else value
+        return self._json(value) if self._secrets or _holds_url(value) else value
 
     def _json(self, value: Any) -> Any:
         if type(value) is str:
@@ -76,6 +86,8 @@ class Redactor:
         return self.url(url) + match[0][len(url) :]
 
     def _masked(self, url: str) -> str:
+        if self._secrets:
+            url = self._secrets.sub(MASK, url)
         if "@" in url:
             url = _without_users(url)
         if "=" not in url or not self.parameters:
