@@ -70,9 +70,11 @@ def hostile_testmo() -> list[dict[str, Any]]:
     ]
 
 
-def write_reports(folder: Path) -> Path:
-    """What newman and others write, with credentials where they write them."""
-    folder.mkdir()
+def write_reports(folder: Path, keys: tuple[str, str]) -> Path:
+    """What newman and others write, with credentials where they write them, and our own `keys`."""
+    text = f"{TEXT} {' '.join(keys)}"
+    folder /= f"of {keys[0]}"
+    folder.mkdir(parents=True)
     header = [{"key": "Authorization", "value": f"Bearer {SECRET}"}]
     url = {
         "protocol": "https",
@@ -83,7 +85,7 @@ def write_reports(folder: Path) -> Path:
     }
     made = execution(
         1,
-        assertions=[failed(TEXT, TEXT)],
+        assertions=[failed(text, text)],
         request={
             "method": "POST",
             "url": url,
@@ -91,24 +93,31 @@ def write_reports(folder: Path) -> Path:
             "auth": {"type": "bearer", "bearer": [{"key": "token", "value": SECRET}]},
             "body": {"mode": "raw", "raw": f'{{"password": "{SECRET}"}}'},
         },
-        item={"id": "item-1", "name": TEXT},
+        item={"id": "item-1", "name": text},
     )
     made["response"] |= {"header": header, "stream": {"type": "Buffer", "data": [*SECRET.encode()]}}
     values = [{"key": "password", "value": SECRET, "type": "secret"}]
     report = newman(
         [made],
-        environment={"id": "e", "name": TEXT, "values": values},
+        environment={"id": "e", "name": text, "values": values},
         globals={"id": "g", "values": values},
     )
-    (folder / "newman.json").write_text(json.dumps(report))
+    (folder / f"newman {keys[1]}.json").write_text(json.dumps(report))
     properties = (
         f'<properties><property name="password" value="{SECRET}"/>'
         f'<property name="url" value="{URLS[0]}"/></properties>'
     )
     output = f"<system-out>login with {SECRET}</system-out><system-err>{SECRET}</system-err>"
-    failure = f'<failure message="{URLS[0]}" type="AssertionError">{URLS[0]}</failure>'
+    failure = (
+        f'<failure message="{URLS[0]}" type="{keys[0]} {URLS[0]}">{keys[1]} {URLS[0]}</failure>'
+    )
     (folder / "junit.xml").write_text(
-        junit(properties, case(URLS[0], failure + output), output, attributes='name="s"')
+        junit(
+            properties,
+            case(f"{URLS[0]} {keys[0]}", failure + output),
+            output,
+            attributes=f'name="s {keys[1]}"',
+        )
     )
     ctrf = {
         "results": {
@@ -116,22 +125,26 @@ def write_reports(folder: Path) -> Path:
             "summary": {"tests": 1, "passed": 0, "failed": 1, "start": 1, "stop": 2},
             "tests": [
                 {
-                    "name": TEXT,
+                    "name": text,
                     "status": "failed",
-                    "message": TEXT,
-                    "trace": TEXT,
+                    "message": text,
+                    "trace": text,
                     "stdout": [SECRET],
                     "stderr": [SECRET],
                     "parameters": {"password": SECRET},
                     "extra": {"url": URLS[0]},
+                    "tags": [text],
+                    "rawStatus": text,
+                    "suite": [text],
+                    "filePath": text,
                 }
             ],
-            "environment": {"appName": TEXT, "extra": {"password": SECRET}},
+            "environment": {"appName": text, "extra": {"password": SECRET}},
         }
     }
     (folder / "ctrf.json").write_text(json.dumps(ctrf))
-    (folder / "broken.xml").write_text(f"<testsuites><testsuite name='{URLS[0]}'><oops")
-    return folder
+    (folder / f"broken {keys[0]}.xml").write_text(f"<testsuites><testsuite name='{URLS[0]}'><oops")
+    return folder.parent
 
 
 @pytest.fixture
@@ -162,7 +175,6 @@ def everything_stored(url: str) -> Iterator[tuple[str, str]]:
 
 @pytest.mark.slow
 def test_a_secret_is_stored_and_printed_nowhere(role_url: str, tmp_path: Path) -> None:
-    reports = write_reports(tmp_path / "reports")
     books = json.loads(json.dumps(BOOKS))
     for name in ("configs", "milestones", "users", "projects"):
         books[name] = dict.fromkeys(books[name], TEXT)
@@ -174,6 +186,7 @@ def test_a_secret_is_stored_and_printed_nowhere(role_url: str, tmp_path: Path) -
         receiving() as webhook,
     ):
         keys = (sandbox.postman_api_key, sandbox.testmo_api_token)
+        reports = write_reports(tmp_path / "reports", keys)
         variables = {
             **sandbox.settings,
             "TESTMO_PROJECT_IDS": f"{PROJECT},404",
@@ -185,7 +198,7 @@ def test_a_secret_is_stored_and_printed_nowhere(role_url: str, tmp_path: Path) -
         printed = {}
         for arguments in (
             ["load", "--verbose"],
-            ["import", str(reports)],
+            ["import", "--branch", keys[0], "--environment", keys[1], str(reports)],
             ["transform"],
             ["report"],
             ["nightly", "--verbose"],

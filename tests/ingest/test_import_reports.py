@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 
-from pipelines.ingest.import_reports import import_paths
+from pipelines.ingest.import_reports import import_folder, import_paths
 from pipelines.ingest.report_importer import Options
 from pipelines.settings import load_settings
 from pipelines.sources.reports.report import COLUMNS
@@ -25,6 +25,9 @@ from tests.support.report_files import (
     variety,
 )
 from tests.support.reports import STARTED, case, execution, junit, newman, passed
+
+# Beside the tables of runs: what is kept of files.
+_KEPT = ("ingest.imported_files", "ingest.report_parts", "ingest.code_identities")
 
 
 def test_a_folder_is_loaded_once_in_any_order(
@@ -262,3 +265,28 @@ def test_rows_have_the_columns_of_their_tables() -> None:
     assert {table: set(columns) for table, columns in COLUMNS.items()} == {
         table: set(columns) for table, columns in REPORTS.items()
     }
+
+
+def test_our_own_key_is_masked_in_reports_and_in_their_names(
+    folder: Path, warehouse_url: str
+) -> None:
+    key = "PMAK-0123456789"
+    settings = load_settings(
+        {"POSTMAN_API_KEY": key, "POSTMAN_COLLECTION_IDS": "1-a", "TESTRUNS_HOME": str(folder)},
+        folder,
+    )
+    reports = folder / f"of {key}"
+    text = f'<failure message="sent {key}" type="{key}">{key}</failure>'
+    put(reports, f"{key}.xml", junit(case(f"a {key}", text), attributes=f'name="{key}"'))
+    put(reports, f"broken {key}.xml", f"<testsuites name='{key}'><")
+    put(reports, f"none {key}.json", {key: key})
+    job = {"JENKINS_URL": "x", "BUILD_TAG": key, "GIT_BRANCH": key}
+    done = import_paths(settings, warehouse_url, [reports], Options(environment=key), job)
+
+    assert sorted(outcomes(done)) == ["loaded", "rejected", "rejected"]
+    assert key not in str(done)
+    kept = [*stored(warehouse_url).values(), *(query(warehouse_url, f"table {t}") for t in _KEPT)]
+    assert "REDACTED" in str(kept)
+    assert key not in str(kept)
+    # They are known by the names that are stored.
+    assert import_folder(settings, warehouse_url, reports).files == []

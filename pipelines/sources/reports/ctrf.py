@@ -201,7 +201,7 @@ class CtrfReader:
             "file": self._masker.text(
                 as_text(test.get("filePath")) or as_text(test.get("filepath"))
             ),
-            "extra": extra or None,
+            "extra": self._masker.json(extra) or None,
         }
         self._rows.add(TESTS, tuple(record[column] for column in COLUMNS[TESTS][1:]))
         for number_of_attempt, row in enumerate(attempts, 1):

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from typing import Any
 from urllib.parse import quote
 
 from pipelines.sources.redaction import MASK, Redactor
@@ -55,6 +56,16 @@ class Masker:
     def text(self, text: str | None) -> str | None:
         """A text as it may be stored."""
         return self._without_secrets(self._redactor.text(text)) if text else text
+
+    def json(self, value: Any) -> Any:
+        """JSON as it may be stored: every text and key in it."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, list):
+            return [self.json(item) for item in value]
+        if isinstance(value, dict):
+            return {self.text(key): self.json(item) for key, item in value.items()}
+        return value
 
     def _without_secrets(self, text: str) -> str:
         return self._pattern.sub(MASK, text) if self._pattern else text

@@ -119,7 +119,7 @@ class Case:
         return self._deciding.type if self._deciding else None
 
     def leftovers(self, masker: Masker, *, was_retried: bool) -> Json | None:
-        """What has no column, for `extra`."""
+        """What has no column, for `extra`; of its secrets those of addresses are masked."""
         has_more = self.results or self.notes or self.attachments or self.duration_ms is None
         if not has_more and _WITH_COLUMNS.issuperset(self.attributes):
             return None
@@ -128,7 +128,7 @@ class Case:
         more: list[dict[str, Any]] = [
             known(
                 status=_FAILED[failure.kind],
-                message=masker.text(shortened(failure.reason)),
+                message=shortened(failure.reason),
                 type=failure.type,
             )
             for failure in self.failures[1:]

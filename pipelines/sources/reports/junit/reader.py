@@ -216,16 +216,16 @@ class JunitReader:
             "status": status,
             "duration_ms": case.duration_ms,
             "message": self._masker.text(shortened(case.message)),
-            "type": case.type,
+            "type": self._masker.text(case.type),
             "file": self._masker.text(case.attributes.get("file")),
-            "extra": case.leftovers(self._masker, was_retried=bool(attempts)),
+            "extra": self._masker.json(case.leftovers(self._masker, was_retried=bool(attempts))),
         }
         self._rows.add(TESTS, _test_row(record))
         for number, attempt in enumerate(attempts, 1):
             message = self._masker.text(shortened(attempt.message))
+            kind = self._masker.text(attempt.type)
             self._rows.add(
-                ATTEMPTS,
-                (index, number, attempt.status, attempt.duration_ms, message, attempt.type),
+                ATTEMPTS, (index, number, attempt.status, attempt.duration_ms, message, kind)
             )
         self._canonical.add(case.suite_path, class_name, name, status, case.attributes.get("time"))
         self._repeats.add(
@@ -272,7 +272,7 @@ class JunitReader:
             digest=rows.digest(),
             totals=seen.totals(),
             code=from_names(self._properties),
-            collection_name=seen.name if self._is_newman else None,
+            collection_name=self._masker.text(seen.name) if self._is_newman else None,
         )
 
     @property

@@ -150,7 +150,7 @@ class NewmanReader:
             ],
             code=CodeIdentity(code_digest=self._collection.digest()),
             postman_id=self._collection.postman_id,
-            collection_name=name,
+            collection_name=self._masker.text(name),
         )
 
     def _execution(self, execution: Json) -> None:

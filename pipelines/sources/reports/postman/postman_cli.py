@@ -138,7 +138,7 @@ class PostmanCliReader:
                 self._announced_assertions(run["assertions_total"]),
                 Announced("assertions_failed", run["assertions_failed"], self._results.failed),
             ],
-            collection_name=name,
+            collection_name=self._masker.text(name),
         )
 
     def _announced_assertions(self, announced: int | None) -> Announced:

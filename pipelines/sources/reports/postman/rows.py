@@ -56,7 +56,7 @@ class PostmanRows:
             "response_status_code": code,
             "response_time_ms": whole(response.get("responseTime")),
             "response_size_bytes": whole(response.get("responseSize")),
-            "extra": extra or None,
+            "extra": self._masker.json(extra) or None,
         }
         self._add(EXECUTIONS, record)
         self.executions, self._position = self.executions + 1, 0
@@ -72,7 +72,7 @@ class PostmanRows:
             "name": self._masker.text(shortened(as_text(name))),
             "passed": False if error else (None if is_skipped else True),
             "error": self._masker.text(shortened(text)),
-            "extra": extra or None,
+            "extra": self._masker.json(extra) or None,
         }
         self._add(ASSERTIONS, record)
         self._position += 1

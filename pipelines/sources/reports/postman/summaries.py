@@ -175,7 +175,7 @@ class SummaryReader:
             identity=Identity(run_id=run_id, lookalike=run_id),
             digest=identity.short_digest(self._failures),
             postman_id=postman_id,
-            collection_name=name,
+            collection_name=self._masker.text(name),
         )
 
     def _text(self, value: Any) -> str | None:
