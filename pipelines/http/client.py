@@ -121,6 +121,7 @@ class Client:
         if max_body_bytes is not None:
             bounds = replace(bounds, body_bytes=max_body_bytes)
         self._retry, self._bounds, self._memory = retry, bounds, MemoryBounds(bounds.body_bytes)
+        self._most = f"{bounds.body_bytes / 2**20:.0f} MB; see TESTRUNS_MAX_BODY_MB"
         self._ever_connected = False
         self._waited_before = 0.0
         headers = {
@@ -176,13 +177,18 @@ class Client:
         """
         query = f"?{urlencode(params, quote_via=quote)}" if params else ""
         request = _Request(f"{self.name} {endpoint}", endpoint, path, query)
-        attempt = 0
+        attempt, turn = 0, TURN.get()
+        held = 0 if turn is None else turn.held
         while True:
             try:
                 body = await self._admitted_body(request, is_list=is_list)
                 return Answer(_decoded(request.where, body, member, is_list=is_list))
             except ApiError as error:
-                failure = error
+                # Its traceback and its cause would hold the body until garbage is collected.
+                failure = error.with_traceback(None)
+                failure.__context__ = None
+            if turn is not None:
+                turn.held = held
             is_late = request.lasted_seconds >= self._bounds.total_seconds
             is_transient = self._retry.is_transient(failure)
             if not is_transient or is_late or not self._retry.has_more(attempt):
@@ -191,11 +197,12 @@ class Client:
                     raise failure
                 if isinstance(failure, _NotUtf8Error):
                     # It has come so each time: a byte of a name must not hide the whole history.
-                    text = failure.body.decode("utf-8", "replace").encode()
-                    with suppress(ApiError):
-                        whole = _decoded(request.where, text, member, is_list=is_list)
-                        return Answer(whole, is_damaged=True)
+                    body = failure.body.decode("utf-8", "replace").encode()
                     failure = TransientError(str(failure))
+                    self._hold(request, held + weight(body), is_list=is_list)
+                    with suppress(ApiError):
+                        whole = _decoded(request.where, body, member, is_list=is_list)
+                        return Answer(whole, is_damaged=True)
                 tries = "once" if attempt == 0 else f"{attempt + 1} times"
                 raise type(failure)(f"{failure}; tried {tries}, a later load may succeed")
             await self.rate_limiter.sleep(self._retry.wait_seconds(attempt))
@@ -212,17 +219,20 @@ class Client:
                 if turn.held <= bounds.small:
                     return body
             await turn.comes.wait()
-        most = f"{bounds.body / 2**20:.0f} MB; see TESTRUNS_MAX_BODY_MB"
         try:
             body = body or await self._body(request, bounds.body)
         except BodyTooLargeError:
-            raise PermanentError(f"{request.where}: the body is larger than {most}") from None
-        held += weight(body)
+            raise PermanentError(f"{request.where}: the body is larger than {self._most}") from None
+        self._hold(request, held + weight(body), is_list=is_list)
+        return body
+
+    def _hold(self, request: _Request, held: int, *, is_list: bool) -> None:
+        """Note what the step's answers weigh. Raises PermanentError where it is too much."""
+        turn, bounds = TURN.get(), self._memory
         if turn is not None:
             turn.held = held
         if held > (bounds.page_weight if is_list and turn is None else bounds.weight):
-            raise PermanentError(f"{request.where}: more values than fit {most}")
-        return body
+            raise PermanentError(f"{request.where}: more than fits {self._most}")
 
     async def _body(self, request: _Request, most_bytes: int) -> bytes:
         """The body of one answer with status 200. Raises ApiError and BodyTooLargeError."""

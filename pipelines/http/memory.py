@@ -9,8 +9,12 @@ from asyncio import Event
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
-# Measured: a body as text and as canonical JSON, a value of it as Python's and in a row.
-_BYTES_PER_BYTE = 2
+# Measured, of one long text: the body, its text, that as canonical JSON, in a row and on its way to
+# Postgres, as the share of a step's weight that it may take. One character beyond Latin-1 makes
+# Python keep two or four bytes for each of the text.
+_BYTES_PER_BYTE = 4
+_BYTES_PER_WIDE_BYTE = 6
+# A value of it as Python's and in a row.
 _BYTES_PER_VALUE = 110
 
 
@@ -32,7 +36,9 @@ TURN: ContextVar[Turn | None] = ContextVar("turn", default=None)
 def weight(body: bytes) -> int:
     """What a JSON body takes in memory until its rows are written, in bytes, at most."""
     values = sum(map(body.count, (b",", b":", b"[", b"{")))
-    return _BYTES_PER_BYTE * len(body) + _BYTES_PER_VALUE * values
+    is_wide = not body.isascii() or b"\\u" in body
+    per_byte = _BYTES_PER_WIDE_BYTE if is_wide else _BYTES_PER_BYTE
+    return per_byte * len(body) + _BYTES_PER_VALUE * values
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.errors import (
-    PermanentError,
-    UnparsableError,
-)
+from pipelines.errors import ApiError, PermanentError, UnparsableError
 from pipelines.http.client import Answer, Client
 from pipelines.http.json_decode import decode
 from pipelines.http.transport import Bounds
@@ -83,8 +80,9 @@ def test_a_body_beyond_its_bound_is_dropped_with_a_line_that_names_the_setting()
     assert len(exchange.requests) == 1
 
 
-def test_a_body_of_just_its_bound_is_read() -> None:
-    filling = 2**20 - len('{"runs": ""}')
+def test_a_body_near_its_bound_is_read() -> None:
+    # One text of it takes four times its length until it is written: that is the bound of both.
+    filling = 2**20 - 2**8
     body = b'{"runs": "' + b"x" * filling + b'"}'
     assert exchange_with(answer(body=body), bounds=SMALL).body == {"runs": "x" * filling}
 
@@ -136,8 +134,21 @@ def test_a_large_answer_waits_until_all_before_it_are_dealt_with(
 def test_a_body_of_more_values_than_fit_is_refused_with_the_setting() -> None:
     exchange = exchange_with(answer(body=b'{"runs": [' + b"{}," * 30_000 + b"{}]}"), bounds=SMALL)
     assert type(exchange.error) is PermanentError
-    assert "more values than fit 1 MB; see TESTRUNS_MAX_BODY_MB" in str(exchange.error)
+    assert "more than fits 1 MB; see TESTRUNS_MAX_BODY_MB" in str(exchange.error)
     assert len(exchange.requests) == 1
+
+
+def test_what_came_of_an_attempt_that_failed_does_not_count_against_the_next() -> None:
+    async def steps(client: Client) -> AsyncIterator[Coroutine[Any, Any, Answer | ApiError]]:
+        yield send_request(client)
+
+    async def exchange() -> list[Answer | ApiError]:
+        script: deque[Reply] = deque([*[answer(body=b"x" * 500_000)] * 3, answer()])
+        async with Server(script) as server, client_of(server.root, bounds=SMALL) as client:
+            return [found async for found in map_ordered(steps(client), 16)]
+
+    [found] = asyncio.run(exchange())
+    assert isinstance(found, Answer)
 
 
 @pytest.mark.parametrize(
