@@ -19,10 +19,10 @@ from pipelines.errors import (
     QuotaSpentError,
     TransientError,
     UnauthorizedError,
-    UnparsableError,
     UnreachableError,
 )
-from pipelines.http.json_decode import Json, decode, salvage_page, why_undecodable
+from pipelines.http.answer_object import NotUtf8Error, decoded_object
+from pipelines.http.json_decode import Json
 from pipelines.http.memory import TURN, MemoryBounds, weight
 from pipelines.http.rate_limiter import RateLimiter
 from pipelines.http.retry import DEFAULT_RETRY, RetryPolicy
@@ -83,14 +83,6 @@ class _Request:
             yield
         finally:
             self.lasted_seconds += time.monotonic() - began
-
-
-class _NotUtf8Error(TransientError):
-    """An answer with bytes that are no UTF-8, which may have come about on the way."""
-
-    def __init__(self, message: str, body: bytes) -> None:
-        super().__init__(message)
-        self.body = body
 
 
 class Client:
@@ -182,7 +174,7 @@ class Client:
         while True:
             try:
                 body = await self._admitted_body(request, is_list=is_list)
-                return Answer(_decoded(request.where, body, member, is_list=is_list))
+                return Answer(decoded_object(request.where, body, member, is_list=is_list))
             except ApiError as error:
                 # Its traceback and its cause would hold the body until garbage is collected.
                 failure = error.with_traceback(None)
@@ -195,13 +187,13 @@ class Client:
                 self.traffic.failed_seconds += request.lasted_seconds
                 if not is_transient:
                     raise failure
-                if isinstance(failure, _NotUtf8Error):
+                if isinstance(failure, NotUtf8Error):
                     # It has come so each time: a byte of a name must not hide the whole history.
                     body = failure.body.decode("utf-8", "replace").encode()
                     failure = TransientError(str(failure))
                     self._hold(request, held + weight(body), is_list=is_list)
                     with suppress(ApiError):
-                        whole = _decoded(request.where, body, member, is_list=is_list)
+                        whole = decoded_object(request.where, body, member, is_list=is_list)
                         return Answer(whole, is_damaged=True)
                 tries = "once" if attempt == 0 else f"{attempt + 1} times"
                 raise type(failure)(f"{failure}; tried {tries}, a later load may succeed")
@@ -282,22 +274,3 @@ class Client:
             reason = f", a redirect, which is not followed with a key; see {self._url_setting}"
         why = reason.format(path=path, key_setting=self._key_setting)
         return kind(f"{where}: HTTP {status}{why}")
-
-
-def _decoded(where: str, body: bytes, member: str, *, is_list: bool) -> Json:
-    """The object of an answer. Raises ApiError."""
-    try:
-        record = decode(body)
-    except UnicodeDecodeError:
-        raise _NotUtf8Error(f"{where}: HTTP 200 with a body that is not JSON", body) from None
-    except json.JSONDecodeError:
-        raise TransientError(f"{where}: HTTP 200 with a body that is not JSON") from None
-    except (RecursionError, ValueError) as error:
-        record = salvage_page(body, member) if is_list else None
-        if record is None:
-            raise UnparsableError(f"{where}: JSON, {why_undecodable(error)}", body) from None
-    if not isinstance(record, dict) or member not in record:
-        raise TransientError(f"{where}: HTTP 200 with JSON that holds no {member}")
-    if record.get("error") and not record[member]:
-        raise TransientError(f"{where}: HTTP 200 with JSON that reports an error and no {member}")
-    return record
