@@ -96,7 +96,8 @@ class Fetcher:
     def flat(self, run: ListedRun) -> FetchResult:
         """A listed run that is whole, as rows; its test results apart (`with_results`)."""
         outcome = self._flat(self._source.list_endpoint, run.run_id or "", run)
-        return FetchResult(outcome, run.digest, run.canonical)
+        canonical = b"" if isinstance(outcome, Rejected) else run.canonical
+        return FetchResult(outcome, run.digest, canonical)
 
     async def detail(self, run: ListedRun, whole_digest: bytes | None = None) -> FetchResult:
         """A run that the list shows, fetched by ID with its test results."""
@@ -209,10 +210,9 @@ class Fetcher:
         outcome = self._flat(endpoint, run_id, run)
         if is_damaged:
             listed_digest = None  # so that it is fetched once more when it is listed again
+        canonical = b"" if isinstance(outcome, Rejected) else run.canonical
         result = self.with_results(
-            FetchResult(
-                outcome, listed_digest, run.canonical, references=references, is_detail=True
-            ),
+            FetchResult(outcome, listed_digest, canonical, references=references, is_detail=True),
             whole_digest,
         )
         if isinstance(result, FetchResult):

@@ -94,9 +94,13 @@ class Batch:
             self.references.setdefault(table, {}).update((row[0], row) for row in rows)
         self.watermark = result.watermark
         self._bytes += len(result.canonical) + (result.results_size or 0)
+        self._bytes += sum(len(rejected.payload) for rejected in result.set_aside)
         self._details += result.is_detail or result.results_size is not None
-        if isinstance(result.outcome, FlatRun):
-            self._rows += sum(map(len, result.outcome.rows.values()))
+        match result.outcome:
+            case FlatRun() as run:
+                self._rows += sum(map(len, run.rows.values()))
+            case Rejected(payload=payload):
+                self._bytes += len(payload)
 
     @property
     def latest(self) -> list[FetchResult]:

@@ -120,11 +120,13 @@ def difference_columns(runs: list[FlatRun]) -> dict[str, list[Any]]:
 
 def _records(rejected: list[Rejected]) -> dict[str, list[Any]]:
     """Parameters of `save_rejected`."""
-    payloads = [record.payload.encode(errors="surrogatepass") for record in rejected]
     return {
         "endpoints": [record.endpoint for record in rejected],
         "run_ids": [record.run_id for record in rejected],
         "payloads": [record.payload for record in rejected],
-        "payload_digests": [blake2b(payload, digest_size=16).digest() for payload in payloads],
+        "payload_digests": [
+            blake2b(record.payload.encode(errors="surrogatepass"), digest_size=16).digest()
+            for record in rejected
+        ],
         "errors": [record.error for record in rejected],
     }
