@@ -97,7 +97,7 @@ ENDS = {
     "small-pages": LOADED,
     "cursor-repeats": Ends("leads back to a page", None, helps=False, at_once=False),
     "cursor-expired": Ends("HTTP 400", None, helps=False, at_once=False),
-    "pages-never-end": Ends(None, "the list never ends", helps=False, at_once=False),
+    "pages-never-end": Ends(None, "tells of runs on a page, and that page is empty", at_once=False),
     # A list that says it has ended is believed until the next load.
     "cursor-leads-nowhere": Ends("led to an empty page", None, at_once=False),
     "meta-without-cursor": LATER,
