@@ -348,6 +348,8 @@ def test_the_schemas_that_an_administrator_has_to_make_are_named(
 def test_every_source_shows_in_the_systems_by_its_table_of_runs(
     connection: psycopg.Connection,
 ) -> None:
-    shown = dict(connection.execute("select system, runs_table from ingest.systems").fetchall())
+    shown: dict[str, str] = dict(
+        connection.execute("select system, runs_table from ingest.systems").fetchall()
+    )
 
     assert shown.items() >= {spec.name: spec.runs_table for spec in REGISTRY.values()}.items()
