@@ -383,7 +383,8 @@ set gone_at = now()
 where source = %(source)s and run_id = any(%(not_found)s) and gone_at is null;
 
 -- name: save_rejected
--- Records set aside, once for each payload.
+-- Records set aside, once for each payload. Payloads are sent in binary: an array as text has each
+-- quote escaped, at a hundred bytes of memory a quote.
 insert into ingest.rejected_records as held (
     source, scope, endpoint, run_id, payload, payload_digest, error, load_id, last_load_id
 )
@@ -401,7 +402,7 @@ from
     unnest(
         %(endpoints)s::text[],
         %(run_ids)s::text[],
-        %(payloads)s::text[],
+        %(payloads)b::text[],
         %(payload_digests)s::bytea[],
         %(errors)s::text[]
     ) as record (endpoint, run_id, payload, payload_digest, error)
