@@ -9,13 +9,14 @@ from asyncio import Event
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
-# Measured, of one long text: the body, its text, that as canonical JSON, in a row and on its way to
-# Postgres, as the share of a step's weight that it may take. One character beyond Latin-1 makes
-# Python keep two or four bytes for each of the text.
-_BYTES_PER_BYTE = 4
-_BYTES_PER_WIDE_BYTE = 6
-# A value of it as Python's and in a row.
+# Measured until the rows are written, as the share of a step's weight: of values, each as Python's
+# and in a row, and the body itself as text and as canonical JSON.
 _BYTES_PER_VALUE = 110
+_BYTES_PER_BYTE = 2
+# Of one long text, which is copied more often: for its row or, set aside, for its payload. One
+# character beyond Latin-1 makes Python keep two or four bytes for each of the text.
+_BYTES_PER_BYTE_OF_TEXT = 5
+_BYTES_PER_BYTE_OF_WIDE_TEXT = 7
 
 
 @dataclass
@@ -37,8 +38,8 @@ def weight(body: bytes) -> int:
     """What a JSON body takes in memory until its rows are written, in bytes, at most."""
     values = sum(map(body.count, (b",", b":", b"[", b"{")))
     is_wide = not body.isascii() or b"\\u" in body
-    per_byte = _BYTES_PER_WIDE_BYTE if is_wide else _BYTES_PER_BYTE
-    return per_byte * len(body) + _BYTES_PER_VALUE * values
+    of_text = _BYTES_PER_BYTE_OF_WIDE_TEXT if is_wide else _BYTES_PER_BYTE_OF_TEXT
+    return max(_BYTES_PER_BYTE * len(body) + _BYTES_PER_VALUE * values, of_text * len(body))
 
 
 @dataclass(frozen=True)

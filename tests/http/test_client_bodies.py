@@ -80,9 +80,8 @@ def test_a_body_beyond_its_bound_is_dropped_with_a_line_that_names_the_setting()
     assert len(exchange.requests) == 1
 
 
-def test_a_body_near_its_bound_is_read() -> None:
-    # One text of it takes four times its length until it is written: that is the bound of both.
-    filling = 2**20 - 2**8
+def test_a_text_of_three_fifths_of_the_bound_is_read() -> None:
+    filling = 2**20 * 3 // 5
     body = b'{"runs": "' + b"x" * filling + b'"}'
     assert exchange_with(answer(body=body), bounds=SMALL).body == {"runs": "x" * filling}
 

@@ -48,15 +48,18 @@ def load_measured(variables: Mapping[str, str], folder: Path) -> tuple[int, str]
     [
         ([SMALL] * 50_000, True),
         ([SMALL] * 150_000, False),
+        ([{**SMALL, "itemName": "x" * 300}] * 40_000, True),
         ([{}] * 1_000_000, False),
         ([{"id": "e", "of another version": [[]] * 20}] * 100_000, False),
-        ([{"id": "e", "itemName": "x" * 20_000_000}], True),
+        ([{"id": "e", "itemName": "x" * 19_000_000}], True),
         ([{"id": "e", "itemName": "x" * 40_000_000}], False),
         # A character beyond Latin-1 makes Python keep four bytes for each of the text.
-        ([{"id": "e", "itemName": "x" * 14_000_000 + "😀"}], True),
+        ([{"id": "e", "itemName": "x" * 13_000_000 + "😀"}], True),
         ([{"id": "e", "itemName": "x" * 30_000_000 + "😀"}], False),
         # Set aside as sent, which takes more copies on the way to Postgres.
-        ("x" * 12_000_000, None),
+        ("x" * 19_000_000, None),
+        ('"' * 9_000_000, None),
+        ("x" * 13_000_000 + "😀", None),
     ],
 )
 def test_sixteen_huge_details_at_once_take_no_more_than_one(
