@@ -204,9 +204,12 @@ class Fetcher:
             return self._failed(run_id, error, opened_at)
         run = self.listed(sent)
         if run.run_id not in {run_id, None}:
-            # It says nothing of the run: kept as sent, it could never be parsed as what it is not.
-            message = f"{self._source.name} {endpoint}: asked for {run_id}, got {run.run_id}"
-            return self._failed(run_id, TransientError(message), opened_at)
+            # It says nothing of the run, which is fetched again; what was sent is kept anyway.
+            problem = f"asked for {run_id}, got {run.run_id}"
+            mixed_up = TransientError(f"{self._source.name} {endpoint}: {problem}")
+            payload = self._payload(run.sent)
+            kept = self._rejected(endpoint, run_id, payload, f"id: {problem}", is_run=False)
+            return replace(self._failed(run_id, mixed_up, opened_at), set_aside=[kept])
         outcome = self._flat(endpoint, run_id, run)
         if is_damaged:
             listed_digest = None  # so that it is fetched once more when it is listed again

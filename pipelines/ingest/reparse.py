@@ -103,6 +103,8 @@ def _again(
     run = fetcher.listed(sent)
     if run.run_id is None:
         return run.error, FetchResult()
+    if record.run_id not in {run.run_id, None}:
+        return f"id: asked for {record.run_id}, got {run.run_id}", FetchResult()
     if record.endpoint == source.list_endpoint and not source.is_whole(run.record):
         return "asked for by ID", fetcher.by_id(run.run_id)
     result = fetcher.flat(run)

@@ -1,10 +1,13 @@
 """A run that cannot be fetched or written now comes with a later load."""
 
 import json
+from collections.abc import Callable
 
 import psycopg
 import pytest
 
+from pipelines.ingest.reparse import reparse_rejected
+from pipelines.settings import Settings
 from tests.support.contract import POSTMAN
 from tests.support.db import query, tables
 from tests.support.factories import COLLECTION, postman_run, testmo_run
@@ -16,6 +19,8 @@ from tests.support.small_history import (
     assert_loaded,
 )
 from tests.support.tampering import Tampered, listed, with_members
+
+MakeSettings = Callable[[dict[str, str]], Settings]
 
 
 def test_a_run_that_cannot_be_fetched_is_deferred_and_loaded_the_next_time(
@@ -40,17 +45,24 @@ def test_a_run_that_cannot_be_fetched_is_deferred_and_loaded_the_next_time(
 
 
 def test_an_answer_about_another_run_is_none_about_the_run_that_was_requested(
-    load: Load, warehouse_url: str, sandbox: Tampered
+    load: Load, make_settings: MakeSettings, warehouse_url: str, sandbox: Tampered
 ) -> None:
     sandbox.changes["/runs/run-2"] = with_members(run=postman_run(99))
     postman, _testmo = load(sandbox.settings)
     assert postman.error is not None
     assert postman.error.endswith("asked for run-2, got run-99")
-    assert query(warehouse_url, "select count(*) from ingest.rejected_records") == [(0,)]
+    kept = (
+        "select run_id, payload::json ->> 'id', error, retry_outcome from ingest.rejected_records"
+    )
+    of_another = ("run-2", "run-99", "id: asked for run-2, got run-99")
+    assert query(warehouse_url, kept) == [(*of_another, None)]
+    _reports, [record] = reparse_rejected(make_settings(sandbox.settings), "postman", warehouse_url)
+    assert record.outcome == "id: asked for run-2, got run-99"
 
     sandbox.changes.clear()
     assert load(sandbox.settings)[0].error is None
     assert_loaded(warehouse_url, ALL_POSTMAN, ALL_TESTMO)
+    assert query(warehouse_url, kept) == [(*of_another, "superseded")]
 
 
 def test_a_deferred_run_is_requested_by_id_when_the_list_no_longer_shows_it(
