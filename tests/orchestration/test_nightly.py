@@ -4,7 +4,8 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ class Nights:
 
     def models_stand_since(self) -> datetime | None:
         with psycopg.connect(self.variables["TESTRUNS_WAREHOUSE_URL"]) as connection:
-            return built_at(connection, build_inputs(connection, "UTC"))
+            return built_at(connection, build_inputs(connection, zone_at_noon()))
 
     def count(self, table: str) -> int:
         ((rows,),) = self.execute(f"select count(*) from {table}")
@@ -84,6 +85,12 @@ class Nights:
         }
 
 
+@cache
+def zone_at_noon() -> str:
+    """A zone whose business day lasts as long as these tests, whenever they begin."""
+    return f"Etc/GMT{datetime.now(UTC).hour - 12:+d}"
+
+
 def records(value: dg.TableMetadataValue) -> list[dict[str, Any]]:
     return [dict(record.data) for record in value.records]
 
@@ -105,6 +112,7 @@ def nights(
             **sandbox.settings,
             "TESTRUNS_HOME": str(home),
             "TESTRUNS_WAREHOUSE_URL": new_warehouse(),
+            "TESTRUNS_TIMEZONE": zone_at_noon(),
         }
         yield Nights(variables, home, run_nightly(load_settings(variables, home)))
 
