@@ -267,9 +267,14 @@ def test_a_scope_that_fails_is_named_and_keeps_neither_the_rest_nor_the_models_f
 
 @pytest.mark.slow
 def test_a_server_that_is_away_is_tried_again_and_then_left_to_the_next_night(
-    nights: Nights,
+    nights: Nights, new_warehouse: Callable[[], str]
 ) -> None:
-    nowhere = nights.settings(POSTMAN_API_KEY="", TESTMO_API_URL="http://127.0.0.1:9/api/v1")
+    nowhere = nights.settings(
+        POSTMAN_API_KEY="",
+        TESTMO_API_URL="http://127.0.0.1:9/api/v1",
+        # Another address would make the other nights build their models anew.
+        TESTRUNS_WAREHOUSE_URL=new_warehouse(),
+    )
     definitions = build_definitions(
         nowhere, is_quiet=True, retry=RetryPolicy(attempts=2, first_wait_seconds=0)
     )
