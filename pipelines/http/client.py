@@ -215,7 +215,9 @@ class Client:
             body = body or await self._body(request, bounds.body)
         except BodyTooLargeError:
             raise PermanentError(f"{request.where}: the body is larger than {self._most}") from None
-        self._hold(request, held + weight(body), is_list=is_list)
+        # Pages of a list come one at a time, and are not added up.
+        bound = bounds.page_weight if is_list and turn is None else 0
+        self._hold(request, held + weight(body, bound), is_list=is_list)
         return body
 
     def _hold(self, request: _Request, held: int, *, is_list: bool) -> None:

@@ -34,8 +34,14 @@ class Turn:
 TURN: ContextVar[Turn | None] = ContextVar("turn", default=None)
 
 
-def weight(body: bytes) -> int:
-    """What a JSON body takes in memory until its rows are written, in bytes, at most."""
+def weight(body: bytes, bound: int = 0) -> int:
+    """What a JSON body takes in memory until its rows are written, in bytes, at most.
+
+    Where even a body of nothing but brackets would stay within `bound`, nothing is counted.
+    """
+    most = (_BYTES_PER_BYTE + _BYTES_PER_VALUE) * len(body)
+    if most <= bound:
+        return most
     values = sum(map(body.count, (b",", b":", b"[", b"{")))
     is_wide = not body.isascii() or b"\\u" in body
     of_text = _BYTES_PER_BYTE_OF_WIDE_TEXT if is_wide else _BYTES_PER_BYTE_OF_TEXT
