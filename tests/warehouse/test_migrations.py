@@ -353,3 +353,26 @@ def test_every_source_shows_in_the_systems_by_its_table_of_runs(
     )
 
     assert shown.items() >= {spec.name: spec.runs_table for spec in REGISTRY.values()}.items()
+
+
+def test_imported_reports_count_in_the_systems_and_what_is_gone_is_not_present(
+    connection: psycopg.Connection,
+) -> None:
+    connection.execute(
+        "insert into raw_reports.runs (run_id, source, format, load_id, deleted_at)"
+        " values ('a', 's', 'junit', 1, null)"
+    )
+    connection.execute(
+        "insert into raw_postman.collection_runs (run_id, collection_id, load_id, deleted_at)"
+        " values ('b', 'c', 1, now())"
+    )
+    systems = connection.execute(
+        "select system, runs, loaded_at = now(), present_loaded_at = now()"
+        " from ingest.systems order by system"
+    ).fetchall()
+
+    assert systems == [
+        ("postman", 1, True, None),
+        ("reports", 1, True, True),
+        ("testmo", 0, None, None),
+    ]

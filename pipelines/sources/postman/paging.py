@@ -139,8 +139,8 @@ async def _page(
     """
     for _attempt in range(_EMPTY_ATTEMPTS):
         page = await fetch(cursor)
-        is_end = not is_expected if cursor is None else is_complete(state, page)
-        if page.runs or is_end:
+        may_be_empty = not is_expected if cursor is None else is_complete(state, page)
+        if page.runs or may_be_empty:
             return page
     if page.next_cursor is not None or cursor is None:
         return page
