@@ -207,7 +207,7 @@ class Client:
         if turn is not None and not turn.comes.is_set():
             with suppress(BodyTooLargeError):
                 body = await self._body(request, bounds.small)
-                turn.held = held + weight(body)
+                turn.held = held + weight(body, bounds.small - held)
                 if turn.held <= bounds.small:
                     return body
             await turn.comes.wait()
