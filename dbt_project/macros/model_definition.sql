@@ -15,6 +15,7 @@
         'outage_comparable',
         'outage_share',
         'outage_items',
+        'outage_pair_usual',
         'outage_part',
         'outage_min_runs',
         'outage_runs_max',

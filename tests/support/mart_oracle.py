@@ -105,15 +105,31 @@ class Suite:
             }
         )
 
-    def is_unusual(self, place: int, component: str | None) -> bool:
-        """More than usual in runs that decided at least half as much, and than chance explains."""
+    def usual_items(self, place: int, component: str | None) -> list[int]:
+        """How many began to fail in the runs before it that decided at least half as much.
+
+        The first three runs are compared with those that followed.
+        """
         run = self.runs[place]
-        earlier = [one for one in self.runs[:place] if 2 * one.decided >= run.decided][-50:]
-        if len(earlier) < 3:
+        others = self.runs[:place] if place >= 3 else [one for one in self.runs if one is not run]
+        comparable = [one for one in others if 2 * one.decided >= run.decided]
+        compared = comparable[-50:] if place >= 3 else comparable[:50]
+        items = [self.items(one, component) for one in compared]
+        return items if len(items) >= 3 else []
+
+    def is_unusual(self, place: int, component: str | None) -> bool:
+        """More than usual, and than chance explains."""
+        run, items = self.runs[place], self.usual_items(place, component)
+        if not items:
             return False
         usual = statistics.median_low(self.items(one, component) for one in earlier)
         beyond = (4 if component is None else 3) * math.sqrt(usual + 1)
         return self.items(run, component) > usual + min(beyond, run.decided / 4)
+
+    def is_rarely_one(self, place: int, component: str | None) -> bool:
+        """It is a component of which, on average, no more than 0.1 items begin to fail in a run."""
+        items = self.usual_items(place, component)
+        return component is not None and bool(items) and sum(items) <= 0.1 * len(items)
 
     def has_failed(self, place: int, component: str | None) -> bool:
         """Nearly all of it has."""
@@ -126,7 +142,8 @@ class Suite:
                 if outcome.is_decided and outcome.component == component
             ]
             failed, decided = sum(of_component), len(of_component)
-        return place >= 3 and failed >= 0.8 * decided
+        has_others = place >= 3 or bool(self.usual_items(place, component))
+        return has_others and failed >= 0.8 * decided
 
     def streaks_out(self, place: int, component: str | None) -> list[Streak]:
         """Those that began in an outage of the run or component; none if it is none."""
@@ -136,9 +153,17 @@ class Suite:
             for streak in self.begun[run.run_key]
             if component in (None, streak.failed[0].component)
         ]
+        items = self.items(run, component)
+        are_many = items >= min(3, run.decided / 4)
         is_out = (
-            self.items(run, component) >= max(2, min(3, run.decided / 4))
-            and (self.is_unusual(place, component) or self.has_failed(place, component))
+            items >= 2
+            and (
+                (are_many and self.is_unusual(place, component))
+                or (
+                    (are_many or self.is_rarely_one(place, component))
+                    and self.has_failed(place, component)
+                )
+            )
             and statistics.median(len(streak.failed) for streak in found) <= 10
         )
         return found if is_out else []

@@ -55,27 +55,27 @@ candidates as (
         begun.component,
         begun.items,
         -- what a run of which hardly anything failed before goes beyond
-        {{ var('outage_part') }} * runs.tests_decided as part_of_run
+        {{ var('outage_part') }} * runs.tests_decided as part_of_run,
+        coalesce(
+            begun.items >= {{ var('outage_items') }}
+            or begun.items >= {{ var('outage_part') }} * runs.tests_decided,
+            false
+        ) as are_many
     from begun
     inner join runs
         on begun.first_failed_run_key = runs.test_run_key
-    where
-        begun.median_failures <= {{ var('outage_runs_max') }}
-        and begun.items >= 2
-        and (
-            begun.items >= {{ var('outage_items') }}
-            or begun.items >= {{ var('outage_part') }} * runs.tests_decided
-        )
+    where begun.median_failures <= {{ var('outage_runs_max') }} and begun.items >= 2
 
 ),
 
 -- A night of 180 tests is no outage for failing more often than the checks of 60 between nights.
+-- The first runs of a suite have none before them, and are compared with those that followed.
 compared as (
 
     select
         candidates.test_run_key,
         candidates.component,
-        earlier.test_run_key as earlier_run_key
+        other.test_run_key as other_run_key
     from candidates
     cross join
         lateral (
@@ -83,17 +83,29 @@ compared as (
             from runs
             where
                 runs.suite_key = candidates.suite_key
-                and runs.suite_run_number < candidates.suite_run_number
+                and case
+                    when candidates.suite_run_number > {{ var('outage_min_runs') }}
+                        then runs.suite_run_number < candidates.suite_run_number
+                    else runs.suite_run_number != candidates.suite_run_number
+                end
                 and coalesce(
                     runs.tests_decided
                     >= {{ var('outage_comparable') }} * candidates.tests_decided,
                     candidates.tests_decided is null
                 )
-            order by runs.suite_run_number desc
+            order by
+                case
+                    when candidates.suite_run_number > {{ var('outage_min_runs') }}
+                        then -runs.suite_run_number
+                    else runs.suite_run_number
+                end
             limit {{ var('outage_usual_runs') }}
-        ) as earlier
-    -- no fewer are more than usual, whatever is
-    where candidates.items > least({{ z }}, candidates.part_of_run)
+        ) as other
+    where
+        -- no fewer are more than usual, whatever is
+        candidates.items > least({{ z }}, candidates.part_of_run)
+        or (candidates.component is not null and not candidates.are_many)
+        or candidates.suite_run_number <= {{ var('outage_min_runs') }}
 
 ),
 
@@ -104,13 +116,43 @@ usual as (
         compared.component,
         count(*) as runs,
         -- runs in which nothing began to fail have no row
-        percentile_disc(0.5) within group (order by coalesce(begun.items, 0)) as items
+        percentile_disc(0.5) within group (order by coalesce(begun.items, 0)) as items,
+        avg(coalesce(begun.items, 0)) as mean_items
     from compared
     left join begun
         on
-            compared.earlier_run_key = begun.first_failed_run_key
+            compared.other_run_key = begun.first_failed_run_key
             and compared.component is not distinct from begun.component
     group by compared.test_run_key, compared.component
+
+),
+
+-- What may have failed as a whole: not in a first run, and not one or two items by chance.
+comparable as (
+
+    select
+        candidates.*,
+        usual.runs >= {{ var('outage_min_runs') }}
+        and candidates.items
+        > usual.items + least({{ z }} * sqrt(usual.items + 1), candidates.part_of_run)
+            as are_unusual,
+        (
+            candidates.suite_run_number > {{ var('outage_min_runs') }}
+            or usual.runs >= {{ var('outage_min_runs') }}
+        )
+        and (
+            candidates.are_many
+            or (
+                candidates.component is not null
+                and usual.runs >= {{ var('outage_min_runs') }}
+                and usual.mean_items <= {{ var('outage_pair_usual') }}
+            )
+        ) as may_be_all
+    from candidates
+    left join usual
+        on
+            candidates.test_run_key = usual.test_run_key
+            and candidates.component is not distinct from usual.component
 
 ),
 
@@ -122,8 +164,8 @@ components as (
         results.*
     from (
         select distinct test_run_key
-        from candidates
-        where component is not null
+        from comparable
+        where component is not null and may_be_all and are_unusual is not true
     ) as looked_at
     cross join
         -- counted in here, or the planner joins, and scans the history
@@ -145,30 +187,22 @@ components as (
 onsets as (
 
     select
-        candidates.test_run_key,
-        candidates.component
-    from candidates
-    left join usual
-        on
-            candidates.test_run_key = usual.test_run_key
-            and candidates.component is not distinct from usual.component
+        comparable.test_run_key,
+        comparable.component
+    from comparable
     left join components
         on
-            candidates.test_run_key = components.test_run_key
-            and candidates.component = components.component
+            comparable.test_run_key = components.test_run_key
+            and comparable.component = components.component
     where
-        (
-            usual.runs >= {{ var('outage_min_runs') }}
-            and candidates.items
-            > usual.items + least({{ z }} * sqrt(usual.items + 1), candidates.part_of_run)
-        )
+        (comparable.are_unusual and comparable.are_many)
         or (
-            candidates.suite_run_number > {{ var('outage_min_runs') }}
+            comparable.may_be_all
             and case
-                when candidates.component is null
+                when comparable.component is null
                     then
-                        candidates.tests_failed
-                        >= {{ var('outage_share') }} * candidates.tests_decided
+                        comparable.tests_failed
+                        >= {{ var('outage_share') }} * comparable.tests_decided
                 else
                     components.tests_failed
                     >= {{ var('outage_share') }} * components.tests_decided
