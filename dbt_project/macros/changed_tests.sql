@@ -45,3 +45,46 @@
     ))
     {%- endif -%}
 {%- endmacro %}
+
+
+{#- Pre-hook: the verdict on a test also depends on the tests beside it, those of the same scope and
+    environment that ran on the same day. So all of them change with one, from the same day on: they
+    are noted as changes of their own, for this model. -#}
+{% macro note_tests_beside(changes) -%}
+    {%- if is_incremental() -%}
+    insert into {{ changes }} (model_name, test_environment_key, changed_from)
+    with scopes as (
+        select
+            scope.system,
+            scope.collection_or_project_id,
+            scope.environment_id,
+            min(changed.changed_from) as changed_from
+        from ({{ changed_tests() }}) as changed
+        -- of a test that is gone there are rows here, of a new one results
+        cross join lateral (
+            select held.system, held.collection_or_project_id, held.environment_id
+            from {{ this }} as held
+            where held.test_environment_key = changed.test_environment_key
+            union all
+            select results.system, results.collection_or_project_id, results.environment_id
+            from {{ ref('int_test_results') }} as results
+            where results.test_environment_key = changed.test_environment_key
+            limit 1
+        ) as scope
+        group by scope.system, scope.collection_or_project_id, scope.environment_id
+    )
+
+    select
+        '{{ this.name }}',
+        beside.test_environment_key,
+        min(scopes.changed_from)
+    from scopes
+    inner join {{ this }} as beside
+        on
+            scopes.system = beside.system
+            and scopes.collection_or_project_id is not distinct from beside.collection_or_project_id
+            and scopes.environment_id is not distinct from beside.environment_id
+            and scopes.changed_from <= beside.business_date
+    group by beside.test_environment_key
+    {%- endif -%}
+{%- endmacro %}

@@ -25,6 +25,8 @@
         'flaky_window',
         'flaky_short_runs',
         'flaky_episodes',
+        'flaky_usual',
+        'flaky_usual_tests',
         'flaky_forgiven_runs',
         'flaky_forgiven_distances',
         'same_code_min_groups',

@@ -179,6 +179,7 @@ select
     ranked.health,
     ranked.is_flaky,
     ranked.episodes,
+    ranked.episodes_needed,
     ranked.results_since_episode,
     ranked.failures_in_a_row,
     ranked.is_in_outage,

@@ -122,7 +122,7 @@ class Suite:
         run, items = self.runs[place], self.usual_items(place, component)
         if not items:
             return False
-        usual = statistics.median_low(self.items(one, component) for one in earlier)
+        usual = statistics.median_low(items)
         beyond = (4 if component is None else 3) * math.sqrt(usual + 1)
         return self.items(run, component) > usual + min(beyond, run.decided / 4)
 
@@ -222,12 +222,25 @@ def episodes(passes: Sequence[bool]) -> tuple[int, int | None]:
     return len(ends), len(passes) - 1 - ends[-1] if ends else None
 
 
-def is_flaky(passes: Sequence[bool], undecided: int) -> bool | None:
+def has_verdict(passes: Sequence[bool], undecided: int) -> bool:
     """Of the results outside of outages, and how many undecided ones came last."""
-    if len(passes[-50:]) < 10 or undecided >= 50:
+    return len(passes[-50:]) >= 10 and undecided < 50
+
+
+def needed_episodes(of_tests: Sequence[int], least: int) -> int:
+    """To be flaky, by the episodes of the tests of a scope that have a verdict on a day."""
+    without, with_one = of_tests.count(0), of_tests.count(1)
+    if len(of_tests) < least:
+        return 2
+    return 2 + sum(with_one > usual * without for usual in (0.1, 0.34, 0.67))
+
+
+def is_flaky(passes: Sequence[bool], undecided: int, needed: int) -> bool | None:
+    """As `has_verdict`; `needed` are the episodes that make a test of the scope flaky."""
+    if not has_verdict(passes, undecided):
         return None
     number, since = episodes(passes)
-    if number < 2 or since is None:
+    if number < needed or since is None:
         return False
     distance = (min(len(passes), 150) - since) / number
     return since <= max(50, 4 * distance)
@@ -262,7 +275,9 @@ def same_code(outcomes: Sequence[Outcome], out: Sequence[Streak]) -> tuple[objec
     )
 
 
-def health(passes: Sequence[bool], failing: int, undecided: int, *, in_outage: bool) -> str:
+def health(
+    passes: Sequence[bool], failing: int, undecided: int, *, in_outage: bool, flaky: bool | None
+) -> str:
     """`failing` results in a row, outages included; `passes` leave them out."""
     recent, before = passes[-10:], passes[-50:-10]
 
@@ -275,7 +290,7 @@ def health(passes: Sequence[bool], failing: int, undecided: int, *, in_outage: b
         return "broken"
     if len(passes) < 10:
         return "new"
-    if is_flaky(passes, undecided):
+    if flaky:
         return "flaky"
     was_broken = any(broken(until) for until in range(len(passes) - 9, len(passes) + 1))
     lost = sum(before) * len(recent) - sum(recent) * len(before)
@@ -285,33 +300,52 @@ def health(passes: Sequence[bool], failing: int, undecided: int, *, in_outage: b
     return "recovering" if was_broken else "healthy"
 
 
-def days(outcomes: Sequence[Outcome], out: Sequence[Streak]) -> dict[date, tuple[object, ...]]:
-    """Each day (UTC) of a test: its counts, its windows as of its end, and the verdicts.
+class Days:
+    """The days (UTC) of a test; `out` are its streaks that began in an outage."""
 
-    `out` are its streaks that began in an outage.
-    """
-    left_out = {outcome.run_key for streak in out for outcome in streak.failed}
-    figures: dict[date, tuple[object, ...]] = {}
-    for day in {outcome.started_at.date() for outcome in outcomes}:
-        known = [outcome for outcome in by_start(outcomes) if outcome.started_at.date() <= day]
-        today = [outcome for outcome in known if outcome.started_at.date() == day]
-        decided = [outcome for outcome in known if outcome.is_decided]
-        passes = [one.outcome == "passed" for one in decided if one.run_key not in left_out]
-        failing = undecided = 0
+    def __init__(self, outcomes: Sequence[Outcome], out: Sequence[Streak]) -> None:
+        self._outcomes = by_start(outcomes)
+        self._left_out = {outcome.run_key for streak in out for outcome in streak.failed}
+        self.all = {outcome.started_at.date() for outcome in outcomes}
+
+    def _known(self, day: date) -> list[Outcome]:
+        return [outcome for outcome in self._outcomes if outcome.started_at.date() <= day]
+
+    def _passes(self, day: date) -> list[bool]:
+        return [
+            outcome.outcome == "passed"
+            for outcome in self._known(day)
+            if outcome.is_decided and outcome.run_key not in self._left_out
+        ]
+
+    def _undecided(self, day: date) -> int:
+        undecided = 0
+        for outcome in self._known(day):
+            undecided = 0 if outcome.is_decided else undecided + 1
+        return undecided
+
+    def episodes(self, day: date) -> int | None:
+        """Those of a test with a verdict as of the end of the day."""
+        passes = self._passes(day)
+        return episodes(passes)[0] if has_verdict(passes, self._undecided(day)) else None
+
+    def figures(self, day: date, needed: int) -> tuple[object, ...]:
+        """Its counts, its windows as of its end, and the verdicts; `needed` as for `is_flaky`."""
+        today = [outcome for outcome in self._outcomes if outcome.started_at.date() == day]
+        decided = [outcome for outcome in self._known(day) if outcome.is_decided]
+        passes, undecided, failing = self._passes(day), self._undecided(day), 0
         for outcome in decided:
             failing = failing + 1 if outcome.outcome == "failed" else 0
-        for outcome in known:
-            undecided = 0 if outcome.is_decided else undecided + 1
-        in_outage = bool(decided) and decided[-1].run_key in left_out
+        in_outage = bool(decided) and decided[-1].run_key in self._left_out
         words = [outcome.outcome for outcome in today]
-        figures[day] = (
+        flaky = is_flaky(passes, undecided, needed)
+        return (
             *(len(words), words.count("passed"), words.count("failed")),
-            sum(outcome.run_key in left_out for outcome in today),
+            sum(outcome.run_key in self._left_out for outcome in today),
             *window_figures(passes[-10:]),
             *window_figures(passes[-50:]),
             *episodes(passes),
-            *(min(failing, 50), in_outage, min(undecided, 50), today[-1].run_key),
-            is_flaky(passes, undecided),
-            health(passes, failing, undecided, in_outage=in_outage),
+            *(min(failing, 50), in_outage, min(undecided, 50), needed, today[-1].run_key),
+            flaky,
+            health(passes, failing, undecided, in_outage=in_outage, flaky=flaky),
         )
-    return figures

@@ -10,7 +10,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,11 @@ from tests.support import flat_runs
 from tests.support.dbt import Connection, dbt, insert, marts, rows
 from tests.support.flat_runs import FlatRun
 from tests.support.mart_oracle import (
+    Days,
     Outcome,
     Streak,
     SuiteRun,
-    days,
+    needed_episodes,
     outages,
     same_code,
     streaks,
@@ -52,6 +53,10 @@ PLACE = """coalesce(
 NAME = "regexp_replace(coalesce(tests.assertion_name, tests.test_name), '[0-9]+', '#')"
 # request_key or folder, normalised name of the test, environment
 Test = tuple[str, str, str | None]
+# So few tests as these histories have must be enough to say what is usual among them.
+FEWEST_BESIDE = 8
+VARS = ("--vars", f"flaky_usual_tests: {FEWEST_BESIDE}")
+NEEDED = -4  # episodes_needed among the figures of a day
 
 
 @dataclass
@@ -269,7 +274,7 @@ def test_any_history_of_changes_ends_as_plain_python_judges_what_is_there(
         put(number)
     for number in range(100):
         put_flat(number)
-    dbt(dbt_warehouse_url, dbt_target, "run", "--select", *MARTS)
+    dbt(dbt_warehouse_url, dbt_target, "run", "--select", *MARTS, *VARS)
     for number in range(0, 20, 4):
         put(number)
         delete(number + 1)
@@ -283,7 +288,7 @@ def test_any_history_of_changes_ends_as_plain_python_judges_what_is_there(
     flat_runs.explain_statuses(warehouse)
     # as if it had failed: what it has not seen must wait for it
     late = ("--exclude", "int_failure_streaks")
-    dbt(dbt_warehouse_url, dbt_target, "run", "--select", *MARTS, *late)
+    dbt(dbt_warehouse_url, dbt_target, "run", "--select", *MARTS, *late, *VARS)
     for number in range(145, 155):
         put(number)
     delete(50)
@@ -296,7 +301,7 @@ def test_any_history_of_changes_ends_as_plain_python_judges_what_is_there(
         put(number)
         runs[f"{number}"].environment = environment
         put_run(warehouse, runs[f"{number}"], FIRST_NIGHT + timedelta(days=101))
-    dbt(dbt_warehouse_url, dbt_target, "run", "--select", *MARTS)
+    dbt(dbt_warehouse_url, dbt_target, "run", "--select", *MARTS, *VARS)
 
     assert rows(warehouse, "select * from staging.int_test_changes") == []
     runs["160"].environment = None
@@ -312,8 +317,14 @@ def test_any_history_of_changes_ends_as_plain_python_judges_what_is_there(
         )
     ]
     incremental = marts(warehouse)
-    dbt(dbt_warehouse_url, dbt_target, "run", "--select", *MARTS, "--full-refresh")
+    dbt(dbt_warehouse_url, dbt_target, "run", "--select", *MARTS, *VARS, "--full-refresh")
     assert marts(warehouse) == incremental
+
+
+def scope_of(test: Test) -> tuple[str, str | None]:
+    """The system of a test, which has one collection, project or source here, and environment."""
+    system, space, _ = test[0].partition(" ")
+    return system if space else "postman", test[2]
 
 
 def assert_days_and_verdicts(
@@ -329,18 +340,29 @@ def assert_days_and_verdicts(
             facts.results_total, facts.results_passed, facts.results_failed,
             facts.results_in_outages, {", ".join(FIGURES)},
             facts.episodes, facts.results_since_episode, facts.failures_in_a_row,
-            facts.is_in_outage, facts.undecided_in_a_row, facts.last_test_run_key,
+            facts.is_in_outage, facts.undecided_in_a_row, facts.episodes_needed,
+            facts.last_test_run_key,
             facts.is_flaky, verdicts.health
         from marts.fct_test_flakiness as facts
         inner join marts.fct_test_health as verdicts using (test_environment_key, business_date)
         inner join marts.dim_tests as tests on facts.test_key = tests.test_key
         """,
     )
+    judged = {test: Days(outcomes, out[test]) for test, outcomes in known.items()}
+    beside: dict[tuple[str, str | None, date], list[int]] = defaultdict(list)
+    for test, days in judged.items():
+        for day in days.all:
+            episodes = days.episodes(day)
+            if episodes is not None:
+                beside[(*scope_of(test), day)].append(episodes)
     expected = {
-        (*test, day): figures
-        for test, outcomes in known.items()
-        for day, figures in days(outcomes, out[test]).items()
+        (*test, day): days.figures(
+            day, needed_episodes(beside[(*scope_of(test), day)], least=FEWEST_BESIDE)
+        )
+        for test, days in judged.items()
+        for day in days.all
     }
+    assert len({figures[NEEDED] for figures in expected.values()}) >= 3
     assert {row[:4] for row in values_of_mart} == set(expected)
     for row in values_of_mart:
         assert row[4:-3] == pytest.approx(expected[row[:4]][:-3], abs=1e-9), row[:4]

@@ -8,7 +8,10 @@
             {'columns': ['test_key', 'business_date']},
             {'columns': ['business_date']},
         ],
-        pre_hook="{{ delete_changed_rows('held.business_date >= changed.changed_from') }}",
+        pre_hook=[
+            "{{ note_tests_beside(ref('int_test_changes')) }}",
+            "{{ delete_changed_rows('held.business_date >= changed.changed_from') }}",
+        ],
         post_hook="{{ forget_test_changes(ref('int_test_changes')) }}",
     )
 }}
@@ -336,40 +339,84 @@ tests as (
             limit 1
         ) as latest
 
+),
+
+placed as (
+
+    select
+        counted.*,
+        tests.test_key,
+        tests.system,
+        tests.collection_or_project_id,
+        tests.environment_id,
+        counted.long_results >= {{ minimum }} and counted.undecided_in_a_row < {{ long }}
+            as has_verdict
+    from counted
+    inner join tests
+        on counted.test_environment_key = tests.test_environment_key
+
+),
+
+beside as (
+
+    select
+        *,
+        count(*) filter (where has_verdict) over that_day as tests_beside,
+        count(*) filter (where has_verdict and episodes = 0) over that_day as tests_without,
+        count(*) filter (where has_verdict and episodes = 1) over that_day as tests_with_one
+    from placed
+    window that_day as (
+        partition by system, collection_or_project_id, environment_id, business_date
+    )
+
+),
+
+needed as (
+
+    select
+        *,
+        {{ var('flaky_episodes') }}
+        {%- for usual in var('flaky_usual') %}
+            + (
+                tests_beside >= {{ var('flaky_usual_tests') }}
+                and tests_with_one > {{ usual }} * tests_without
+            )::integer
+        {%- endfor %} as episodes_needed
+    from beside
+
 )
 
 select
-    tests.test_environment_key,
-    tests.test_key,
-    tests.system,
-    tests.collection_or_project_id,
-    tests.environment_id,
-    counted.business_date,
-    counted.last_test_run_key,
-    counted.results_total,
-    counted.results_passed,
-    counted.results_failed,
-    counted.results_total - counted.results_passed - counted.results_failed as results_undecided,
-    counted.results_in_outages,
+    test_environment_key,
+    test_key,
+    system,
+    collection_or_project_id,
+    environment_id,
+    business_date,
+    last_test_run_key,
+    results_total,
+    results_passed,
+    results_failed,
+    results_total - results_passed - results_failed as results_undecided,
+    results_in_outages,
     -- flaky until it has passed for longer than it used to between two episodes
     case
-        when counted.long_results >= {{ minimum }} and counted.undecided_in_a_row < {{ long }}
+        when has_verdict
             then
-                counted.episodes >= {{ var('flaky_episodes') }}
-                and counted.results_since_episode * counted.episodes <= greatest(
-                    {{ var('flaky_forgiven_runs') }} * counted.episodes,
+                episodes >= episodes_needed
+                and results_since_episode * episodes <= greatest(
+                    {{ var('flaky_forgiven_runs') }} * episodes,
                     {{ var('flaky_forgiven_distances') }}
-                    * (counted.episode_results - counted.results_since_episode)
+                    * (episode_results - results_since_episode)
                 )
     end as is_flaky,
-    counted.episodes,
-    counted.results_since_episode,
-    counted.failures_in_a_row,
-    counted.is_in_outage,
-    counted.undecided_in_a_row,
-    counted.recent_broken > 0 as recent_was_broken,
-    {{ window_figures('counted.', 'recent') }},
-    {{ window_figures('counted.', 'long') }}
-from counted
-inner join tests
-    on counted.test_environment_key = tests.test_environment_key
+    episodes,
+    episodes_needed,
+    results_since_episode,
+    failures_in_a_row,
+    is_in_outage,
+    undecided_in_a_row,
+    recent_broken > 0 as recent_was_broken,
+    {{ window_figures('', 'recent') }},
+    {{ window_figures('', 'long') }}
+from needed
