@@ -126,10 +126,11 @@ class Suite:
         beyond = (4 if component is None else 3) * math.sqrt(usual + 1)
         return self.items(run, component) > usual + min(beyond, run.decided / 4)
 
-    def is_rarely_one(self, place: int, component: str | None) -> bool:
+    def rarely_fails(self, component: str | None) -> bool:
         """It is a component of which, on average, no more than 0.1 items begin to fail in a run."""
-        items = self.usual_items(place, component)
-        return component is not None and bool(items) and sum(items) <= 0.1 * len(items)
+        if component is None:
+            return False
+        return sum(self.items(run, component) for run in self.runs) <= 0.1 * len(self.runs)
 
     def has_failed(self, place: int, component: str | None) -> bool:
         """Nearly all of it has."""
@@ -160,7 +161,7 @@ class Suite:
             and (
                 (are_many and self.is_unusual(place, component))
                 or (
-                    (are_many or self.is_rarely_one(place, component))
+                    (are_many or self.rarely_fails(component))
                     and self.has_failed(place, component)
                 )
             )

@@ -48,6 +48,33 @@ runs as not materialized (
 
 ),
 
+suites as (
+
+    select
+        suite_key,
+        count(*) as runs
+    from runs
+    group by suite_key
+
+),
+
+-- How many items of a component begin to fail in a run, on average of all runs of the suite.
+components_of_suites as (
+
+    select
+        runs.suite_key,
+        begun.component,
+        sum(begun.items) / max(suites.runs) as mean_items
+    from begun
+    inner join runs
+        on begun.first_failed_run_key = runs.test_run_key
+    inner join suites
+        on runs.suite_key = suites.suite_key
+    where begun.component is not null
+    group by runs.suite_key, begun.component
+
+),
+
 candidates as (
 
     select
@@ -60,10 +87,16 @@ candidates as (
             begun.items >= {{ var('outage_items') }}
             or begun.items >= {{ var('outage_part') }} * runs.tests_decided,
             false
-        ) as are_many
+        ) as are_many,
+        coalesce(components_of_suites.mean_items <= {{ var('outage_pair_usual') }}, false)
+            as are_rare
     from begun
     inner join runs
         on begun.first_failed_run_key = runs.test_run_key
+    left join components_of_suites
+        on
+            runs.suite_key = components_of_suites.suite_key
+            and begun.component = components_of_suites.component
     where begun.median_failures <= {{ var('outage_runs_max') }} and begun.items >= 2
 
 ),
@@ -104,7 +137,6 @@ compared as (
     where
         -- no fewer are more than usual, whatever is
         candidates.items > least({{ z }}, candidates.part_of_run)
-        or (candidates.component is not null and not candidates.are_many)
         or candidates.suite_run_number <= {{ var('outage_min_runs') }}
 
 ),
@@ -116,8 +148,7 @@ usual as (
         compared.component,
         count(*) as runs,
         -- runs in which nothing began to fail have no row
-        percentile_disc(0.5) within group (order by coalesce(begun.items, 0)) as items,
-        avg(coalesce(begun.items, 0)) as mean_items
+        percentile_disc(0.5) within group (order by coalesce(begun.items, 0)) as items
     from compared
     left join begun
         on
@@ -140,14 +171,7 @@ comparable as (
             candidates.suite_run_number > {{ var('outage_min_runs') }}
             or usual.runs >= {{ var('outage_min_runs') }}
         )
-        and (
-            candidates.are_many
-            or (
-                candidates.component is not null
-                and usual.runs >= {{ var('outage_min_runs') }}
-                and usual.mean_items <= {{ var('outage_pair_usual') }}
-            )
-        ) as may_be_all
+        and (candidates.are_many or candidates.are_rare) as may_be_all
     from candidates
     left join usual
         on
