@@ -9,6 +9,12 @@
         else {{ var('outage_component_z') }}
     end
 {%- endset %}
+{%- set are_comparable -%}
+    coalesce(
+        runs.tests_decided >= {{ var('outage_comparable') }} * candidates.tests_decided,
+        candidates.tests_decided is null
+    )
+{%- endset %}
 
 with streaks as (
 
@@ -112,27 +118,29 @@ compared as (
     from candidates
     cross join
         lateral (
-            select runs.test_run_key
-            from runs
-            where
-                runs.suite_key = candidates.suite_key
-                and case
-                    when candidates.suite_run_number > {{ var('outage_min_runs') }}
-                        then runs.suite_run_number < candidates.suite_run_number
-                    else runs.suite_run_number != candidates.suite_run_number
-                end
-                and coalesce(
-                    runs.tests_decided
-                    >= {{ var('outage_comparable') }} * candidates.tests_decided,
-                    candidates.tests_decided is null
-                )
-            order by
-                case
-                    when candidates.suite_run_number > {{ var('outage_min_runs') }}
-                        then -runs.suite_run_number
-                    else runs.suite_run_number
-                end
-            limit {{ var('outage_usual_runs') }}
+            (
+                select runs.test_run_key
+                from runs
+                where
+                    candidates.suite_run_number > {{ var('outage_min_runs') }}
+                    and runs.suite_key = candidates.suite_key
+                    and runs.suite_run_number < candidates.suite_run_number
+                    and {{ are_comparable }}
+                order by runs.suite_run_number desc
+                limit {{ var('outage_usual_runs') }}
+            )
+            union all
+            (
+                select runs.test_run_key
+                from runs
+                where
+                    candidates.suite_run_number <= {{ var('outage_min_runs') }}
+                    and runs.suite_key = candidates.suite_key
+                    and runs.suite_run_number != candidates.suite_run_number
+                    and {{ are_comparable }}
+                order by runs.suite_run_number
+                limit {{ var('outage_usual_runs') }}
+            )
         ) as other
     where
         -- no fewer are more than usual, whatever is
@@ -158,7 +166,7 @@ usual as (
 
 ),
 
--- What may have failed as a whole: not in a first run, and not one or two items by chance.
+-- What may have failed as a whole: with runs to compare it with, and not two items by chance.
 comparable as (
 
     select
