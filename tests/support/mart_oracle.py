@@ -161,8 +161,7 @@ class Suite:
             and (
                 (are_many and self.is_unusual(place, component))
                 or (
-                    (are_many or self.rarely_fails(component))
-                    and self.has_failed(place, component)
+                    (are_many or self.rarely_fails(component)) and self.has_failed(place, component)
                 )
             )
             and statistics.median(len(streak.failed) for streak in found) <= 10
