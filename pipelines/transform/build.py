@@ -39,11 +39,6 @@ class NodeResult:
         return self.unique_id.split(".")[2]
 
     @property
-    def is_test(self) -> bool:
-        """Whether it is a test, else a model."""
-        return self.unique_id.startswith("test.")
-
-    @property
     def has_failed(self) -> bool:
         """A warning is no failure, and what was skipped failed by something else."""
         return self.status in {"error", "fail", "partial success"}
