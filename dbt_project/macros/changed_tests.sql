@@ -79,12 +79,19 @@
         beside.test_environment_key,
         min(scopes.changed_from)
     from scopes
-    inner join {{ this }} as beside
-        on
-            scopes.system = beside.system
-            and scopes.collection_or_project_id is not distinct from beside.collection_or_project_id
-            and scopes.environment_id is not distinct from beside.environment_id
-            and scopes.changed_from <= beside.business_date
+    inner join {{ loose_index_scan(this, 'business_date') }} as days
+        on scopes.changed_from <= days.business_date
+    -- day by day, by index: a join would scan all of the table for one night
+    cross join lateral (
+        select held.test_environment_key
+        from {{ this }} as held
+        where
+            held.business_date = days.business_date
+            and held.system = scopes.system
+            and held.collection_or_project_id is not distinct from scopes.collection_or_project_id
+            and held.environment_id is not distinct from scopes.environment_id
+        offset 0
+    ) as beside
     group by beside.test_environment_key
     {%- endif -%}
 {%- endmacro %}
