@@ -18,6 +18,7 @@ from pipelines.errors import (
     UnreachableError,
 )
 from pipelines.http.json_decode import UndecodableRecord, to_text
+from pipelines.ingest.failures_in_a_row import FailuresInARow
 from pipelines.ingest.results_endpoint import NO_RESULTS, ResultsEndpoint
 from pipelines.ingest.traceback_log import TracebackLog
 from pipelines.sources.base import BadReference, FlatRun, Rejected, ResultsSource, RunSource
@@ -58,6 +59,7 @@ class Fetcher:
     ) -> None:
         self._source, self._scope, self._log = source, scope, log
         self._endpoint = endpoint
+        self.failures = FailuresInARow()
         self._unknown_in_a_row = self._passed_over = 0
         self._last_seen: deque[str] = deque(maxlen=2)
 
@@ -129,8 +131,8 @@ class Fetcher:
     ) -> FetchResult:
         """The run with its results; without them it is deferred, unless there is no endpoint."""
         run_id, opened_at = run.run_id, run.opened_at
-        if not result.is_detail and self._is_passed_over():
-            return self._not_asked_for(run_id, opened_at)
+        if not result.is_detail and (why := await self._why_passed_over(is_listed=True)):
+            return self._not_asked_for(run_id, why, opened_at)
         other_run = next((seen for seen in self._last_seen if seen != run_id), None)
         try:
             found = await self._endpoint.read(results, run, other_run)
@@ -181,8 +183,8 @@ class Fetcher:
         it as well, since an API that lists a run and does not know it contradicts itself.
         `whole_digest` as for `with_results`.
         """
-        if is_listed and self._is_passed_over():
-            return self._not_asked_for(run_id, opened_at)
+        if why := await self._why_passed_over(is_listed=is_listed):
+            return self._not_asked_for(run_id, why, opened_at)
         endpoint = self._source.run_endpoint
         try:
             sent, references, is_damaged = await self._source.fetch(self._scope, run_id)
@@ -233,18 +235,22 @@ class Fetcher:
             Deferred(run_id, message, is_transient, opened_at=opened_at), is_detail=True
         )
 
-    def _not_asked_for(self, run_id: str, opened_at: datetime | None) -> FetchResult:
-        error = f"not asked for: the API knew none of {_MOST_UNKNOWN_IN_A_ROW} runs it lists"
+    def _not_asked_for(self, run_id: str, why: str, opened_at: datetime | None) -> FetchResult:
         deferred = Deferred(
-            run_id, error, is_unknown=True, opened_at=opened_at, was_requested=False
+            run_id, f"not asked for: {why}", opened_at=opened_at, was_requested=False
         )
         return FetchResult(deferred)
 
-    def _is_passed_over(self) -> bool:
-        if self._unknown_in_a_row < _MOST_UNKNOWN_IN_A_ROW:
-            return False
+    async def _why_passed_over(self, *, is_listed: bool) -> str:
+        """Why the next run is not to be requested; empty: it is."""
+        if await self.failures.pass_over():
+            return "the API gave none of the runs before it"
+        if not is_listed or self._unknown_in_a_row < _MOST_UNKNOWN_IN_A_ROW:
+            return ""
         self._passed_over += 1
-        return self._passed_over % _PROBE_EVERY != 0
+        if self._passed_over % _PROBE_EVERY == 0:
+            return ""
+        return f"the API knew none of {_MOST_UNKNOWN_IN_A_ROW} runs it lists"
 
     def _opened_at(self, run: ListedRun) -> datetime | None:
         try:

@@ -38,9 +38,8 @@ Result = TypeVar("Result")
 AnyLedger = TypeVar("AnyLedger", bound=Ledger)
 Work = FetchResult | Coroutine[Any, Any, FetchResult]
 
-# A run that cannot be fetched is deferred to the next load; so many in a row, and the API is ill,
-# or so many times the longest that a request may last (2 minutes) spent on failures in all.
-_MOST_FAILURES_IN_A_ROW = 3
+# A run that cannot be fetched is deferred to the next load. So many times the longest that a
+# request may last (2 minutes) spent on failures, and the API is ill.
 _MOST_FAILED_LIVES = 10
 
 
@@ -78,7 +77,8 @@ class ScopeSession(Generic[AnyLedger]):
         self.seen_open: set[str] = set()
         # Runs that an earlier load deferred and the list shows: their digests as listed.
         self.deferred_before: dict[str, bytes] = {}
-        self._failures_in_a_row = 0
+        # Whether a run was deferred for what another attempt may mend.
+        self._may_be_mended = False
         # A session of psycopg's is used by one thread at a time: this one.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="warehouse")
         loop = asyncio.get_running_loop()
@@ -203,19 +203,19 @@ class ScopeSession(Generic[AnyLedger]):
         for bad in result.references.bad:
             batch.add(self.fetcher.bad_reference(bad))
         batch.add(result)
+        failures = self.fetcher.failures
+        failures.came(result)
         match result.outcome:
             case Deferred(run_id=run_id) as deferred:
                 self.seen_open.add(run_id)
-                self._failures_in_a_row += not deferred.is_unknown
-                is_ill = self._failures_in_a_row >= _MOST_FAILURES_IN_A_ROW
-                if is_ill or self.source.client.failed_lives >= _MOST_FAILED_LIVES:
+                self._may_be_mended |= deferred.was_requested and deferred.is_transient
+                lives = self.source.client.failed_lives
+                if failures.are_hopeless or lives >= _MOST_FAILED_LIVES:
                     kind = TransientError if deferred.is_transient else PermanentError
                     left = f"the runs behind {run_id} are left to later loads"
                     raise kind(f"{deferred.error}; {left}")
-            case FlatRun(run_id=run_id, is_open=is_open):
-                self._failures_in_a_row = 0
-                if is_open:
-                    self.seen_open.add(run_id)
+            case FlatRun(run_id=run_id, is_open=True):
+                self.seen_open.add(run_id)
 
     @property
     def expects_results(self) -> bool:
@@ -244,7 +244,7 @@ class ScopeSession(Generic[AnyLedger]):
             scope=self.scope,
             load_id=ledger.load_id or None,
             error=message,
-            is_transient=message is not None and (failure is None or is_transient(failure)),
+            is_transient=is_transient(failure) or (failure is None and self._may_be_mended),
             is_quota_spent=isinstance(failure, QuotaSpentError),
             rows=dict(ledger.stats.rows),
             rejected=ledger.stats.rejected,

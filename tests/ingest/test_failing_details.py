@@ -94,11 +94,59 @@ def test_adjacent_runs_that_always_fail_hold_up_only_themselves(
     with in_haste(FastClock()):
         first, _ = load(variables)
         second, _ = load(variables)
-    assert first.error is not None
-    assert first.error.endswith("the runs behind run-5 are left to later loads")
-    assert second.error is not None
+    for report in (first, second):
+        assert report.error is not None
+        assert report.error.startswith("3 run(s) deferred to the next load, as run-")
     assert loaded(warehouse_url) == {run["id"] for run in [*HISTORY, OTHER]} - sick
 
     sandbox.faults.clear()
     assert [report.error for report in load(variables)] == [None, None]
     assert tables(warehouse_url, POSTMAN) == tables_of_postman([*HISTORY, OTHER], POSTMAN)
+
+
+def test_a_block_of_runs_that_always_fail_does_not_hold_up_the_runs_behind_it(
+    load: Load, warehouse_url: str, variables: dict[str, str]
+) -> None:
+    history = [postman_run(number, hours_ago=number / 100) for number in range(160)]
+    sick = {f"run-{number}" for number in range(20, 120)}
+    with Sandbox(SandboxData([*history, OTHER], [], BOOKS), requests_per_minute=10**6) as sandbox:
+        variables |= {"POSTMAN_API_URL": sandbox.settings["POSTMAN_API_URL"]}
+        sandbox.faults.add("status-500:endpoint=postman/*/runs/run-[2-9]?")
+        sandbox.faults.add("status-500:endpoint=postman/*/runs/run-1[01]?")
+        with in_haste(FastClock()):
+            first, other = load(variables)
+            # Those under way when the third has failed, and one after 24, 48 and 96 passed over.
+            assert len(details(sandbox) & sick) <= 24
+            assert first.error is not None
+            assert (first.is_transient, other.error) == (True, None)
+            # those passed over are the first to be requested in later loads
+            nights = [len(loaded(warehouse_url))]
+            while nights[-1] < len(history) - len(sick) + 1:
+                assert load(variables)[0].error is not None
+                nights.append(len(loaded(warehouse_url)))
+                assert len(nights) < 20
+        assert not loaded(warehouse_url) & sick
+
+        sandbox.faults.clear()
+        assert [report.error for report in load(variables)] == [None, None]
+    assert tables(warehouse_url, POSTMAN) == tables_of_postman([*history, OTHER], POSTMAN)
+
+
+def test_an_api_that_gives_no_run_ends_the_load_soon_and_nothing_is_lost(
+    load: Load, warehouse_url: str, variables: dict[str, str]
+) -> None:
+    history = [postman_run(number) for number in range(400)]
+    data = SandboxData([*history, OTHER], [], BOOKS)
+    with Sandbox(data, requests_per_minute=1_000_000) as sandbox, in_haste(FastClock()):
+        variables |= {"POSTMAN_API_URL": sandbox.settings["POSTMAN_API_URL"]}
+        sandbox.faults.add("status-500:endpoint=postman/*/runs/run-*")
+        for _night in range(2):
+            report = load(variables)[0]
+            assert report.error is not None
+            # 16 under way when the third has failed, then one after 24, 48, 96 and 192 more
+            assert len(details(sandbox)) <= 24 + 1
+        assert loaded(warehouse_url) <= {OTHER["id"]}
+
+        sandbox.faults.clear()
+        assert [report.error for report in load(variables)] == [None, None]
+    assert tables(warehouse_url, POSTMAN) == tables_of_postman([*history, OTHER], POSTMAN)

@@ -35,6 +35,7 @@ Json = dict[str, Any]
 
 PAYLOADS = Path(__file__).parents[1] / "support" / "payloads"
 A_ROUND = 500
+MOST_LOADS = 4
 # Every so many bodies one is honest: a neighbour, which must load.
 HONEST_EVERY = 10
 
@@ -128,6 +129,18 @@ def rows_by_run(
     return by_run
 
 
+def answered(url: str) -> set[str]:
+    """The runs of both sources of which something is kept."""
+    return {
+        run_id
+        for (run_id,) in query(
+            url,
+            "select run_id from ingest.run_states where content_digest is not null"
+            " union all select run_id from ingest.rejected_records where run_id is not null",
+        )
+    }
+
+
 def assert_kept(
     url: str,
     source: str,
@@ -190,7 +203,12 @@ def test_every_bent_payload_is_loaded_to_the_letter_or_set_aside_as_sent(
                 for source, root in roots.items()
                 for run_id, body in bodies_of[source].items()
             }
-            done = command(tmp_path, variables(sandbox, empty(url), tmp_path), "load")
+            environment = variables(sandbox, empty(url), tmp_path)
+            done = command(tmp_path, environment, "load")
+            # Behind three answers in a row about other runs some are passed over until later.
+            for _ in range(MOST_LOADS - 1):
+                if not {*postman, *testmo} <= answered(url):
+                    done = command(tmp_path, environment, "load")
         # An ID that was bent is that of another run: kept, and requested again.
         assert done.status == ("asked for" in done.out), done.out + done.err
         assert "Traceback" not in done.err

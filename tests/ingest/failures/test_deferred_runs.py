@@ -78,7 +78,7 @@ def test_a_deferred_run_is_requested_by_id_when_the_list_no_longer_shows_it(
 
 
 @pytest.mark.parametrize(("status", "is_transient"), [(500, True), (403, False)])
-def test_an_api_that_gives_no_run_is_left_after_three(
+def test_whether_trying_again_can_help_is_said_of_an_api_that_gives_no_run(
     load: Load, sandbox: Tampered, status: int, *, is_transient: bool
 ) -> None:
     for number in range(6):
