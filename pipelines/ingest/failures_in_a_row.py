@@ -30,10 +30,12 @@ class FailuresInARow:
         match result.outcome:
             case Deferred(was_requested=False):
                 return
-            case Deferred(is_unknown=is_unknown):
-                self._failures += not is_unknown
+            case Deferred(is_unknown=False):
+                self._failures += 1
                 if self._failures == _MOST:
                     self._to_pass, self._next = _FIRST_PASSED, 2 * _FIRST_PASSED
+            case Deferred():
+                pass  # the list shows it and the API answers 404: that is counted apart
             case outcome if result.is_detail or isinstance(outcome, FlatRun):
                 self._failures = 0
             case _:

@@ -47,9 +47,8 @@ class Suite:
             flaky = 36
         services = dice.choices(range(len(weights)), weights, k=number)
         tests = dice.sample(range(number), number)
-        if (
-            world == "pairs"
-        ):  # of one kind: of a service with a broken test nothing tells that it is out
+        # Both of one kind: where one is broken, nothing tells when their service is out.
+        if world == "pairs":
             for place, test in enumerate(tests):
                 services[test] = place // 2
         rates = [RATES[place % len(RATES)] for place in range(flaky)]
