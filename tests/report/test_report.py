@@ -119,6 +119,20 @@ def test_last_night_is_answered_first_with_what_speaks_against_it(read: Reader) 
     assert read.texts["night"].index("red") < read.texts["night"].index("What failed last night")
 
 
+def test_the_page_says_when_more_episodes_are_needed_since_many_tests_had_one(
+    built_url: str, tmp_path: Path
+) -> None:
+    flakiness = "update marts.fct_test_flakiness set is_flaky = {}, episodes_needed = {} where {}"
+    with psycopg.connect(built_url, autocommit=True) as warehouse:
+        warehouse.execute(flakiness.format("false", "episodes + 100", "is_flaky").encode())
+        try:
+            path = write_report(settings_for(built_url, tmp_path)).path
+        finally:
+            warehouse.execute(flakiness.format("true", 2, "episodes_needed > 100").encode())
+    text = Reader(path.read_text(encoding="utf-8")).text("flaky")
+    assert "not flaky, as 110 are needed: many tests beside it had one." in text
+
+
 def test_the_flaky_test_stands_first_with_its_results_as_a_strip(read: Reader) -> None:
     texts = read.texts["flaky"]
     first = texts.index("Now") + 1

@@ -197,7 +197,7 @@ components as (
     from (
         select distinct test_run_key
         from comparable
-        where component is not null and may_be_all and are_unusual is not true
+        where component is not null and may_be_all
     ) as looked_at
     cross join
         -- counted in here, or the planner joins, and scans the history
